@@ -1,0 +1,20 @@
+"""Shared fixtures: where the optional data packs are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def data_pack(name: str) -> Path:
+    """Folder of a data pack; the calling test is skipped, by name, where the pack is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("KERAS_ROBUST_DATA", default)) / name
+    if not folder.is_dir():
+        pytest.skip(f"data pack {name} is absent (set KERAS_ROBUST_DATA to the folder of packs)")
+    return folder
+
+
+@pytest.fixture(name="data_pack")
+def data_pack_fixture():
+    return data_pack
