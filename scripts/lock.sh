@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Resolve constraints.txt anew: the versions that the tests run with, on Python 3.11 to 3.13.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+echo tensorflow-cpu |
+  uv pip compile pyproject.toml - --extra test --extra docs --extra jax --upgrade --quiet \
+    --universal --python-version 3.11 --no-annotate --no-header --output-file constraints.txt
