@@ -1,1 +1,21 @@
+"""Grids of runs, their statistics and their report.
 
+>>> from keras_robust.experiments import BenchmarkConfig
+>>> config = BenchmarkConfig(losses=["t", "gce"], noise=[(0.7, 0.7)], seeds=[0, 1])
+>>> [run.name for run in config.runs()]
+['t_a0.7_b0.7_s0', 'gce_a0.7_b0.7_s0', 't_a0.7_b0.7_s1', 'gce_a0.7_b0.7_s1']
+"""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "demo_report": ["write_demo_report"],
+        "grid": ["BenchmarkConfig", "LossEntry", "PlannedRun"],
+        "report": ["write_report"],
+        "runs": ["RunRecord", "find_runs", "read_status"],
+        "scheduler": ["run_benchmark"],
+        "statistics": ["SettingTest", "compare"],
+    },
+)

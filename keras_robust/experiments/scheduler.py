@@ -1,0 +1,332 @@
+"""Running a study: parallel processes, resumable, one failure never costing the others."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import yaml
+
+from keras_robust.experiments.grid import BenchmarkConfig, PlannedRun
+from keras_robust.experiments.runs import RunRecord, count_epochs, read_status
+from keras_robust.experiments.worker import BUSY, LOCK, PID
+from keras_robust.files import atomic_write_json, atomic_write_text, locked
+
+WORKER = (sys.executable, "-m", "keras_robust.experiments.worker")
+
+
+@dataclass
+class RunState:
+    """Where one run of the study stands.
+
+    `state` is `waiting`, `running`, `finished`, `failed`, or `elsewhere` (another process trains
+    it).
+    """
+
+    plan: PlannedRun
+    folder: Path
+    epochs: int
+    state: str = "waiting"
+    done: int = 0
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    dice: float | None = None
+
+
+@dataclass
+class StudyState:
+    """A view of the whole study, given to the `progress` callback."""
+
+    runs: list[RunState]
+    message: str = ""
+    started: float = field(default_factory=time.monotonic)
+    done_before: int = 0
+
+    def count(self, state: str) -> int:
+        """Number of runs in a state."""
+        return sum(run.state == state for run in self.runs)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected time to the end, from the epochs done since the start; None if unknown."""
+        new = sum(run.done for run in self.runs) - self.done_before
+        elapsed = time.monotonic() - self.started
+        left = sum(
+            run.epochs - run.done for run in self.runs if run.state in ("waiting", "running")
+        )
+        return left * elapsed / new if new > 0 else None
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[bytes]
+    log: TextIO
+    started: float = field(default_factory=time.monotonic)
+
+
+def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A training configuration with every default filled in, as a run stores it.
+
+    Raises:
+        pydantic.ValidationError: If `TrainConfig` does not accept it.
+    """
+    from keras_robust.training import TrainConfig
+
+    return TrainConfig(**config).model_dump(mode="json")
+
+
+def run_benchmark(
+    config: BenchmarkConfig,
+    output: str | Path,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    retry: bool = False,
+    retries: int = 1,
+    progress: Callable[[StudyState], None] | None = None,
+    command: Sequence[str] = WORKER,
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
+    poll_seconds: float = 0.5,
+) -> StudyState:
+    """Train all runs of a study that are not finished yet, each in a process of its own.
+
+    Calling it again continues: finished runs are left alone, interrupted ones resumed. Several
+    callers may work on one folder; no run is ever trained by two at once. An interrupt (Ctrl-C or
+    SIGTERM) stops the processes, lets them save their state and is raised again.
+
+    Args:
+        config: The study.
+        output: Folder of the run folders.
+        jobs: Runs at a time.
+        threads: CPU threads per run; by default the CPUs divided by `jobs`.
+        retry: Also try runs again that failed in an earlier call.
+        retries: How often a run that fails is tried again, after all others.
+        progress: Called with the state of the study at every change and about every
+            `poll_seconds`; `message` is not empty when something happened.
+        command: Start of the command line of the worker; the run folder is added.
+        complete: Fills a training configuration with its defaults, and checks it.
+        poll_seconds: How often the processes are looked at.
+
+    Returns:
+        The last state: which runs are finished, failed (with the error) or trained elsewhere.
+
+    Raises:
+        ValueError: If a run folder holds a run begun with another configuration.
+    """
+    if jobs < 1:
+        raise ValueError(
+            f"Invalid value for argument `jobs`. Expected jobs >= 1. Received: jobs={jobs}."
+        )
+    output = Path(output)
+    study = StudyState(_prepare(config, output, complete, retry))
+    study.done_before = sum(run.done for run in study.runs)
+    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
+    queue = deque(run for run in study.runs if run.state == "waiting")
+    children: dict[int, _Child] = {}
+    tell = progress or (lambda state: None)
+
+    def note(message: str = "") -> None:
+        study.message = message
+        tell(study)
+
+    note()
+    with _sigterm_interrupts():
+        try:
+            while queue or children:
+                while queue and len(children) < jobs:
+                    run = queue.popleft()
+                    child = _start(run, command, threads)
+                    if child is None:
+                        note(f"{run.plan.name}: {_describe(run)}")
+                        continue
+                    children[id(run)] = child
+                    note(f"{run.plan.name}: {'resumed' if run.done else 'started'}")
+                time.sleep(poll_seconds)
+                for run in study.runs:
+                    if id(run) not in children:
+                        continue
+                    child = children[id(run)]
+                    run.done = count_epochs(run.folder)
+                    run.seconds = time.monotonic() - child.started
+                    code = child.process.poll()
+                    if code is None:
+                        continue
+                    child.log.close()
+                    del children[id(run)]
+                    _settle(run, code)
+                    if run.state == "failed" and run.attempts <= retries:
+                        note(f"{run.plan.name}: {_describe(run)}; will be tried again")
+                        run.state = "waiting"
+                        queue.append(run)
+                    else:
+                        note(f"{run.plan.name}: {_describe(run)}")
+                note()
+        finally:
+            _stop(children)
+    return study
+
+
+def _prepare(
+    config: BenchmarkConfig,
+    output: Path,
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]],
+    retry: bool,
+) -> list[RunState]:
+    # All configurations are checked before the first run folder is touched.
+    planned = [(run, complete(run.config)) for run in config.runs()]
+    output.mkdir(parents=True, exist_ok=True)
+    content = config.model_dump(mode="json")
+    atomic_write_text(output / "benchmark.yaml", yaml.safe_dump(content, sort_keys=False))
+    states = []
+    for run, full in planned:
+        folder = output / run.name
+        folder.mkdir(exist_ok=True)
+        record = RunRecord.read(folder)
+        begun = record.status != "waiting"
+        if begun and complete(record.config) != full:
+            old, new = complete(record.config), full
+            changed = ", ".join(
+                f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+                for key in new
+                if old.get(key) != new.get(key)
+            )
+            raise ValueError(
+                f"Invalid value for argument `config`. Expected the configuration with which "
+                f"{folder} was begun. Received: {changed}. Give another output folder, or "
+                f"delete this run."
+            )
+        atomic_write_json(folder / "plan.json", {"label": run.label})
+        if not begun:
+            atomic_write_text(folder / "config.yaml", yaml.safe_dump(full, sort_keys=False))
+        state = RunState(run, folder, int(full.get("epochs", 0)), done=count_epochs(folder))
+        if record.status == "finished" or (record.status == "failed" and not retry):
+            _read_outcome(state)
+        states.append(state)
+    return states
+
+
+def _start(run: RunState, command: Sequence[str], threads: int) -> _Child | None:
+    if not _is_free(run.folder):
+        run.state = "elsewhere"
+        return None
+    # Another caller may have finished the run since this one looked.
+    if read_status(run.folder) == "finished":
+        _read_outcome(run)
+        return None
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_NUM_INTEROP_THREADS": "1" if threads == 1 else "2",
+        # Several runs share one GPU only if none takes all of its memory.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    log = open(run.folder / "log.txt", "a", encoding="utf-8")
+    # A session of its own: Ctrl-C reaches the children through this process only, once.
+    process = subprocess.Popen(
+        [*command, str(run.folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+    )
+    run.state = "running"
+    run.attempts += 1
+    run.error = ""
+    return _Child(process, log)
+
+
+def _is_free(folder: Path) -> bool:
+    try:
+        with locked(folder / LOCK, wait=False):
+            return True
+    except BlockingIOError:
+        return False
+
+
+def _settle(run: RunState, code: int) -> None:
+    if code == BUSY:
+        run.state = "elsewhere"
+        return
+    if code == 0 and read_status(run.folder) == "finished":
+        _read_outcome(run)
+        return
+    record = RunRecord.read(run.folder)
+    ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+    error = record.info.get("error") if record.status == "failed" else None
+    error = str(error or _last_line(run.folder / "log.txt") or "no message")
+    if record.status != "failed":
+        error = f"the process ended with {ended}: {error}"
+        atomic_write_json(
+            run.folder / "run.json", record.info | {"status": "failed", "error": error}
+        )
+    run.state, run.error = "failed", error
+
+
+def _read_outcome(run: RunState) -> None:
+    record = RunRecord.read(run.folder)
+    run.state = record.status
+    run.done = count_epochs(run.folder)
+    run.error = str(record.info.get("error") or "")
+    dice = (record.info.get("results") or {}).get("dice_test")
+    run.dice = float(dice) if dice is not None else None
+
+
+def _describe(run: RunState) -> str:
+    if run.state == "finished":
+        return "finished" if run.dice is None else f"finished, test Dice {run.dice:.3f}"
+    if run.state == "failed":
+        return f"failed ({run.error}), see {run.folder / 'log.txt'}"
+    if run.state == "elsewhere":
+        return f"is trained by another process ({_last_line(run.folder / PID) or 'unknown'})"
+    return run.state
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _stop(children: dict[int, _Child], patience_seconds: float = 30.0) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for child in children.values():
+            if child.process.poll() is None:
+                child.process.send_signal(number)
+        end = time.monotonic() + patience_seconds
+        while time.monotonic() < end and any(c.process.poll() is None for c in children.values()):
+            time.sleep(0.05)
+    for child in children.values():
+        if child.process.poll() is None:
+            child.process.kill()
+            child.process.wait()
+        child.log.close()
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, where no handler can be set
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

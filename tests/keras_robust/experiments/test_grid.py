@@ -1,0 +1,80 @@
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from keras_robust.experiments.grid import BenchmarkConfig, LossEntry
+
+
+def names(config):
+    return [run.name for run in config.runs()]
+
+
+def test_first_seed_of_everything_comes_first():
+    config = BenchmarkConfig(losses=["t", "ngce+rce"], noise=[(0, 0), (0.7, 0.7)], seeds=[3, 1])
+    assert names(config) == [
+        "t_a0_b0_s3", "ngce+rce_a0_b0_s3", "t_a0.7_b0.7_s3", "ngce+rce_a0.7_b0.7_s3",
+        "t_a0_b0_s1", "ngce+rce_a0_b0_s1", "t_a0.7_b0.7_s1", "ngce+rce_a0.7_b0.7_s1",
+    ]  # fmt: skip
+
+
+def test_settings_without_noise_are_one():
+    config = BenchmarkConfig(losses=["t"], noise=[(0, 0.5), (0, 0.7), (0.3, 0.5)], seeds=[0])
+    assert names(config) == ["t_a0_b0_s0", "t_a0.3_b0.5_s0"]
+    clean, noisy = config.runs()
+    assert clean.config["noise"] is None
+    assert noisy.config["noise"] == {"alpha": 0.3, "beta": 0.5, "seed": 0}
+
+
+def test_noise_follows_the_seed_unless_the_base_fixes_it():
+    free = BenchmarkConfig(losses=["t"], seeds=[4])
+    fixed = BenchmarkConfig(base={"noise": {"seed": 9, "kinds": ["erode"]}}, losses=["t"])
+    assert free.runs()[0].config["noise"]["seed"] == 4
+    expected = {"seed": 9, "kinds": ["erode"], "alpha": 0.7, "beta": 0.7}
+    assert fixed.runs()[0].config["noise"] == expected
+
+
+def test_starts_of_nu_run_last_at_the_hardest_setting():
+    config = BenchmarkConfig(
+        losses=["t", "mae"], noise=[(0.7, 0.7), (0, 0)], seeds=[0], nu_tilde=[-4, 0, 4]
+    )
+    assert names(config)[-2:] == ["t-nu_tilde=-4_a0.7_b0.7_s0", "t-nu_tilde=4_a0.7_b0.7_s0"]
+    assert len(config.runs()) == 6  # the start at 0 is the main run of T-Loss
+    assert config.runs()[-1].config["loss_options"] == {"nu_tilde": 4.0}
+
+
+def test_options_and_labels():
+    entry = {"name": "t", "options": {"event": "voxel"}, "label": "T-Loss per voxel"}
+    run = BenchmarkConfig(losses=["t", entry, "gce?q=0.5"], seeds=[0]).runs()
+    assert [r.name for r in run] == [
+        "t_a0.7_b0.7_s0", "t-event=voxel_a0.7_b0.7_s0", "gce-q=0.5_a0.7_b0.7_s0",
+    ]  # fmt: skip
+    assert run[1].label == "T-Loss per voxel"
+
+
+def test_folder_names_hold_no_separators():
+    assert "/" not in LossEntry(name="../t", options={"x": "a/b"}).slug
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"losses": []},
+        {"losses": ["t", "t"]},
+        {"losses": ["t"], "noise": [(1.2, 0.5)]},
+        {"losses": ["t"], "seeds": []},
+        {"losses": ["t"], "epoch": 3},
+    ],
+)
+def test_senseless_studies_are_refused(fields):
+    with pytest.raises(ValidationError):
+        BenchmarkConfig(**fields)
+
+
+def test_yaml_round_trip(tmp_path):
+    config = BenchmarkConfig(losses=["t", {"name": "sce", "options": {"alpha": 1.0}}])
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert BenchmarkConfig.load(path) == config
+    path.write_text("- t\n")
+    with pytest.raises(ValueError, match="Expected a YAML file with the keys"):
+        BenchmarkConfig.load(path)
