@@ -1,0 +1,200 @@
+"""Datasets on disk: which image has which mask by which annotator in which split."""
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from keras_robust.data.images import Size, read_image, read_mask
+
+__all__ = ["Case", "Dataset"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with the mask of one annotator.
+
+    Args:
+        id: Name of the image within the dataset; annotators of one image share it.
+        image: File of the image, or of its first channel.
+        mask: File of the mask; None for an image without one.
+        annotator: Who drew the mask, "" without one.
+        split: "train", "val", "test", or "" where the dataset has none.
+        group: What must not be split up, such as a patient.
+        spacing: Pixel size in mm, (row, column).
+        extra: Further columns of the manifest.
+        channels: Files of all channels in order, where they are apart; else only `image`.
+    """
+
+    id: str
+    image: Path
+    mask: Path | None
+    annotator: str
+    split: str
+    group: str | None = None
+    spacing: tuple[float, ...] | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            object.__setattr__(self, "channels", (self.image,))
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """An immutable list of cases, ordered by id, then annotator.
+
+    Args:
+        root: Folder of the dataset.
+        name: Its name.
+        classes: Number of classes, background included; 2 is binary.
+        cases: The cases.
+        layout: "manifest", "nnunet", "isic2017" or "shenzhen".
+        ignore_label: A label that stands for "unknown" in the masks.
+        sources: Folders outside `root` that the dataset may refer to.
+
+    >>> from keras_robust.data import sample_path
+    >>> dataset = Dataset.open(sample_path())
+    >>> dataset
+    Dataset('sample', 115 cases, splits: test, train, annotators: isic_gt)
+    >>> case = dataset.cases[0]
+    >>> case.id, case.split, dataset.read_image(case).shape, dataset.read_mask(case).shape
+    ('ISIC_0000013', 'train', (256, 256, 3), (256, 256))
+    """
+
+    root: Path
+    name: str
+    classes: int
+    cases: tuple[Case, ...]
+    layout: str = "manifest"
+    ignore_label: int | None = None
+    sources: tuple[Path, ...] = ()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Dataset":
+        """Open a dataset folder; its layout is recognised.
+
+        Args:
+            path: A folder with manifest.csv, an nnU-Net raw folder of 2-D images, or one in the
+                official ISIC 2017 or Shenzhen layout.
+
+        Returns:
+            The dataset. Images and masks are not read yet.
+
+        Raises:
+            FileNotFoundError: No such folder.
+            ValueError: No known layout, or one with errors, all of them named.
+        """
+        from keras_robust.data.layouts import read_layout
+
+        dataset, problems = read_layout(path)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors or dataset is None:
+            lines = "\n".join(f"- {problem}" for problem in errors[:10])
+            more = f"\n- and {len(errors) - 10} more" if len(errors) > 10 else ""
+            raise ValueError(
+                f"Invalid value for argument `path`. Expected a dataset that can be read. "
+                f"Received: path={str(path)!r} with {len(errors)} error(s):\n{lines}{more}\n"
+                "Repair these; `keras-robust verify` shows the problems of the files as well."
+            )
+        return dataset
+
+    def select(
+        self,
+        *,
+        annotator: str | None = None,
+        split: str | None = None,
+        ids: Collection[str] | None = None,
+    ) -> "Dataset":
+        """The cases that fit every condition given.
+
+        Args:
+            annotator: Name of one annotator.
+            split: Name of one split; "" selects the cases without one.
+            ids: Ids to keep.
+
+        Raises:
+            ValueError: The dataset does not know the annotator, the split or one of the ids.
+
+        >>> from keras_robust.data import sample
+        >>> len(sample().select(split="train", annotator="isic_gt"))
+        80
+        """
+        if annotator is not None:
+            _require("annotator", [annotator], self.annotators)
+        if split is not None:
+            _require("split", [split], {case.split for case in self.cases})
+        if ids is not None:
+            ids = set(ids)
+            _require("ids", ids, self.ids)
+        kept = tuple(
+            case
+            for case in self.cases
+            if (annotator is None or case.annotator == annotator)
+            and (split is None or case.split == split)
+            and (ids is None or case.id in ids)
+        )
+        return replace(self, cases=kept)
+
+    def read_image(self, case: Case, size: Size | None = None) -> NDArray:
+        """The image of a case with all its channels: see `keras_robust.data.read_image`."""
+        return read_image(case.channels, size)
+
+    def read_mask(self, case: Case, size: Size | None = None) -> NDArray:
+        """The mask of a case: see `keras_robust.data.read_mask`.
+
+        Raises:
+            ValueError: The case has no mask.
+        """
+        if case.mask is None:
+            raise ValueError(
+                "Invalid value for argument `case`. Expected a case with a mask. "
+                f"Received: case {case.id!r} without one. Select an annotator first."
+            )
+        return read_mask(case.mask, size, self.classes, self.ignore_label)
+
+    @property
+    def annotators(self) -> tuple[str, ...]:
+        """Names of those who drew masks, sorted."""
+        return tuple(sorted({case.annotator for case in self.cases if case.annotator}))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, sorted."""
+        return tuple(sorted({case.split for case in self.cases if case.split}))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the images, sorted, each once."""
+        return tuple(dict.fromkeys(case.id for case in self.cases))
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self.cases)
+
+    def __repr__(self) -> str:
+        splits, annotators = ", ".join(self.splits) or "none", ", ".join(self.annotators) or "none"
+        return (
+            f"Dataset({self.name!r}, {len(self)} cases, splits: {splits}, annotators: {annotators})"
+        )
+
+
+def ordered(cases: list[Case]) -> tuple[Case, ...]:
+    """The order of every dataset, whatever the order of its rows and files."""
+    return tuple(sorted(cases, key=lambda case: (case.id, case.annotator)))
+
+
+def _require(argument: str, wanted: Collection[str], known: Collection[str]) -> None:
+    missing = sorted(set(wanted) - set(known))
+    if missing:
+        shown = sorted(known)
+        choice = ", ".join(map(repr, shown[:20])) + (", ..." if len(shown) > 20 else "")
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected one of the dataset's: "
+            f"{choice or 'it has none'}. Received: {', '.join(map(repr, missing[:20]))}."
+        )

@@ -1,0 +1,264 @@
+"""The layout of this library: a folder with manifest.csv, and dataset.json where there is need."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from keras_robust.data.dataset import Case, Dataset, ordered
+from keras_robust.data.names import name_problem
+from keras_robust.data.problems import Problem, error
+
+__all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
+
+MANIFEST = "manifest.csv"
+REQUIRED = ("id", "image", "mask", "annotator", "split")
+SEPARATOR = ";"  # between the files of an image whose channels are apart
+
+
+def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
+    """Read a manifest folder.
+
+    manifest.csv has the columns `id, image, mask, annotator, split`, optionally `group` and
+    `spacing` (mm, "row x column", as in 0.5x0.5), and further ones, which become `Case.extra`.
+    Paths are relative to the folder and stay inside it; files elsewhere need their folder in
+    `sources` of dataset.json. Its other keys, all optional: `name`, and `labels`, names to
+    values as in nnU-Net, without which masks are binary.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        The dataset (None where there is no table at all) and every problem of its form.
+    """
+    problems: list[Problem] = []
+    meta = _read_meta(root, problems)
+    labels = meta.get("labels", {"background": 0, "object": 1})
+    classes, ignore_label = read_labels(labels, problems)
+    sources = _read_sources(root, meta.get("sources", []), problems)
+    try:
+        columns, rows = read_table((root / MANIFEST).read_bytes())
+    except (OSError, ValueError) as reason:
+        problems.append(error("manifest", str(reason), path=MANIFEST))
+        return None, problems
+    missing = [column for column in REQUIRED if column not in columns]
+    if missing:
+        problems.append(
+            error(
+                "manifest",
+                f"Expected the columns {', '.join(REQUIRED)}, separated by commas. "
+                f"Received: {', '.join(columns) or 'none'}. Add {', '.join(missing)}.",
+                path=MANIFEST,
+            )
+        )
+        return None, problems
+    folders = (root, *sources)
+    cases = [_read_row(root, folders, n, row, problems) for n, row in enumerate(rows, start=2)]
+    if not rows:
+        problems.append(error("manifest", "has no rows below its header", path=MANIFEST))
+    kept = _without_duplicates([case for case in cases if case], problems)
+    name = str(meta.get("name") or root.resolve().name)
+    dataset = Dataset(root, name, classes, ordered(kept), "manifest", ignore_label, tuple(sources))
+    return dataset, problems
+
+
+def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file in UTF-8, cells stripped.
+
+    Raises:
+        ValueError: Not UTF-8 text, or a row with more cells than columns.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise ValueError(
+            f"Expected text in UTF-8. Received: other bytes ({reason}). Save the table as UTF-8 CSV."
+        ) from None
+    if "\0" in text:
+        raise ValueError("Expected text in UTF-8. Received: a binary file. Save the table as CSV.")
+    try:
+        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text, ""))]
+    except csv.Error as reason:
+        raise ValueError(f"Expected comma-separated values. Received: {reason}.") from None
+    columns = lines[0] if lines else []
+    repeated = sorted({c for c in columns if columns.count(c) > 1})
+    if repeated:
+        raise ValueError(f"Expected each column once. Received: {', '.join(repeated)} repeated.")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not any(line):
+            continue
+        if len(line) != len(columns):
+            raise ValueError(
+                f"Expected {len(columns)} cells in every row. Received: {len(line)} in row "
+                f"{number}. Quote cells that hold commas."
+            )
+        rows.append(dict(zip(columns, line, strict=True)))
+    return columns, rows
+
+
+def read_labels(labels: Any, problems: list[Problem]) -> tuple[int, int | None]:
+    """Number of classes (background included) and ignore label of nnU-Net's `labels`.
+
+    >>> read_labels({"background": 0, "lesion": 1, "ignore": 2}, [])
+    (2, 2)
+    """
+    values = dict(labels) if isinstance(labels, dict) else {}
+    ignore = values.pop("ignore", None)
+    numbers = list(values.values()) + ([] if ignore is None else [ignore])
+    # bool is an int to Python, and 1.0 a float that JSON writers love
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in numbers)
+    if not whole or len(values) < 2 or sorted(values.values()) != list(range(len(values))):
+        problems.append(
+            error(
+                "labels",
+                "Expected `labels` as names to values 0, 1, 2, ... with background 0, and "
+                f"optionally `ignore`. Received: {labels!r}. Regions (lists) are not supported.",
+                path="dataset.json",
+            )
+        )
+        return 2, None
+    if len(values) > 255 or (ignore is not None and not len(values) <= ignore <= 255):
+        problems.append(
+            error(
+                "labels",
+                "Expected at most 255 classes and an `ignore` label above them, at most 255. "
+                f"Received: {len(values)} classes, ignore {ignore}.",
+                path="dataset.json",
+            )
+        )
+        return 2, None
+    return len(values), ignore
+
+
+def inside(folders: tuple[Path, ...], path: Path) -> bool:
+    """Whether `path`, its links followed, lies in one of the folders."""
+    resolved = path.resolve()
+    return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _read_meta(root: Path, problems: list[Problem]) -> dict[str, Any]:
+    file = root / "dataset.json"
+    if not file.is_file():
+        return {}
+    try:
+        meta = json.loads(file.read_bytes())
+        if not isinstance(meta, dict):
+            raise ValueError(f"Expected an object. Received: {type(meta).__name__}.")
+        return meta
+    except (OSError, ValueError) as reason:
+        problems.append(error("dataset.json", f"is not valid JSON: {reason}", path=file.name))
+        return {}
+
+
+def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Path]:
+    folders = []
+    if not isinstance(sources, list) or not all(isinstance(s, str) for s in sources):
+        problems.append(
+            error(
+                "dataset.json",
+                f"Expected `sources` as a list of folders. Received: {sources!r}.",
+                path="dataset.json",
+            )
+        )
+        return []
+    for source in sources:
+        folder = Path(os.path.normpath(root.resolve() / source))
+        if root.resolve().is_relative_to(folder.resolve()):
+            # Otherwise a downloaded dataset.json could say "/" and reach every file.
+            message = f"source {source!r} contains the dataset itself; name a folder beside it"
+            problems.append(error("outside", message, path="dataset.json"))
+        elif not folder.is_dir():
+            message = f"source {source!r} is not there ({folder}); restore it or correct the path"
+            problems.append(error("missing-file", message, path="dataset.json"))
+        else:
+            folders.append(folder)
+    return folders
+
+
+def _read_row(
+    root: Path,
+    folders: tuple[Path, ...],
+    number: int,
+    row: dict[str, str],
+    problems: list[Problem],
+) -> Case | None:
+    """A row as a case; None, with problems noted, where it is not sound."""
+    id, annotator, known = row["id"], row["annotator"], len(problems)
+
+    def note(kind: str, message: str, path: str = "") -> None:
+        problems.append(error(kind, f"row {number}: {message}", id=id, path=path))
+
+    for kind, name in (("id", id), ("annotator", annotator or ("" if row["mask"] else "none"))):
+        message = name_problem(kind, name)
+        if message:
+            note("name", message)
+    paths: dict[str, list[Path]] = {"image": [], "mask": []}
+    for column, files in paths.items():
+        names = row[column].split(SEPARATOR) if column == "image" else [row[column]]
+        for name in filter(None, (name.strip() for name in names)):
+            anchored = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
+            path = Path(os.path.normpath(root / name.replace("\\", "/")))
+            if anchored and len(folders) == 1 or not inside(folders, path):
+                note(
+                    "outside",
+                    f"{column} {name!r} leaves the dataset folder. Copy the file into it, or name "
+                    "its folder in `sources` of dataset.json",
+                    name,
+                )
+            files.append(path)
+    if not paths["image"]:
+        note("manifest", "has no image")
+    if paths["mask"] and row["annotator"] == "":
+        note("manifest", "has a mask, but no annotator; name one")
+    spacing = _read_spacing(row.get("spacing", ""))
+    if isinstance(spacing, str):
+        note("manifest", spacing)
+    if len(problems) > known:
+        return None
+    standard = (*REQUIRED, "group", "spacing")
+    return Case(
+        id=id,
+        image=paths["image"][0],
+        mask=paths["mask"][0] if paths["mask"] else None,
+        annotator=annotator if paths["mask"] else "",
+        split=row["split"],
+        group=row.get("group") or None,
+        spacing=None if isinstance(spacing, str) else spacing,
+        extra={key: value for key, value in row.items() if key not in standard},
+        channels=tuple(paths["image"]),
+    )
+
+
+def _read_spacing(text: str) -> tuple[float, ...] | str | None:
+    if not text:
+        return None
+    try:
+        spacing = tuple(float(part) for part in text.replace("×", "x").split("x"))
+    except ValueError:
+        spacing = ()
+    if spacing and all(0 < value < float("inf") for value in spacing):
+        return spacing
+    return f"spacing: Expected millimetres above 0, as in 0.5x0.5. Received: {text!r}"
+
+
+def _without_duplicates(cases: list[Case], problems: list[Problem]) -> list[Case]:
+    """One case per id and annotator, and ids that agree about everything but the mask."""
+    seen: dict[tuple[str, str], Case] = {}
+    first: dict[str, Case] = {}
+    for case in cases:
+        known = first.setdefault(case.id, case)
+        if (case.id, case.annotator) in seen:
+            message = f"annotator {case.annotator!r} has more than one row; keep one"
+            problems.append(error("duplicate-row", message, id=case.id, path=MANIFEST))
+            continue
+        if case.split != known.split:
+            message = f"is in the splits {known.split!r} and {case.split!r}; choose one"
+            problems.append(error("leak-id", message, id=case.id, path=MANIFEST))
+        if case.channels != known.channels or case.group != known.group:
+            message = "its rows name different images or groups; give other images another id"
+            problems.append(error("manifest", message, id=case.id, path=MANIFEST))
+        seen[case.id, case.annotator] = case
+    return list(seen.values())

@@ -1,0 +1,105 @@
+"""Splitting images in two, repeatably."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Mapping
+
+__all__ = ["split"]
+
+
+def split(
+    ids: Collection[str],
+    fraction: float,
+    seed: int = 0,
+    stratify: Mapping[str, Hashable] | None = None,
+    group: Mapping[str, Hashable] | None = None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split ids in two parts.
+
+    The parts depend on the ids (not on their order), the seed and the strata alone, on every
+    platform and version: ids are drawn in the order of a hash. Adding images moves few others.
+
+    Args:
+        ids: Distinct ids.
+        fraction: Share of the first part, between 0 and 1, kept to within one id in total and
+            in each stratum (as near as the groups allow).
+        seed: Which of the possible splits.
+        stratify: Stratum of every id; both parts get their share of each.
+        group: Group of every id, such as a patient; no group is split up. A group belongs to
+            the stratum that most of its ids have.
+
+    Returns:
+        Ids of the first part and of the second, each sorted.
+
+    Raises:
+        ValueError: A fraction out of range, repeated ids, ids without stratum or group, or too
+            few to fill both parts.
+
+    >>> train, test = split([f"case{i}" for i in range(10)], 0.7, seed=0)
+    >>> len(train), len(test), set(train) & set(test)
+    (7, 3, set())
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(
+            "Invalid value for argument `fraction`. Expected 0 < fraction < 1. "
+            f"Received: fraction={fraction}"
+        )
+    repeated = [id for id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            "Invalid value for argument `ids`. Expected distinct ids. "
+            f"Received: {repeated[:5]} more than once."
+        )
+    for name, mapping in (("stratify", stratify), ("group", group)):
+        missing = [] if mapping is None else [id for id in ids if id not in mapping]
+        if missing:
+            raise ValueError(
+                f"Invalid value for argument `{name}`. Expected an entry for every id. "
+                f"Received: none for {missing[:5]} (of {len(missing)})."
+            )
+    units = _units(ids, group)
+    if len(units) < 2:
+        raise ValueError(
+            f"Invalid value for argument `{'group' if group else 'ids'}`. Expected at least two "
+            f"{'groups' if group else 'ids'}, one for each part. Received: {len(units)}."
+        )
+    strata: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for unit in sorted(units, key=lambda unit: _draw(seed, unit[0])):
+        labels = Counter(str(stratify[id]) if stratify is not None else "" for id in unit)
+        strata[max(sorted(labels), key=labels.__getitem__)].append(unit)
+    first = _take(strata, fraction)
+    if not first or len(first) == len(units):  # every stratum too small for its share
+        everything = [unit for members in strata.values() for unit in members]
+        everything.sort(key=lambda unit: _draw(seed, unit[0]))
+        first = set(everything[:1] if not first else everything[:-1])
+    chosen = {id for unit in first for id in unit}
+    return tuple(sorted(chosen)), tuple(sorted(set(ids) - chosen))
+
+
+def _take(strata: Mapping[str, list[tuple[str, ...]]], fraction: float) -> set[tuple[str, ...]]:
+    """Units of the first part: each stratum its share, remainders to the largest."""
+    sizes = {name: sum(map(len, members)) for name, members in strata.items()}
+    wanted = {name: int(fraction * size + 1e-9) for name, size in sizes.items()}
+    left = int(fraction * sum(sizes.values()) + 0.5 + 1e-9) - sum(wanted.values())
+    by_remainder = sorted(sizes, key=lambda name: (wanted[name] - fraction * sizes[name], name))
+    for name in by_remainder[:left]:
+        wanted[name] += 1
+    first = set()
+    for name, members in strata.items():
+        count = 0
+        for unit in members:
+            if abs(count + len(unit) - wanted[name]) < abs(count - wanted[name]):
+                first.add(unit)
+                count += len(unit)
+    return first
+
+
+def _units(ids: Collection[str], group: Mapping[str, Hashable] | None) -> list[tuple[str, ...]]:
+    members: dict[Hashable, list[str]] = defaultdict(list)
+    for id in sorted(ids):
+        members[("group", group[id]) if group is not None else id].append(id)
+    return [tuple(unit) for unit in members.values()]
+
+
+def _draw(seed: int, id: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{id}".encode()).digest()

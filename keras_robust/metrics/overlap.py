@@ -1,0 +1,175 @@
+"""Overlap of two segmentations: the Dice coefficient, per image and pooled."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["dice", "mean_dice", "pooled_dice"]
+
+Score = float | NDArray[np.float64]
+
+
+def dice(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    classes: int = 2,
+    empty: float = 1.0,
+    ignore_label: int | None = None,
+) -> Score:
+    """Dice coefficient 2|A∩B| / (|A| + |B|) of two label arrays.
+
+    Args:
+        a: Labels of any shape, boolean or integer. With two classes everything that is not
+            zero is foreground.
+        b: Labels of the same shape.
+        classes: Number of classes, background included.
+        empty: The value where a class is in neither array: 1.0 says that they agree, `nan`
+            leaves the class out of `mean_dice`.
+        ignore_label: Elements with this label in either array do not count.
+
+    Returns:
+        A float for two classes; an array of shape (classes - 1,), one value per foreground
+        label, for more.
+
+    Raises:
+        ValueError: Shapes differ, arrays are not integer, labels are out of range.
+
+    References:
+        Dice 1945, https://doi.org/10.2307/1932409
+
+    >>> dice([1, 1, 0, 0], [1, 0, 0, 0])
+    0.6666666666666666
+    >>> dice([0, 0], [0, 0]), dice([0, 0], [0, 0], empty=0.0), dice([1, 0], [0, 0])
+    (1.0, 0.0, 0.0)
+    >>> dice([0, 1, 2, 2], [0, 1, 1, 2], classes=3).round(3)
+    array([0.667, 0.667])
+    """
+    return _ratio(*_counts(a, b, classes, ignore_label), empty=empty)
+
+
+def mean_dice(
+    a: Iterable[ArrayLike],
+    b: Iterable[ArrayLike],
+    *,
+    classes: int = 2,
+    empty: float = 1.0,
+    ignore_label: int | None = None,
+) -> Score:
+    """Mean over images of the Dice coefficient of each image.
+
+    Args:
+        a: One label array per image; the images may differ in shape and may come from generators.
+        b: As many label arrays.
+        classes, empty, ignore_label: As in `dice`. Values that are `nan` are left out of the mean.
+
+    Returns:
+        A float for two classes, an array of shape (classes - 1,) for more; `nan` where no image
+        counts.
+
+    Raises:
+        ValueError: As `dice`; also where `a` and `b` differ in length or hold no image.
+
+    >>> mean_dice([[1, 1], [0, 1]], [[1, 1], [1, 0]])
+    0.5
+    """
+    options = {"classes": classes, "empty": empty, "ignore_label": ignore_label}
+    scores = np.array([dice(x, y, **options) for x, y in _pairs(a, b)], dtype=float)  # type: ignore[arg-type]
+    counted = np.sum(~np.isnan(scores), axis=0)
+    mean = np.where(counted > 0, np.nansum(scores, axis=0) / np.maximum(counted, 1), np.nan)
+    return float(mean) if classes == 2 else mean
+
+
+def pooled_dice(
+    a: Iterable[ArrayLike],
+    b: Iterable[ArrayLike],
+    *,
+    classes: int = 2,
+    empty: float = 1.0,
+    ignore_label: int | None = None,
+) -> Score:
+    """Dice coefficient of all images taken as one, so that large objects weigh more.
+
+    Args, returns and raises: as `mean_dice`.
+
+    >>> round(pooled_dice([[1, 1], [0, 1]], [[1, 1], [1, 0]]), 4)
+    0.6667
+    """
+    both, total = np.zeros(classes - 1), np.zeros(classes - 1)
+    for x, y in _pairs(a, b):
+        counts = _counts(x, y, classes, ignore_label)
+        both, total = both + counts[0], total + counts[1]
+    return _ratio(both, total, empty=empty)
+
+
+def _counts(
+    a: ArrayLike, b: ArrayLike, classes: int, ignore_label: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per foreground class: size of the intersection, sum of both sizes."""
+    if classes < 2:
+        raise ValueError(
+            "Invalid value for argument `classes`. Expected at least 2 (background included). "
+            f"Received: classes={classes}"
+        )
+    a, b = _labels("a", a), _labels("b", b)
+    if a.shape != b.shape:
+        raise ValueError(
+            "Invalid value for argument `b`. Expected the shape of `a`. "
+            f"Received: a.shape={a.shape}, b.shape={b.shape}. Resize one to the other first."
+        )
+    if ignore_label is not None:
+        kept = (a != ignore_label) & (b != ignore_label)
+        a, b = a[kept], b[kept]
+    if classes == 2:
+        # Not bincount: 0/255 masks are as common as 0/1.
+        a, b = a != 0, b != 0
+        both = np.array([np.count_nonzero(a & b)], dtype=float)
+        return both, np.array([np.count_nonzero(a) + np.count_nonzero(b)], dtype=float)
+    for name, labels in (("a", a), ("b", b)):
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
+                f"Received: labels from {labels.min()} to {labels.max()}. "
+                "Set `classes`, or `ignore_label` where one label is to be left out."
+            )
+    sizes = [np.bincount(x.astype(np.int64).ravel(), minlength=classes) for x in (a[a == b], a, b)]
+    return sizes[0][1:].astype(float), (sizes[1] + sizes[2])[1:].astype(float)
+
+
+def _ratio(both: NDArray[np.float64], total: NDArray[np.float64], empty: float) -> Score:
+    ratio = np.where(total > 0, 2 * both / np.maximum(total, 1), empty)
+    return float(ratio[0]) if ratio.size == 1 else ratio
+
+
+def _labels(name: str, value: ArrayLike) -> NDArray[np.integer]:
+    array = np.asarray(value)
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected booleans or integer labels. "
+            f"Received: dtype={array.dtype}. Threshold probabilities first, as in `p > 0.5`."
+        )
+    return array
+
+
+def _pairs(a: Iterable[ArrayLike], b: Iterable[ArrayLike]) -> Iterable[tuple[ArrayLike, ArrayLike]]:
+    first, second, count = iter(a), iter(b), 0
+    end = object()
+    while True:
+        x, y = next(first, end), next(second, end)
+        if (x is end) != (y is end):
+            shorter = "a" if x is end else "b"
+            raise ValueError(
+                "Invalid value for arguments `a` and `b`. Expected as many masks in both. "
+                f"Received: only {count} in `{shorter}`, more in the other."
+            )
+        if x is end:
+            break
+        count += 1
+        yield x, y  # type: ignore[misc]
+    if not count:
+        raise ValueError(
+            "Invalid value for arguments `a` and `b`. Expected at least one mask. Received: none."
+        )
