@@ -1,0 +1,194 @@
+"""Rotation and translation of the structures of a mask, by nearest neighbour."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .structures import bounding_box, map_structures
+
+
+def affine(
+    mask: np.ndarray,
+    angle: float,
+    shift: Sequence[int],
+    centre: Sequence[float] | None = None,
+    axis: Sequence[float] | None = None,
+) -> np.ndarray:
+    r"""Rotate every structure about its centroid, then shift it by whole voxels.
+
+    A voxel :math:`x` of the result is the voxel nearest to :math:`R^{-1}(x - t - c) + c` of `mask`.
+    What leaves the image is lost; a structure that would leave it altogether is unchanged. In a
+    label map a structure covers background only, lower labels first.
+
+    Args:
+        mask: labels, `(H, W)` or `(D, H, W)`, bool or integer; 0 is background.
+        angle: degrees, counter-clockwise as displayed (rows downwards).
+        shift: whole voxels along each axis of `mask`.
+        centre: point that stays in place under the rotation, in voxels; default: the centroid of
+            each structure.
+        axis: direction in voxels about which a volume is rotated; default `(1, 0, 0)`, which
+            rotates within the slices. Not for 2-D masks.
+
+    Returns:
+        A new array of the shape and dtype of `mask`.
+
+    Raises:
+        ValueError: the mask has another rank or dtype, or a vector has not one entry per axis.
+
+    >>> import numpy as np
+    >>> mask = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]], np.uint8)
+    >>> affine(mask, angle=90, shift=(0, 1))
+    array([[0, 0, 1],
+           [0, 0, 1],
+           [0, 0, 1]], dtype=uint8)
+    """
+
+    def operate(_: int, own: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+        for name, vector in (("shift", shift), ("centre", centre)):
+            if vector is not None and len(vector) != own.ndim:
+                raise ValueError(
+                    f"Invalid value for argument `{name}`. Expected one number per axis of the "
+                    f"mask ({own.ndim}). Received: {name}={vector}."
+                )
+        return affine_object(
+            own, allowed, angle, shift, centroid(own) if centre is None else centre, axis
+        )
+
+    return map_structures(mask, operate)
+
+
+def centroid(own: np.ndarray) -> tuple[float, ...]:
+    """Mean coordinates of the true voxels."""
+    window = bounding_box(own)
+    inside = np.argwhere(own[window])
+    return tuple(
+        float(mean) + box.start for mean, box in zip(inside.mean(axis=0), window, strict=True)
+    )
+
+
+def affine_object(
+    own: np.ndarray,
+    allowed: np.ndarray | None,
+    angle: float,
+    shift: Sequence[int],
+    centre: Sequence[float],
+    axis: Sequence[float] | None = None,
+) -> np.ndarray:
+    """One structure, rotated and shifted; unchanged where nothing of it would remain."""
+    patch, origin = _rotate(own, angle, centre, axis)
+    result = np.zeros_like(own)
+    there, here = _overlap(patch.shape, origin + np.asarray(shift), own.shape)
+    result[there] = patch[here]
+    if allowed is not None:
+        result &= allowed
+    return result if result.any() else own.copy()
+
+
+def choose_affine(
+    own: np.ndarray,
+    allowed: np.ndarray | None,
+    beta: float,
+    angle: float,
+    direction: np.ndarray,
+    axis: Sequence[float] | None = None,
+) -> dict:
+    """Parameters of `affine_object` that change the structure by nearly ``beta`` of its area.
+
+    The change is ``|clean XOR noisy| / A``. The structure moves along `direction` until the change
+    reaches `beta`, and the nearer of the steps before and after is kept. Where the rotation alone
+    changes more than `beta` (thin structures), the angle is reduced and the structure stays.
+    """
+    centre = centroid(own)
+    area = int(np.count_nonzero(own))
+    still = np.zeros(own.ndim, int)
+
+    def parameters(angle: float, shift: np.ndarray) -> dict:
+        chosen = {"angle": angle, "shift": [int(s) for s in shift], "centre": list(centre)}
+        return chosen if axis is None else chosen | {"axis": list(axis)}
+
+    def change(patch: np.ndarray, corner: np.ndarray) -> float | None:
+        there, here = _overlap(patch.shape, corner, own.shape)
+        moved = patch[here] if allowed is None else patch[here] & allowed[there]
+        visible = int(np.count_nonzero(moved))
+        common = int(np.count_nonzero(moved & own[there]))
+        return (area + visible - 2 * common) / area if visible else None
+
+    def turned(angle: float) -> float:
+        patch, origin = _rotate(own, angle, centre, axis)
+        reached = change(patch, origin)
+        return float("inf") if reached is None else reached
+
+    unmoved = turned(angle)
+    if unmoved > beta:
+        return parameters(_bisect_angle(turned, angle, beta), still)
+    patch, origin = _rotate(own, angle, centre, axis)
+    best, best_error = still, beta - unmoved
+    farthest = float(np.linalg.norm(np.asarray(patch.shape))) + float(np.linalg.norm(own.shape))
+    last = still
+    # Quarter steps meet every whole-voxel shift along the ray but those at its rounding corners.
+    for step in np.arange(0.25, farthest, 0.25):
+        shift = np.rint(step * direction).astype(int)
+        if (shift == last).all():
+            continue
+        last = shift
+        reached = change(patch, origin + shift)
+        if reached is None:
+            break
+        if abs(reached - beta) < best_error:
+            best, best_error = shift, abs(reached - beta)
+        if reached >= beta:
+            break
+    return parameters(angle, best)
+
+
+def _bisect_angle(turned, angle: float, beta: float) -> float:
+    """Angle between 0 and `angle` whose change is nearest to `beta`."""
+    low, high = 0.0, angle
+    best, best_error = 0.0, beta
+    for _ in range(16):
+        middle = (low + high) / 2
+        reached = turned(middle)
+        if abs(reached - beta) < best_error:
+            best, best_error = middle, abs(reached - beta)
+        low, high = (middle, high) if reached < beta else (low, middle)
+    return best
+
+
+def _rotate(
+    own: np.ndarray, angle: float, centre: Sequence[float], axis: Sequence[float] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rotated structure in a box just large enough, and the box's corner in image voxels."""
+    rotation = _matrix(angle, axis, own.ndim)
+    window = bounding_box(own)
+    middle = np.asarray(centre, float)
+    ends = np.array([(box.start - 1, box.stop) for box in window], float) - middle[:, None]
+    corners = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(own.ndim, -1)
+    spread = rotation @ corners + middle[:, None]
+    low = np.floor(spread.min(axis=1)).astype(int)
+    high = np.ceil(spread.max(axis=1)).astype(int) + 1
+    grid = np.ix_(*(np.arange(a, b) - m for a, b, m in zip(low, high, middle, strict=True)))
+    source = np.pad(own[window], 1)
+    index = []
+    for i, box in enumerate(window):
+        position = sum(rotation[j, i] * grid[j] for j in range(own.ndim)) + middle[i]
+        index.append(np.clip(np.rint(position).astype(int) - box.start + 1, 0, source.shape[i] - 1))
+    return source[tuple(index)], low
+
+
+def _matrix(angle: float, axis: Sequence[float] | None, rank: int) -> np.ndarray:
+    """Rodrigues' rotation; in 2-D the rotation within a slice."""
+    x, y, z = (1.0, 0.0, 0.0) if axis is None else np.asarray(axis, float) / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    theta = np.deg2rad(angle)
+    matrix = np.eye(3) + np.sin(theta) * cross + (1 - np.cos(theta)) * cross @ cross
+    return matrix[3 - rank :, 3 - rank :]
+
+
+def _overlap(patch_shape, corner, shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Slices of the image and of the patch where the two meet, the patch laid at `corner`."""
+    there, here = [], []
+    for length, start, size in zip(patch_shape, (int(c) for c in corner), shape, strict=True):
+        low, high = max(start, 0), max(min(start + length, size), 0)
+        there.append(slice(low, max(high, low)))
+        here.append(slice(low - start, max(high, low) - start))
+    return tuple(there), tuple(here)

@@ -1,0 +1,121 @@
+"""What was done to one mask, in enough detail to do it again; and the log of many."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import atomic_write_text
+from .affine import affine_object
+from .morphology import dilate_by, erode_by
+from .reference import reference_affine_object
+from .structures import check_mask, labels_of, map_structures
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One line of the log.
+
+    Attributes:
+        id: of the image.
+        kind: "clean", "dilate", "erode" or "affine".
+        parameters: per label (as text) the parameters of the operator: `iterations`, or `angle`
+            (degrees), `shift`, `centre` and, in volumes, `axis` (voxels).
+        asked: relative change of area that was asked for (beta).
+        reached: ``|clean XOR noisy| / |clean|``, summed over structures; for dilation and erosion
+            this is the relative change of area.
+        dice: overlap of the noisy with the clean mask, mean over structures; 1 for an empty mask.
+        note: why the mask, or a structure of it, was left unchanged; otherwise empty.
+
+    >>> import numpy as np
+    >>> mask = np.zeros((8, 8), np.uint8)
+    >>> mask[2:6, 2:6] = 1
+    >>> done = Corruption("a", "erode", {"1": {"iterations": 1}}, asked=0.7, reached=0.75, dice=0.4)
+    >>> int(done.apply(mask).sum())
+    4
+    >>> Corruption.from_json(done.to_json()) == done
+    True
+    """
+
+    id: str
+    kind: str
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    asked: float = 0.0
+    reached: float = 0.0
+    dice: float = 1.0
+    note: str = ""
+
+    def apply(self, mask: np.ndarray) -> np.ndarray:
+        """The noisy mask again, to the byte, from the clean mask.
+
+        Raises:
+            ValueError: the labels in `mask` are not those of the corrupted mask.
+        """
+        if self.kind == "clean":
+            return np.array(mask)
+        labels = [str(label) for label in labels_of(check_mask(mask))]
+        if labels != list(self.parameters):
+            raise ValueError(
+                f"Invalid value for argument `mask`. Expected the clean mask of {self.id!r}, with "
+                f"labels {list(self.parameters)}. Received: mask with labels {labels}."
+            )
+
+        def operate(label: int, own: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+            return perform(self.kind, own, allowed, self.parameters[str(label)])
+
+        return map_structures(mask, operate)
+
+    def to_json(self) -> str:
+        """One line of JSON; floats keep every bit."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Corruption":
+        """The inverse of `to_json`."""
+        return cls(**json.loads(line))
+
+
+def perform(
+    kind: str, own: np.ndarray, allowed: np.ndarray | None, parameters: Mapping[str, Any]
+) -> np.ndarray:
+    """Apply the operator `kind` with known parameters to one structure."""
+    if kind == "dilate":
+        return dilate_by(own, allowed, **parameters)
+    if kind == "erode":
+        return erode_by(own, **parameters)
+    if "centre" in parameters:
+        return affine_object(own, allowed, **parameters)
+    return reference_affine_object(own, allowed, **parameters)
+
+
+def write_log(path: str | Path, log: Iterable[Corruption]) -> None:
+    """Write one JSON line per mask, atomically.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "noise.jsonl"
+    >>> write_log(path, [Corruption("a", "clean")])
+    >>> read_log(path)[0].kind
+    'clean'
+    """
+    atomic_write_text(Path(path), "".join(f"{corruption.to_json()}\n" for corruption in log))
+
+
+def read_log(path: str | Path) -> list[Corruption]:
+    """The log written by `write_log`.
+
+    Raises:
+        ValueError: a line is no log entry; the message names the line.
+    """
+    log = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            log.append(Corruption.from_json(line))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"Invalid noise log {path}: line {number} is no entry of a log ({error}). "
+                "Write it again with `write_log` or `keras-robust simulate`."
+            ) from error
+    return log
