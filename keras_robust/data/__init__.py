@@ -11,6 +11,7 @@ from keras_robust.data.images import UnreadableImageError, read_image, read_mask
 from keras_robust.data.problems import Problem, Report
 from keras_robust.data.sample import sample, sample_path
 from keras_robust.data.splits import split
+from keras_robust.data.verify import verify
 
 __all__ = [
     "Case",
@@ -23,4 +24,5 @@ __all__ = [
     "sample",
     "sample_path",
     "split",
+    "verify",
 ]

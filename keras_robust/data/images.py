@@ -19,9 +19,10 @@ Size = tuple[int, int]
 
 
 class UnreadableImageError(ValueError):
-    """A file that is there but does not decode; `truncated` where it ends too early."""
+    """A file that is there but does not decode: `path`, `reason`, `truncated` (ends too early)."""
 
     def __init__(self, path: Path, reason: str):
+        self.path, self.reason = path, reason
         self.truncated = "truncated" in reason
         super().__init__(
             f"Invalid value for argument `path`. Expected a readable image "

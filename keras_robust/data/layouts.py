@@ -5,9 +5,19 @@ from pathlib import Path
 
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.manifest import MANIFEST, read_manifest
-from keras_robust.data.problems import Problem
+from keras_robust.data.nnunet import read_nnunet
+from keras_robust.data.paired import ISIC2017, read_isic2017, read_shenzhen
+from keras_robust.data.problems import Problem, quote
 
 __all__ = ["read_layout"]
+
+# What tells a layout, in order: a manifest beside other things says how to read the folder.
+LAYOUTS = (
+    ("manifest", (MANIFEST,), read_manifest),
+    ("nnU-Net raw", ("imagesTr",), read_nnunet),
+    ("ISIC 2017", tuple(images for images, _ in ISIC2017.values()), read_isic2017),
+    ("Shenzhen", ("CXR_png",), read_shenzhen),
+)
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Dataset | None, list[Problem]]:
@@ -31,6 +41,14 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Dataset | None, list[Prob
             "Invalid value for argument `path`. Expected a dataset folder. "
             f"Received: path={str(path)!r}, a file. Unpack archives; name the folder of a manifest."
         )
-    if (root / MANIFEST).is_file():
-        return read_manifest(root)
-    raise ValueError(f"no known layout at {path}")
+    for _, marks, read in LAYOUTS:
+        if any((root / mark).exists() for mark in marks):
+            return read(root)
+    looked_for = "; ".join(f"{name}: {' or '.join(marks)}" for name, marks, _ in LAYOUTS)
+    contents = sorted(child.name for child in root.iterdir())
+    shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")
+    raise ValueError(
+        f"Invalid value for argument `path`. Expected a dataset folder that has ({looked_for}). "
+        f"Received: path={str(path)!r} with {shown or 'nothing in it'}. "
+        "Name the folder that holds these, or write a manifest.csv."
+    )

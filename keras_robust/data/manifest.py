@@ -54,7 +54,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
             )
         )
         return None, problems
-    folders = (root, *sources)
+    folders = tuple(folder.resolve() for folder in (root, *sources))
     cases = [_read_row(root, folders, n, row, problems) for n, row in enumerate(rows, start=2)]
     if not rows:
         problems.append(error("manifest", "has no rows below its header", path=MANIFEST))
@@ -74,7 +74,7 @@ def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         raise ValueError(
-            f"Expected text in UTF-8. Received: other bytes ({reason}). Save the table as UTF-8 CSV."
+            f"Expected text in UTF-8. Received: other bytes ({reason}). Save it as UTF-8."
         ) from None
     if "\0" in text:
         raise ValueError("Expected text in UTF-8. Received: a binary file. Save the table as CSV.")
@@ -134,9 +134,9 @@ def read_labels(labels: Any, problems: list[Problem]) -> tuple[int, int | None]:
 
 
 def inside(folders: tuple[Path, ...], path: Path) -> bool:
-    """Whether `path`, its links followed, lies in one of the folders."""
+    """Whether `path`, its links followed, lies in one of the (resolved) folders."""
     resolved = path.resolve()
-    return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
+    return any(resolved.is_relative_to(folder) for folder in folders)
 
 
 def _read_meta(root: Path, problems: list[Problem]) -> dict[str, Any]:
@@ -191,8 +191,8 @@ def _read_row(
     def note(kind: str, message: str, path: str = "") -> None:
         problems.append(error(kind, f"row {number}: {message}", id=id, path=path))
 
-    for kind, name in (("id", id), ("annotator", annotator or ("" if row["mask"] else "none"))):
-        message = name_problem(kind, name)
+    for kind, name in (("id", id), ("annotator", annotator)):
+        message = name_problem(kind, name) if name or kind == "id" else None
         if message:
             note("name", message)
     paths: dict[str, list[Path]] = {"image": [], "mask": []}
@@ -211,7 +211,7 @@ def _read_row(
             files.append(path)
     if not paths["image"]:
         note("manifest", "has no image")
-    if paths["mask"] and row["annotator"] == "":
+    if paths["mask"] and not annotator:
         note("manifest", "has a mask, but no annotator; name one")
     spacing = _read_spacing(row.get("spacing", ""))
     if isinstance(spacing, str):

@@ -1,0 +1,102 @@
+"""The raw layout of nnU-Net v2, with 2-D images."""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from keras_robust.data.dataset import Case, Dataset, ordered
+from keras_robust.data.manifest import read_labels
+from keras_robust.data.problems import Problem, error
+
+__all__ = ["ANNOTATOR", "read_nnunet"]
+
+ANNOTATOR = "nnunet_gt"
+ENDINGS = (".png", ".bmp", ".tif")  # what nnU-Net's own reader of natural images takes
+
+
+def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
+    """Read dataset.json, imagesTr/ID_0000.png (one file per channel), labelsTr/ID.png.
+
+    imagesTr is the split `train`; imagesTs, where present, `test`, with or without labelsTs.
+
+    Returns:
+        The dataset (None where dataset.json does not describe one) and every problem.
+    """
+    problems: list[Problem] = []
+    try:
+        meta = json.loads((root / "dataset.json").read_bytes())
+        ending, names = meta["file_ending"], meta.get("channel_names") or meta["modality"]
+        labels, channels = meta["labels"], len(names)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        message = (
+            "Expected nnU-Net's keys channel_names, labels and file_ending. "
+            f"Received: {type(reason).__name__} {reason}. Complete the file."
+        )
+        return None, [error("dataset.json", message, path="dataset.json")]
+    if ending not in ENDINGS:
+        message = (
+            f"Expected a file_ending of 2-D images ({', '.join(ENDINGS)}). Received: {ending!r}. "
+            "Volumes are not read yet: export their slices."
+        )
+        return None, [error("dataset.json", message, path="dataset.json")]
+    classes, ignore_label = read_labels(labels, problems)
+    cases = []
+    for split, images, masks in (
+        ("train", root / "imagesTr", root / "labelsTr"),
+        ("test", root / "imagesTs", root / "labelsTs"),
+    ):
+        if split == "test" and not images.is_dir():
+            continue
+        cases += _read_split(split, images, masks, ending, channels, problems)
+    seen: dict[str, str] = {}
+    for case in cases:
+        if seen.setdefault(case.id, case.split) != case.split:
+            problems.append(error("leak-id", "is in imagesTr and imagesTs; choose one", id=case.id))
+    name = str(meta.get("name") or root.resolve().name)
+    return Dataset(root, name, classes, ordered(cases), "nnunet", ignore_label), problems
+
+
+def _read_split(
+    split: str, images: Path, masks: Path, ending: str, channels: int, problems: list[Problem]
+) -> list[Case]:
+    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
+    for path in images.iterdir() if images.is_dir() else ():
+        match = pattern.fullmatch(path.name)
+        if match:
+            found[match[1]][int(match[2])] = path
+    if not found:
+        message = f"Expected files like ID_0000{ending}. Received: none. Restore the folder."
+        problems.append(error("missing-file", message, path=images.name))
+    drawn = {p.name[: -len(ending)]: p for p in _files(masks) if p.name.endswith(ending)}
+    unlabelled = split == "test" and not masks.is_dir()
+    cases = []
+    for id, files in sorted(found.items()):
+        if sorted(files) != list(range(channels)):
+            message = (
+                f"Expected {channels} channel(s), numbered from 0000, as in channel_names. "
+                f"Received: {', '.join(f'{number:04d}' for number in sorted(files))}."
+            )
+            problems.append(error("missing-file", message, id=id, path=images.name))
+        if id not in drawn and not unlabelled:
+            message = f"has no mask {masks.name}/{id}{ending}; add it or move the image out"
+            problems.append(error("missing-file", message, id=id, path=images.name))
+        cases.append(
+            Case(
+                id=id,
+                image=files[min(files)],
+                mask=drawn.get(id),
+                annotator=ANNOTATOR if id in drawn else "",
+                split=split,
+                channels=tuple(files[number] for number in sorted(files)),
+            )
+        )
+    for id in sorted(set(drawn) - set(found)):
+        message = f"has no image {images.name}/{id}_0000{ending}; add it or move the mask out"
+        problems.append(error("missing-file", message, id=id, path=masks.name))
+    return cases
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

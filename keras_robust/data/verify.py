@@ -1,0 +1,288 @@
+"""Looking through a dataset for everything that would spoil training or evaluation."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.images import UnreadableImageError, decode, read_image, read_mask
+from keras_robust.data.layouts import read_layout
+from keras_robust.data.names import name_problem
+from keras_robust.data.problems import Problem, Report
+
+__all__ = ["verify"]
+
+ORIENTATION = 0x0112  # EXIF
+
+
+@dataclass
+class _Facts:
+    """What one file showed: its problems, its size and the hash of its pixels."""
+
+    problems: list[Problem] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    digest: str | None = None
+    empty: bool = False
+
+
+def verify(
+    dataset: Dataset | str | os.PathLike[str],
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> Report:
+    """Every problem of every case of a dataset, at once.
+
+    Errors are files that are missing, unreadable, truncated or outside the dataset folder; masks
+    of another size than their image or with values that are no labels; rows given twice; and the
+    same id, group or image (by its pixels) in two splits. Warnings are empty masks, one image or
+    mask under several ids of one split, and images that a viewer would turn (EXIF).
+
+    Args:
+        dataset: A dataset, or its folder.
+        progress: Called with the number of files read and of files in total.
+        workers: Threads; as many as there are processors by default.
+
+    Returns:
+        The report; its order depends on the dataset alone.
+
+    Raises:
+        FileNotFoundError: No such folder. What is wrong inside a folder is in the report.
+
+    >>> from keras_robust.data import sample
+    >>> verify(sample().select(split="test")).ok
+    True
+    """
+    problems: list[Problem] = []
+    if not isinstance(dataset, Dataset):
+        path = dataset
+        try:
+            opened, problems = read_layout(path)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            problems, opened = [Problem("error", "", "", "layout", str(error))], None
+        if opened is None:
+            return Report(str(path), 0, _sorted(problems))
+        dataset = opened
+    images = {case.channels: case for case in reversed(dataset.cases)}
+    masks = {case.mask: case for case in reversed(dataset.cases) if case.mask is not None}
+    total, done = len(images) + len(masks), 0
+
+    def advance(facts: Iterable[_Facts]) -> Iterable[_Facts]:
+        nonlocal done
+        for fact in facts:
+            done += 1
+            if progress is not None:
+                progress(done, total)
+            yield fact
+
+    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as pool:
+        of_image = dict(
+            zip(images, advance(pool.map(_look_at_image, images.values())), strict=True)
+        )
+        look = _MaskReader(dataset.classes, dataset.ignore_label)
+        of_mask = dict(zip(masks, advance(pool.map(look, masks.values())), strict=True))
+    for facts in (*of_image.values(), *of_mask.values()):
+        problems += facts.problems
+    problems += _size_problems(dataset, of_image, of_mask)
+    problems += _group_problems(dataset)
+    problems += _same_images(images, of_image)
+    problems += _same_masks(dataset, of_mask)
+    problems += _case_problems(dataset)
+    return Report(str(dataset.root), len(dataset), _sorted(problems, dataset.root))
+
+
+def _look_at_image(case: Case) -> _Facts:
+    facts = _Facts()
+    for path in case.channels:
+        if _exif_orientation(path) not in (None, 1):
+            message = "has an EXIF orientation, which is not applied; check that its mask fits"
+            facts.problems.append(Problem("warning", case.id, str(path), "orientation", message))
+    try:
+        image = read_image(case.channels)
+    except (OSError, ValueError) as error:
+        facts.problems.append(_failure(case.id, case.image, error, "size"))
+        return facts
+    if not np.isfinite(image).all():
+        message = "has values that are not finite; replace them"
+        facts.problems.append(Problem("error", case.id, str(case.image), "values", message))
+    facts.size = (image.shape[0], image.shape[1])
+    facts.digest = _digest(image)
+    return facts
+
+
+@dataclass(frozen=True)
+class _MaskReader:
+    classes: int
+    ignore_label: int | None
+
+    def __call__(self, case: Case) -> _Facts:
+        facts, path = _Facts(), case.mask
+        if path is None:
+            return facts
+        try:
+            mask = read_mask(path, None, self.classes, self.ignore_label)
+        except (OSError, ValueError) as error:
+            facts.problems.append(_failure(case.id, path, error, "values"))
+            if not isinstance(error, (OSError, UnreadableImageError)):
+                facts.size = decode(path).size[::-1]
+            return facts
+        facts.size = (mask.shape[0], mask.shape[1])
+        facts.digest = _digest(mask)
+        facts.empty = not np.any((mask != 0) & (mask != self.ignore_label))
+        if facts.empty:
+            message = "has no foreground; keep it only if nothing is there to be drawn"
+            facts.problems.append(Problem("warning", case.id, str(path), "empty-mask", message))
+        return facts
+
+
+def _failure(id: str, path: Path, error: Exception, otherwise: str) -> Problem:
+    if isinstance(error, FileNotFoundError):
+        message = "does not exist; restore it or correct the path"
+        return Problem("error", id, str(path), "missing-file", message)
+    if isinstance(error, UnreadableImageError):
+        kind = "truncated" if error.truncated else "unreadable"
+        message = f"does not decode ({error.reason}); restore it from its source"
+        return Problem("error", id, str(error.path), kind, message)
+    kind = "unreadable" if isinstance(error, OSError) else otherwise
+    message = str(error).removeprefix("Invalid value for argument `path`. ")
+    return Problem("error", id, str(path), kind, message)
+
+
+def _size_problems(
+    dataset: Dataset, of_image: dict[tuple[Path, ...], _Facts], of_mask: dict[Path, _Facts]
+) -> list[Problem]:
+    problems = []
+    for case in dataset.cases:
+        if case.mask is None:
+            continue
+        image, mask = of_image[case.channels].size, of_mask[case.mask].size
+        if image and mask and image != mask:
+            message = (
+                f"Expected the image's height x width, {image[0]} x {image[1]}. "
+                f"Received: {mask[0]} x {mask[1]}. Export the mask on the image's grid."
+            )
+            problems.append(Problem("error", case.id, str(case.mask), "size", message))
+    return problems
+
+
+def _group_problems(dataset: Dataset) -> list[Problem]:
+    splits: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for case in dataset.cases:
+        if case.group is not None and case.split:
+            splits[case.group][case.split].append(case.id)
+    problems = []
+    for group, ids in splits.items():
+        if len(ids) > 1:
+            where = "; ".join(
+                f"{name}: {_some(dict.fromkeys(i))}" for name, i in sorted(ids.items())
+            )
+            message = f"group {group!r} is in several splits ({where}); keep it in one"
+            problems.append(Problem("error", "", "", "leak-group", message))
+    return problems
+
+
+def _same_images(
+    images: dict[tuple[Path, ...], Case], of_image: dict[tuple[Path, ...], _Facts]
+) -> list[Problem]:
+    same: dict[str, list[Case]] = defaultdict(list)
+    for channels, case in images.items():
+        digest = of_image[channels].digest
+        if digest is not None:
+            same[digest].append(case)
+    problems = []
+    for cases in same.values():
+        cases = sorted(cases, key=lambda case: case.id)
+        splits = sorted({case.split for case in cases if case.split})
+        if len(cases) > 1:
+            names = _some([case.id for case in cases])
+            first = cases[0]
+            leak = len(splits) > 1
+            message = (
+                f"one image is in the splits {', '.join(splits)}, as {names}; keep one of them"
+                if leak
+                else f"one image has several ids: {names}; keep one of them"
+            )
+            kind = "leak-image" if leak else "duplicate-image"
+            severity = "error" if leak else "warning"
+            problems.append(Problem(severity, first.id, str(first.image), kind, message))
+    return problems
+
+
+def _same_masks(dataset: Dataset, of_mask: dict[Path, _Facts]) -> list[Problem]:
+    same: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in dataset.cases:
+        facts = of_mask[case.mask] if case.mask is not None else None
+        if facts is not None and facts.digest is not None and not facts.empty:
+            same[case.annotator, facts.digest].append(case)
+    problems = []
+    for (annotator, _), cases in same.items():
+        if len(cases) > 1:
+            names = _some([case.id for case in cases])
+            message = f"{annotator!r} has the very same mask for {names}; check the files"
+            path = str(cases[0].mask)
+            problems.append(Problem("warning", cases[0].id, path, "duplicate-mask", message))
+    return problems
+
+
+def _case_problems(dataset: Dataset) -> list[Problem]:
+    """Names that some file systems cannot keep apart or hold; files linked from outside."""
+    problems = []
+    folded: dict[str, str] = {}
+    for id in dataset.ids:
+        message = name_problem("id", id)
+        if message:
+            problems.append(Problem("error", id, "", "name", message))
+        other = folded.setdefault(id.casefold(), id)
+        if other != id:
+            message = f"differs from {other!r} by its case alone; rename one"
+            problems.append(Problem("warning", id, "", "name", message))
+    folders = [folder.resolve() for folder in (dataset.root, *dataset.sources)]
+    for case in dataset.cases if dataset.layout != "manifest" else ():
+        for path in (*case.channels, *([case.mask] if case.mask else [])):
+            if path.is_symlink() and not any(path.resolve().is_relative_to(f) for f in folders):
+                message = "is a link out of the dataset folder; it moves without the dataset"
+                problems.append(Problem("warning", case.id, str(path), "outside", message))
+    return problems
+
+
+def _exif_orientation(path: Path) -> int | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ORIENTATION)
+    except Exception:
+        return None
+
+
+def _digest(array: np.ndarray) -> str:
+    digest = hashlib.blake2b(f"{array.shape}{array.dtype}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _sorted(problems: Iterable[Problem], root: Path | None = None) -> tuple[Problem, ...]:
+    """Errors first; paths from the dataset folder on."""
+
+    def short(problem: Problem) -> Problem:
+        path = Path(problem.path)
+        if root is None or not problem.path or not path.is_relative_to(root):
+            return problem
+        relative = path.relative_to(root).as_posix()
+        return Problem(problem.severity, problem.id, relative, problem.kind, problem.message)
+
+    unique = dict.fromkeys(map(short, problems))
+    key = lambda p: (p.severity, p.kind, p.id, p.path, p.message)  # noqa: E731
+    return tuple(sorted(unique, key=key))
