@@ -44,17 +44,35 @@ def affine(
     """
 
     def operate(_: int, own: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
-        for name, vector in (("shift", shift), ("centre", centre)):
-            if vector is not None and len(vector) != own.ndim:
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Expected one number per axis of the "
-                    f"mask ({own.ndim}). Received: {name}={vector}."
-                )
-        return affine_object(
-            own, allowed, angle, shift, centroid(own) if centre is None else centre, axis
-        )
+        _check_vector("shift", shift, own.ndim)
+        middle = centroid(own) if centre is None else _check_vector("centre", centre, own.ndim)
+        return affine_object(own, allowed, angle, shift, middle, axis)
 
+    if not np.isfinite(angle):
+        raise ValueError(
+            "Invalid value for argument `angle`. Expected a finite number of degrees. "
+            f"Received: angle={angle}."
+        )
+    if not all(float(s).is_integer() for s in shift):
+        raise ValueError(
+            "Invalid value for argument `shift`. Expected whole voxels. "
+            f"Received: shift={shift}. Round it."
+        )
+    if axis is not None and (len(axis) != 3 or not 0 < np.linalg.norm(axis) < np.inf):
+        raise ValueError(
+            "Invalid value for argument `axis`. Expected a direction of three numbers, for volumes "
+            f"only. Received: axis={axis}."
+        )
     return map_structures(mask, operate)
+
+
+def _check_vector(name: str, vector: Sequence[float], rank: int) -> Sequence[float]:
+    if len(vector) != rank:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected one number per axis of the mask "
+            f"({rank}). Received: {name}={vector}."
+        )
+    return vector
 
 
 def centroid(own: np.ndarray) -> tuple[float, ...]:
@@ -77,7 +95,7 @@ def affine_object(
     """One structure, rotated and shifted; unchanged where nothing of it would remain."""
     patch, origin = _rotate(own, angle, centre, axis)
     result = np.zeros_like(own)
-    there, here = _overlap(patch.shape, origin + np.asarray(shift), own.shape)
+    there, here = _overlap(patch.shape, origin + np.asarray(shift, int), own.shape)
     result[there] = patch[here]
     if allowed is not None:
         result &= allowed

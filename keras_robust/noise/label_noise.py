@@ -217,18 +217,30 @@ class LabelNoise:
         if kind == "erode":
             noisy, iterations = erode_object(own, self.beta)
             return noisy, {"iterations": iterations}
-        if self.mode == "reference":
-            angle, direction = self._reference_affine(id, kind)
-            shift = choose_reference_step(own, self.beta, angle, direction)
-            parameters: dict[str, Any] = {"angle": angle, "shift": shift}
-        else:
-            generator = _generator(self.seed, id, label)
-            angle = float(generator.uniform(-self.max_angle, self.max_angle))
-            direction, axis = _unit_vector(generator, own.ndim), None
-            if own.ndim == 3:
-                axis = _unit_vector(generator, 3).tolist()
-            parameters = choose_affine(own, allowed, self.beta, angle, direction, axis)
+        affine = self._reference_affine if self.mode == "reference" else self._unbiased_affine
+        parameters = affine(id, kind, label, own, allowed)
         return perform("affine", own, allowed, parameters), parameters
+
+    def _unbiased_affine(
+        self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
+    ) -> dict[str, Any]:
+        generator = _generator(self.seed, id, label)
+        angle = float(generator.uniform(-self.max_angle, self.max_angle))
+        direction = _unit_vector(generator, own.ndim)
+        axis = _unit_vector(generator, 3).tolist() if own.ndim == 3 else None
+        return choose_affine(own, allowed, self.beta, angle, direction, axis)
+
+    def _reference_affine(
+        self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
+    ) -> dict[str, Any]:
+        if isinstance(kind, Kind) and kind.angle is not None and kind.direction is not None:
+            angle, direction = kind.angle, kind.direction
+        else:
+            generator = _generator(self.seed, id, 0)
+            angle = float(generator.uniform(-self.max_angle, self.max_angle))
+            direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
+        shift = choose_reference_step(own, self.beta, angle, direction)
+        return {"angle": angle, "shift": shift}
 
     def _kind(self, id: str) -> Kind:
         # Stream 0 is the kind; structures draw from the streams of their (positive) labels.
@@ -241,13 +253,6 @@ class LabelNoise:
             plan[id] = Kind(name)
             plan[id].angle, plan[id].direction = angle, direction
         return plan
-
-    def _reference_affine(self, id: str, kind: str) -> tuple[float, tuple[int, int]]:
-        if isinstance(kind, Kind) and kind.angle is not None and kind.direction is not None:
-            return kind.angle, kind.direction
-        generator = _generator(self.seed, id, 0)
-        angle = float(generator.uniform(-self.max_angle, self.max_angle))
-        return angle, DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
 
 
 def _digest(seed: int, id: str) -> bytes:

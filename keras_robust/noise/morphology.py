@@ -81,7 +81,7 @@ def check_beta(beta: float) -> None:
     if not 0 <= beta < float("inf"):
         raise ValueError(
             "Invalid value for argument `beta`. Expected a finite number >= 0. "
-            f"Received: beta={beta}. It is the relative change of area: 0.5 or 0.7 in the literature."
+            f"Received: beta={beta}. It is the relative change of area, 0.7 for example."
         )
 
 

@@ -21,6 +21,11 @@ def check_mask(mask: np.ndarray) -> np.ndarray:
             "Invalid value for argument `mask`. Expected bool or integer labels. "
             f"Received: mask of dtype {mask.dtype}. Convert it: `mask > 0`."
         )
+    if np.issubdtype(mask.dtype, np.signedinteger) and mask.size and mask.min() < 0:
+        raise ValueError(
+            "Invalid value for argument `mask`. Expected labels >= 0. "
+            f"Received: mask with label {mask.min()}. Map labels to be ignored to 0 first."
+        )
     return mask
 
 
