@@ -1,0 +1,202 @@
+"""The base of every loss: targets, weights, ignored voxels and the reduction, in one place."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_robust.losses._targets import align, voxel_weights
+
+_REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
+
+
+class SegmentationLoss(keras.losses.Loss):
+    """Base class of the segmentation losses; a subclass writes `values` or `image_values`.
+
+    Args:
+        from_logits: whether `y_pred` holds logits; probabilities otherwise.
+        ignore_label: label of voxels that count for nothing; None ignores no voxel.
+        reduction: `"sum_over_batch_size"` (mean over what is not ignored), `"sum"`,
+            `"mean_with_sample_weight"` or `"none"`.
+        name: name of the loss.
+        dtype: `"float64"` computes in double precision; every other dtype in float32, so that
+            half precision policies lose nothing in the loss.
+
+    Call arguments:
+        y_true: integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`, or one-hot or soft
+            targets `(batch, *spatial, K)`.
+        y_pred: `(batch, *spatial, 1)` for a sigmoid head, `(batch, *spatial, K)` for softmax.
+        sample_weight: one weight per image `(batch,)` or per voxel `(batch, *spatial)`.
+
+    Raises:
+        ValueError: shapes that do not fit, or an option outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        from_logits: bool = False,
+        ignore_label: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        if reduction not in _REDUCTIONS:
+            raise invalid("reduction", f"one of {_REDUCTIONS}", reduction)
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.from_logits = bool(from_logits)
+        self.ignore_label = ignore_label
+
+    @property
+    def compute_dtype(self) -> str:
+        return "float64" if self.dtype == "float64" else "float32"
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        values, weights, count = self.weighted_values(y_true, y_pred, sample_weight)
+        return self.reduce(values, weights, count)
+
+    def call(self, y_true, y_pred):
+        """Unreduced loss: `(batch, *spatial)`, or `(batch,)` for a loss of whole images."""
+        values, weights, _ = self.weighted_values(y_true, y_pred)
+        return values if weights is None else values * weights
+
+    def weighted_values(self, y_true, y_pred, sample_weight=None):
+        """Values, their weights (None: all one) and how many count (None: all).
+
+        Values at ignored voxels are 0, and their weight is 0.
+        """
+        raise NotImplementedError
+
+    def image_values(self, y_true, y_pred, sample_weight=None):
+        """Weighted loss of each image, shape `(batch,)`."""
+        raise NotImplementedError
+
+    def reduce(self, values, weights, count):
+        if weights is not None:
+            values = values * weights
+        if self.reduction in ("none", None):
+            return values
+        total = ops.sum(values)
+        if self.reduction == "sum":
+            return total
+        if self.reduction == "mean_with_sample_weight" and weights is not None:
+            count = ops.sum(weights)
+        if count is None:
+            return ops.mean(values) / replicas()
+        count = ops.cast(count, total.dtype)
+        return ops.where(count > 0, total / ops.maximum(count, 1e-12), 0.0) / replicas()
+
+    def terms(self) -> Iterator["SegmentationLoss"]:
+        """The elementary losses that this loss is made of."""
+        yield self
+
+    @property
+    def trainable_variables(self) -> list:
+        """Parameters of the loss that train with the weights of the model."""
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "from_logits": self.from_logits,
+            "ignore_label": self.ignore_label,
+            "reduction": self.reduction,
+            "name": self.name,
+            "dtype": self.dtype,
+        }
+
+    def __add__(self, other):
+        from keras_robust.losses._sum import Sum
+
+        return Sum.of((1.0, self), (1.0, other)) if _is_loss(other) else NotImplemented
+
+    def __radd__(self, other):
+        # sum([a, b]) starts from 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __mul__(self, factor):
+        from keras_robust.losses._sum import Sum
+
+        return Sum.of((float(factor), self)) if isinstance(factor, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+
+class VoxelLoss(SegmentationLoss):
+    """A loss with one value per voxel; a subclass writes `values(targets, predictions)`."""
+
+    def values(self, targets, predictions):
+        """Loss of each voxel, `(batch, *spatial)`, from tensors `(batch, *spatial, channels)`."""
+        raise NotImplementedError
+
+    def weighted_values(self, y_true, y_pred, sample_weight=None):
+        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype)
+        values = self.values(aligned.targets, aligned.predictions)
+        per_image, per_voxel = voxel_weights(sample_weight, values)
+        weights = per_voxel
+        if per_image is not None:
+            weights = ops.reshape(per_image, (-1,) + (1,) * (len(values.shape) - 1))
+        count = None
+        if aligned.valid is not None:
+            valid = ops.cast(aligned.valid, values.dtype)
+            values = ops.where(aligned.valid, values, ops.zeros_like(values))
+            weights = valid if weights is None else weights * valid
+            count = ops.sum(valid)
+        return values, weights, count
+
+    def image_values(self, y_true, y_pred, sample_weight=None):
+        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight)
+        axes = tuple(range(1, len(values.shape)))
+        if weights is not None:
+            values = values * weights
+        if self.ignore_label is None:
+            return ops.mean(values, axis=axes) if axes else values
+        valid = align(y_true, y_pred, self.ignore_label, self.compute_dtype).valid
+        count = ops.sum(ops.cast(valid, values.dtype), axis=axes)
+        return ops.sum(values, axis=axes) / ops.maximum(count, 1.0)
+
+
+class ImageLoss(SegmentationLoss):
+    """A loss with one value per image; a subclass writes `values(targets, predictions, weights)`.
+
+    `weights`, `(batch, *spatial)` or None, count voxels: one of weight 2 stands for two voxels,
+    one of weight 0 (an ignored one, too) is not there.
+    """
+
+    def values(self, targets, predictions, weights):
+        """Loss of each image, `(batch,)`."""
+        raise NotImplementedError
+
+    def weighted_values(self, y_true, y_pred, sample_weight=None):
+        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype)
+        per_image, weights = voxel_weights(sample_weight, aligned.predictions[..., 0])
+        if aligned.valid is not None:
+            valid = ops.cast(aligned.valid, self.compute_dtype)
+            weights = valid if weights is None else weights * valid
+        return self.values(aligned.targets, aligned.predictions, weights), per_image, None
+
+    def image_values(self, y_true, y_pred, sample_weight=None):
+        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight)
+        return values if weights is None else values * weights
+
+
+def invalid(argument: str, expected: str, received: Any, remedy: str = "") -> ValueError:
+    """The error for an argument outside its range, in the grammar of Keras."""
+    message = (
+        f"Invalid value for argument `{argument}`. Expected {expected}. "
+        f"Received: {argument}={received!r}"
+    )
+    return ValueError(f"{message}. {remedy}" if remedy else message)
+
+
+def replicas() -> int:
+    """Number of replicas whose mean losses Keras adds up (tf.distribute); 1 elsewhere."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _is_loss(value: Any) -> bool:
+    return isinstance(value, SegmentationLoss)

@@ -1,0 +1,109 @@
+"""Bring targets and predictions of any accepted form into one: float tensors of equal shape."""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class Aligned(NamedTuple):
+    """Targets and predictions of equal shape `(batch, *spatial, channels)`.
+
+    `targets` holds probabilities: of the foreground for one channel, one per class otherwise.
+    `valid` is a boolean tensor `(batch, *spatial)`, or None where nothing is ignored.
+    """
+
+    targets: Any
+    predictions: Any
+    valid: Any
+
+
+def align(y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32") -> Aligned:
+    """Align targets with predictions `(batch, *spatial, channels)`.
+
+    Targets may be integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`, or one-hot or soft
+    targets `(batch, *spatial, channels)`. A voxel is ignored where its label (for soft targets:
+    every channel) equals `ignore_label`.
+
+    Raises:
+        ValueError: the shapes do not fit; the message names both.
+    """
+    y_true = ops.convert_to_tensor(y_true)
+    y_pred = ops.cast(ops.convert_to_tensor(y_pred), dtype)
+    channels = _checked_channels(y_true, y_pred)
+    if len(y_true.shape) == len(y_pred.shape) - 1:
+        y_true = ops.expand_dims(y_true, -1)
+    as_labels = channels > 1 and y_true.shape[-1] == 1
+    valid = None
+    if ignore_label is not None:
+        ignored = ops.equal(y_true, ops.cast(ignore_label, y_true.dtype))
+        valid = ops.logical_not(ops.all(ignored, axis=-1))
+        y_true = ops.where(ignored, ops.zeros_like(y_true), y_true)
+    if as_labels:
+        targets = ops.one_hot(ops.cast(ops.squeeze(y_true, -1), "int32"), channels, dtype=dtype)
+    else:
+        targets = ops.cast(y_true, dtype)
+    return Aligned(targets, y_pred, valid)
+
+
+def voxel_weights(sample_weight, like) -> tuple[Any, Any]:
+    """Split sample weights into per-image `(batch,)` and per-voxel `(batch, *spatial)` parts.
+
+    `like` has the shape `(batch, *spatial)`. One of the two results is None, or both are.
+    """
+    if sample_weight is None:
+        return None, None
+    weights = ops.cast(ops.convert_to_tensor(sample_weight), like.dtype)
+    rank = len(like.shape)
+    if len(weights.shape) == rank + 1 and weights.shape[-1] == 1:
+        weights = ops.squeeze(weights, -1)
+    per_image = all(size == 1 for size in weights.shape[1:])
+    if len(weights.shape) == 0:
+        return ops.broadcast_to(weights, ops.shape(like)[:1]), None
+    if per_image and _fits(weights.shape[:1], like.shape[:1]):
+        return ops.reshape(weights, (-1,)), None
+    if _fits(weights.shape, like.shape):
+        return None, weights
+    raise ValueError(
+        "Invalid value for argument `sample_weight`. Expected one weight per image, shape "
+        f"{tuple(like.shape[:1])}, or one per voxel, shape {tuple(like.shape)}. "
+        f"Received: sample_weight of shape {tuple(weights.shape)}"
+    )
+
+
+def _checked_channels(y_true, y_pred) -> int:
+    expected = (
+        "Expected y_pred of shape (batch, *spatial, channels) with y_true of shape "
+        "(batch, *spatial), (batch, *spatial, 1) or (batch, *spatial, channels). "
+        f"Received: y_true of shape {_shape(y_true)} and y_pred of shape {_shape(y_pred)}"
+    )
+    if y_true.shape is None or y_pred.shape is None or _rank(y_true) is None:
+        raise ValueError(
+            f"Targets and predictions need a known rank. {expected}. "
+            "Call `set_shape` on tensors that come from a Python function."
+        )
+    channels = y_pred.shape[-1] if len(y_pred.shape) > 1 else None
+    if channels is None:
+        raise ValueError(f"Predictions need a known number of channels. {expected}")
+    rank = len(y_pred.shape)
+    fits = _fits(y_true.shape[: rank - 1], y_pred.shape[:-1]) and (
+        len(y_true.shape) == rank - 1
+        or (len(y_true.shape) == rank and y_true.shape[-1] in (1, channels))
+    )
+    if not fits:
+        raise ValueError(f"Targets do not fit the predictions. {expected}")
+    return channels
+
+
+def _fits(left, right) -> bool:
+    return len(left) == len(right) and all(
+        a == b or a is None or b is None for a, b in zip(left, right, strict=True)
+    )
+
+
+def _rank(tensor) -> int | None:
+    rank = getattr(tensor.shape, "rank", -1)
+    return len(tensor.shape) if rank == -1 else rank
+
+
+def _shape(tensor) -> str:
+    return str(tuple(tensor.shape)) if _rank(tensor) is not None else "unknown"

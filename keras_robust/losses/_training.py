@@ -1,0 +1,172 @@
+"""How the parameters of a loss come to be trained by the model that is compiled with it.
+
+Keras tracks no variables of a loss: what `compile(loss=...)` receives is neither in
+`model.trainable_variables` nor in checkpoints. Here, `keras.Model.compile` first hands the
+parameters to a layer that the model owns. From then on they are weights like all others: one
+optimiser, one loss scale, one gradient accumulation, one checkpoint, on every backend.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import tree
+
+_ATTRIBUTE = "loss_parameters"
+
+
+@keras.saving.register_keras_serializable(package="keras_robust")
+class LossParameters(keras.layers.Layer):
+    """Owner, inside a model, of the trainable parameters of its losses."""
+
+    def __init__(self, variables=(), name: str = _ATTRIBUTE, **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        for variable in variables:
+            self._track_variable(variable)
+        self.built = True
+
+    def load_own_variables(self, store):
+        # Weights that were trained with another loss hold no parameters: the current ones stay.
+        if store.keys():
+            super().load_own_variables(store)
+
+
+def elementary(loss: Any) -> Iterator[Any]:
+    """The elementary keras_robust losses in what `compile` accepts: a loss, sum, list or dict."""
+    from keras_robust.losses._base import SegmentationLoss
+
+    for item in tree.flatten(loss):
+        if isinstance(item, SegmentationLoss):
+            yield from item.terms()
+
+
+def attach(model: keras.Model, loss: Any) -> None:
+    """Make the parameters of `loss` trainable weights of `model`, in place of earlier ones.
+
+    `model.compile(loss=loss)` does this by itself; call it only for a model whose `compile` does
+    not pass the loss on to `keras.Model.compile`.
+
+    Args:
+        model: any Keras model.
+        loss: what `compile` accepts: a loss, or a list or dict of losses.
+
+    Raises:
+        ValueError: an empty `Sequential` model, which has no place for them.
+    """
+    detach(model)
+    losses = [item for item in elementary(loss) if item.trainable_variables]
+    if not losses:
+        return
+    _move_into_scope(model, losses)
+    variables = list({id(v): v for item in losses for v in item.trainable_variables}.values())
+    _set(_host(model), LossParameters(variables))
+
+
+def detach(model: keras.Model) -> None:
+    """Take the parameters of an earlier loss out of the weights of `model`."""
+    for host in (model, *model._flatten_layers(include_self=False)):
+        layer = host.__dict__.get(_ATTRIBUTE)
+        if isinstance(layer, LossParameters):
+            host._tracker.unlock()
+            host._tracker.untrack(layer)
+            delattr(host, _ATTRIBUTE)
+
+
+def require_trained(loss: Any) -> None:
+    """Raise where `loss` is evaluated in a model's training step that would not train it."""
+    model = _training_model()
+    if model is None:
+        return
+    trained = {id(v) for v in model.trainable_variables}
+    if all(id(v) in trained for v in loss.trainable_variables):
+        return
+    raise RuntimeError(
+        f"{type(loss).__name__} has parameters that model {model.name!r} does not train. Expected "
+        "the loss object itself in `compile(loss=...)`, with the model trainable; it was hidden "
+        "in a function, or the model's own `compile` did not pass it on. Pass the object, or call "
+        "`keras_robust.losses.attach(model, loss)` before `fit`."
+    )
+
+
+def install() -> None:
+    """Let `keras.Model.compile` attach the parameters of losses; once per process."""
+    # Keras reloads the compilation only of models whose `compile` is the one of this class.
+    owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
+    original = owner.compile
+    if getattr(original, "_attaches_loss_parameters", False):
+        return
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def compile_and_attach(self, *args, **kwargs):
+        loss = signature.bind(self, *args, **kwargs).arguments.get("loss")
+        attach(self, loss)
+        original(self, *args, **kwargs)
+        _exempt_from_weight_decay(self)
+
+    compile_and_attach._attaches_loss_parameters = True  # type: ignore[attr-defined]
+    owner.compile = compile_and_attach
+
+
+def _host(model: keras.Model) -> keras.layers.Layer:
+    # What a Sequential model owns is its sequence, so its last layer takes the parameters in.
+    if not isinstance(model, keras.Sequential):
+        return model
+    if not model.layers:
+        raise ValueError(
+            "A Sequential model without layers has no place for the parameters of its loss. "
+            "Expected at least one layer. Received: none. Add the layers before `compile`."
+        )
+    return model.layers[-1]
+
+
+def _set(host: keras.layers.Layer, layer: LossParameters) -> None:
+    locked = host._tracker.locked
+    host._tracker.unlock()
+    setattr(host, _ATTRIBUTE, layer)
+    if locked:
+        host._tracker.lock()
+
+
+def _move_into_scope(model: keras.Model, losses: list) -> None:
+    """Under tf.distribute a variable must be made in the scope of the model's strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1:
+        return
+    with strategy.scope():
+        for loss in losses:
+            if not strategy.extended.variable_created_in_scope(loss.trainable_variables[0].value):
+                loss.create_variable(loss.nu_tilde)
+
+
+def _exempt_from_weight_decay(model: keras.Model) -> None:
+    """Weight decay would pull ν towards 1, which no prior asks for."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    host = model.__dict__.get(_ATTRIBUTE) or (
+        model.layers[-1].__dict__.get(_ATTRIBUTE) if model.layers else None
+    )
+    if host is None or optimizer is None or optimizer.built:
+        return
+    if getattr(optimizer, "weight_decay", None):
+        exempt = getattr(optimizer, "_exclude_from_weight_decay", set())
+        optimizer._exclude_from_weight_decay = exempt | {
+            optimizer._var_key(v) for v in host.trainable_variables
+        }
+
+
+def _training_model() -> keras.Model | None:
+    """The model whose `train_step` is being run or traced further up the stack."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        # AutoGraph prefixes the names of what it converts.
+        if frame.f_code.co_name.removeprefix("tf__") == "train_step":
+            model = frame.f_locals.get("self")
+            if isinstance(model, keras.Model):
+                return model
+        frame = frame.f_back
+    return None

@@ -1,0 +1,82 @@
+"""The normalised active losses NCE and NGCE ([Ma et al., 2020](https://arxiv.org/abs/2006.13554)).
+
+Pure functions of targets and predictions `(batch, *spatial, channels)` with one value per voxel,
+and Keras classes.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_robust.losses._base import VoxelLoss, invalid
+from keras_robust.losses._probabilities import expectation, log_probabilities
+from keras_robust.losses.cross_entropy import power_of_probabilities
+
+
+def normalized_cross_entropy(targets, predictions, *, from_logits: bool = False):
+    r"""Normalised cross entropy $\sum_k q_k \ln p_k / \sum_k \ln p_k$, `(batch, *spatial)`.
+
+    The denominator, the cross entropy summed over all labels, is at least $K \ln K$ in size.
+    """
+    targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
+    logs = log_probabilities(predictions, from_logits)
+    return expectation(targets, *logs) / _sum_over_classes(*logs)
+
+
+def normalized_generalized_cross_entropy(
+    targets, predictions, *, q: float = 0.7, from_logits: bool = False
+):
+    r"""Normalised generalised cross entropy, one value per voxel `(batch, *spatial)`.
+
+    $\sum_k t_k (1 - p_k^q) / (K - \sum_k p_k^q)$ for targets $t$ and exponent $0 < q \le 1$.
+    """
+    targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
+    powers = power_of_probabilities(predictions, q, from_logits)
+    classes = max(predictions.shape[-1], 2)
+    return (1 - expectation(targets, *powers)) / (classes - _sum_over_classes(*powers))
+
+
+def _sum_over_classes(of_class, of_background):
+    if of_background is None:
+        return ops.sum(of_class, axis=-1)
+    return ops.squeeze(of_class + of_background, -1)
+
+
+@keras.saving.register_keras_serializable(package="keras_robust")
+class NCE(VoxelLoss):
+    r"""Normalised cross entropy $\ln p_y / \sum_k \ln p_k$; options: see `SegmentationLoss`.
+
+    >>> round(float(NCE()([[1]], [[[0.5]]])), 4)
+    0.5
+    """
+
+    def values(self, targets, predictions):
+        return normalized_cross_entropy(targets, predictions, from_logits=self.from_logits)
+
+
+@keras.saving.register_keras_serializable(package="keras_robust")
+class NGCE(VoxelLoss):
+    r"""Normalised generalised cross entropy $(1 - p_y^q) / (K - \sum_k p_k^q)$.
+
+    Args:
+        q: exponent, 0 < q <= 1.
+        **options: see `SegmentationLoss`.
+
+    >>> round(float(NGCE(q=1.0)([[1, 0]], [[[0.9], [0.2]]])), 4)
+    0.15
+    """
+
+    def __init__(self, q: float = 0.7, **options: Any):
+        super().__init__(**options)
+        if not 0 < q <= 1:
+            raise invalid("q", "0 < q <= 1", q, "Use NCE() for the limit q = 0.")
+        self.q = float(q)
+
+    def values(self, targets, predictions):
+        return normalized_generalized_cross_entropy(
+            targets, predictions, q=self.q, from_logits=self.from_logits
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"q": self.q, **super().get_config()}
