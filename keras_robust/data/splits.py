@@ -102,4 +102,5 @@ def _units(ids: Collection[str], group: Mapping[str, Hashable] | None) -> list[t
 
 
 def _draw(seed: int, id: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{id}".encode()).digest()
+    # Salted, so that other draws by hash (as of noisy masks) are independent of this one.
+    return hashlib.sha256(f"split:{seed}:{id}".encode()).digest()
