@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +100,7 @@ def locked(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
         yield  # closing the file drops the lock
 
 
-if os.name == "nt":  # pragma: no cover
+if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int, wait: bool) -> None:

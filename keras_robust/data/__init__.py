@@ -6,12 +6,24 @@
 (64, 64)
 """
 
+from typing import TYPE_CHECKING
+
+import lazy_loader as _lazy
+
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import UnreadableImageError, read_image, read_mask
+from keras_robust.data.packaged_sample import sample, sample_path
 from keras_robust.data.problems import Problem, Report
-from keras_robust.data.sample import sample, sample_path
 from keras_robust.data.splits import split
 from keras_robust.data.verify import verify
+
+if TYPE_CHECKING:
+    from keras_robust.data.simulate import annotator_name, simulate_dataset
+
+# Simulation brings scipy, which reading does not need.
+__getattr__, __dir__, _ = _lazy.attach(
+    __name__, submod_attrs={"simulate": ["annotator_name", "simulate_dataset"]}
+)
 
 __all__ = [
     "Case",
@@ -19,10 +31,12 @@ __all__ = [
     "Problem",
     "Report",
     "UnreadableImageError",
+    "annotator_name",
     "read_image",
     "read_mask",
     "sample",
     "sample_path",
+    "simulate_dataset",
     "split",
     "verify",
 ]

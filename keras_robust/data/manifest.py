@@ -200,7 +200,9 @@ def _read_row(
         names = row[column].split(SEPARATOR) if column == "image" else [row[column]]
         for name in filter(None, (name.strip() for name in names)):
             anchored = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
-            path = Path(os.path.normpath(root / name.replace("\\", "/")))
+            name = name.replace("\\", "/")
+            # ".." leads elsewhere from a link than from what it links to.
+            path = Path(os.path.normpath((folders[0] if ".." in name else root) / name))
             if anchored and len(folders) == 1 or not inside(folders, path):
                 note(
                     "outside",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import UnreadableImageError, decode, read_image, read_mask
@@ -210,8 +211,8 @@ def _same_images(
                 else f"one image has several ids: {names}; keep one of them"
             )
             kind = "leak-image" if leak else "duplicate-image"
-            severity = "error" if leak else "warning"
-            problems.append(Problem(severity, first.id, str(first.image), kind, message))
+            path = str(first.image)
+            problems.append(Problem("error" if leak else "warning", first.id, path, kind, message))
     return problems
 
 
@@ -253,12 +254,10 @@ def _case_problems(dataset: Dataset) -> list[Problem]:
 
 
 def _exif_orientation(path: Path) -> int | None:
-    from PIL import Image
-
     try:
         with Image.open(path) as image:
             return image.getexif().get(ORIENTATION)
-    except Exception:
+    except Exception:  # of any kind in damaged metadata; the pixels are judged on their own
         return None
 
 

@@ -1,6 +1,7 @@
 """Overlap of two segmentations: the Dice coefficient, per image and pooled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,8 +75,12 @@ def mean_dice(
     >>> mean_dice([[1, 1], [0, 1]], [[1, 1], [1, 0]])
     0.5
     """
-    options = {"classes": classes, "empty": empty, "ignore_label": ignore_label}
-    scores = np.array([dice(x, y, **options) for x, y in _pairs(a, b)], dtype=float)  # type: ignore[arg-type]
+    scores = np.array(
+        [
+            dice(x, y, classes=classes, empty=empty, ignore_label=ignore_label)
+            for x, y in _pairs(a, b)
+        ]
+    )
     counted = np.sum(~np.isnan(scores), axis=0)
     mean = np.where(counted > 0, np.nansum(scores, axis=0) / np.maximum(counted, 1), np.nan)
     return float(mean) if classes == 2 else mean
@@ -112,29 +117,32 @@ def _counts(
             "Invalid value for argument `classes`. Expected at least 2 (background included). "
             f"Received: classes={classes}"
         )
-    a, b = _labels("a", a), _labels("b", b)
-    if a.shape != b.shape:
+    first, second = _labels("a", a), _labels("b", b)
+    if first.shape != second.shape:
         raise ValueError(
-            "Invalid value for argument `b`. Expected the shape of `a`. "
-            f"Received: a.shape={a.shape}, b.shape={b.shape}. Resize one to the other first."
+            "Invalid value for argument `b`. Expected the shape of `a`. Received: "
+            f"a.shape={first.shape}, b.shape={second.shape}. Resize one to the other first."
         )
     if ignore_label is not None:
-        kept = (a != ignore_label) & (b != ignore_label)
-        a, b = a[kept], b[kept]
+        kept = (first != ignore_label) & (second != ignore_label)
+        first, second = first[kept], second[kept]
     if classes == 2:
         # Not bincount: 0/255 masks are as common as 0/1.
-        a, b = a != 0, b != 0
-        both = np.array([np.count_nonzero(a & b)], dtype=float)
-        return both, np.array([np.count_nonzero(a) + np.count_nonzero(b)], dtype=float)
-    for name, labels in (("a", a), ("b", b)):
+        one, other = first != 0, second != 0
+        total = np.count_nonzero(one) + np.count_nonzero(other)
+        return np.array([np.count_nonzero(one & other)], float), np.array([total], float)
+    for name, labels in (("a", first), ("b", second)):
         if labels.size and not 0 <= labels.min() <= labels.max() < classes:
             raise ValueError(
                 f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
                 f"Received: labels from {labels.min()} to {labels.max()}. "
                 "Set `classes`, or `ignore_label` where one label is to be left out."
             )
-    sizes = [np.bincount(x.astype(np.int64).ravel(), minlength=classes) for x in (a[a == b], a, b)]
-    return sizes[0][1:].astype(float), (sizes[1] + sizes[2])[1:].astype(float)
+    both, *sizes = (
+        np.bincount(labels.astype(np.int64).ravel(), minlength=classes)[1:].astype(float)
+        for labels in (first[first == second], first, second)
+    )
+    return both, sizes[0] + sizes[1]
 
 
 def _ratio(both: NDArray[np.float64], total: NDArray[np.float64], empty: float) -> Score:
@@ -154,21 +162,16 @@ def _labels(name: str, value: ArrayLike) -> NDArray[np.integer]:
     return array
 
 
-def _pairs(a: Iterable[ArrayLike], b: Iterable[ArrayLike]) -> Iterable[tuple[ArrayLike, ArrayLike]]:
-    first, second, count = iter(a), iter(b), 0
-    end = object()
-    while True:
-        x, y = next(first, end), next(second, end)
-        if (x is end) != (y is end):
-            shorter = "a" if x is end else "b"
+def _pairs(a: Iterable[ArrayLike], b: Iterable[ArrayLike]) -> Iterator[tuple[ArrayLike, ArrayLike]]:
+    missing, count = object(), 0
+    for x, y in zip_longest(a, b, fillvalue=missing):
+        if x is missing or y is missing:
             raise ValueError(
                 "Invalid value for arguments `a` and `b`. Expected as many masks in both. "
-                f"Received: only {count} in `{shorter}`, more in the other."
+                f"Received: {count} in `{'a' if x is missing else 'b'}`, more in the other."
             )
-        if x is end:
-            break
-        count += 1
         yield x, y  # type: ignore[misc]
+        count += 1
     if not count:
         raise ValueError(
             "Invalid value for arguments `a` and `b`. Expected at least one mask. Received: none."

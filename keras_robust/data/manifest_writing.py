@@ -1,0 +1,128 @@
+"""Writing manifests: rows for a new annotator, and a manifest that refers to another dataset."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.manifest import MANIFEST, REQUIRED, SEPARATOR, read_table
+from keras_robust.files import atomic_write_bytes, atomic_write_json, locked
+
+__all__ = ["append_rows", "write_view"]
+
+
+def append_rows(home: Path, cases: Sequence[Case], annotator: str) -> None:
+    """Add a row for each case's mask by `annotator`; the bytes of the other rows stay.
+
+    Columns that say something about the image are copied; further ones may be about the mask they
+    stand beside, and are left empty. Rows that are there already are not added again.
+
+    Args:
+        home: Manifest folder; the caller holds its lock.
+        cases: Cases by the annotator that was corrupted.
+        annotator: The new one, whose masks are masks/ANNOTATOR/ID.png.
+    """
+    content = (home / MANIFEST).read_bytes()
+    columns, rows = read_table(content)
+    by_key = {(row["id"], row["annotator"]): row for row in rows}
+    about_image = ("id", "image", "split", "group", "spacing")
+    added = []
+    for case in cases:
+        if (case.id, annotator) not in by_key:
+            row = by_key[case.id, case.annotator]
+            copied = {column: row[column] for column in about_image if column in row}
+            mask = f"masks/{annotator}/{case.id}.png"
+            added.append({**copied, "mask": mask, "annotator": annotator})
+    if added:
+        newline = "\r\n" if b"\r\n" in content else "\n"
+        between = "" if content.endswith(b"\n") else newline
+        text = between + _table(columns, added, newline)
+        atomic_write_bytes(home / MANIFEST, content + text.encode("utf-8"))
+
+
+def write_view(dataset: Dataset, output: Path) -> Path:
+    """Make `output` a manifest folder that refers to the images and masks of `dataset`.
+
+    Nothing is done where it is one already.
+
+    Raises:
+        ValueError: `output` lies in the dataset.
+        FileExistsError: `output` holds something else.
+    """
+    root = dataset.root.resolve()
+    if output.resolve().is_relative_to(root):
+        raise ValueError(
+            "Invalid value for argument `output`. Expected a folder outside the dataset's. "
+            f"Received: output={str(output)!r}. Choose one beside it"
+            + (", or leave `output` out to write into the dataset." if _is_manifest(root) else ".")
+        )
+    meta: dict[str, object] = {"name": dataset.name}
+    if (root / "dataset.json").is_file():
+        labels = json.loads((root / "dataset.json").read_bytes()).get("labels")
+        meta |= {"labels": labels} if labels else {}
+    meta["sources"] = [_reference(folder, output) for folder in (root, *dataset.sources)]
+    with locked(output / ".manifest.lock"):
+        if _is_manifest(output) or (output / "dataset.json").exists():
+            try:
+                there = json.loads((output / "dataset.json").read_bytes())
+            except (OSError, ValueError):
+                there = None
+            if there != meta:
+                raise FileExistsError(
+                    "Invalid value for argument `output`. Expected a new folder, or one that was "
+                    f"written for the same dataset. Received: output={str(output)!r}, which holds "
+                    "another one. Choose another folder."
+                )
+        atomic_write_json(output / "dataset.json", meta)
+        if not _is_manifest(output):
+            atomic_write_bytes(output / MANIFEST, _manifest_of(dataset, output).encode("utf-8"))
+    return output
+
+
+def _manifest_of(dataset: Dataset, output: Path) -> str:
+    extra = list(dict.fromkeys(key for case in dataset.cases for key in case.extra))
+    columns = [*REQUIRED, "group", "spacing", *extra]
+    rows = [
+        {
+            **case.extra,
+            "id": case.id,
+            "image": SEPARATOR.join(_reference(path, output) for path in case.channels),
+            "mask": _reference(case.mask, output) if case.mask else "",
+            "annotator": case.annotator,
+            "split": case.split,
+            "group": case.group or "",
+            "spacing": "x".join(map(str, case.spacing or ())),
+        }
+        for case in dataset.cases
+    ]
+    return _table(columns, [dict(zip(columns, columns, strict=True)), *rows], "\n")
+
+
+def _reference(path: Path, folder: Path) -> str:
+    """`path` from `folder` on, where there is such a way, with slashes on every system."""
+    absolute = Path(os.path.abspath(path))
+    if SEPARATOR in str(absolute):
+        raise ValueError(
+            f"Invalid value for argument `path`. Expected paths without {SEPARATOR!r}, which "
+            f"separates the channels of an image in a manifest. Received: {str(absolute)!r}. "
+            "Rename it."
+        )
+    try:
+        # Links resolved on both sides: ".." from inside a link leads elsewhere.
+        return Path(os.path.relpath(absolute, folder.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        return absolute.as_posix()
+
+
+def _table(columns: list[str], rows: Iterable[Mapping[str, str]], newline: str) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, restval="", lineterminator=newline)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _is_manifest(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
