@@ -41,7 +41,7 @@ class LabelNoise:
     noise of an image depends on nothing but (seed, id, kind, mask). Objects rotate about their own
     centroid and shift in a uniformly random direction.
 
-    Mode "reference" repeats the generator published by Gao et al. that the T-Loss paper uses, its
+    Mode "reference" repeats the generator published by Li et al. that the T-Loss paper uses, its
     order of draws and its biases included (see `keras_robust.noise.reference`); ids must be the
     names of the mask files without ``.png``.
 
@@ -57,7 +57,8 @@ class LabelNoise:
         ValueError: an argument is out of range.
 
     Reference:
-        Gonzalez-Jimenez et al., Robust T-Loss for medical image segmentation, MICCAI 2023, 4.1.
+        Li, Gao and He, Superpixel-guided iterative learning from noisy labels for medical image
+        segmentation, MICCAI 2021; Gonzalez-Jimenez et al., Robust T-Loss, MICCAI 2023, section 4.1.
 
     >>> import numpy as np
     >>> mask = np.zeros((32, 32), np.uint8)

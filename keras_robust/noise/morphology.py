@@ -17,7 +17,7 @@ from .structures import bounding_box, map_structures
 def dilate(mask: np.ndarray, beta: float) -> np.ndarray:
     """Grow every structure until its area is nearest to ``A + int(beta * A)``.
 
-    Equal to the generator of Gao et al. that the T-Loss paper uses: dilate by the cross until the
+    Equal to the generator of Li et al. that the T-Loss paper uses: dilate by the cross until the
     area reaches the target, keep whichever of the last two masks is nearer (the larger one where
     both are as near). The image is never filled: where the target needs that, the last mask before
     is kept. In a label map a structure grows into background only, lower labels first.
@@ -34,7 +34,8 @@ def dilate(mask: np.ndarray, beta: float) -> np.ndarray:
         ValueError: the mask has another rank or dtype, or `beta` is negative or not finite.
 
     Reference:
-        Gao et al., Superpixel-guided label correction, IPMI 2023; METHOD of T-Loss, section 4.1.
+        Li, Gao and He, Superpixel-guided iterative learning from noisy labels for medical image
+        segmentation, MICCAI 2021; Gonzalez-Jimenez et al., Robust T-Loss, MICCAI 2023, section 4.1.
 
     >>> import numpy as np
     >>> mask = np.zeros((5, 5), bool)
@@ -53,7 +54,7 @@ def dilate(mask: np.ndarray, beta: float) -> np.ndarray:
 def erode(mask: np.ndarray, beta: float) -> np.ndarray:
     """Shrink every structure until its area is nearest to ``A - int(beta * A)``, never to nothing.
 
-    Equal to the generator of Gao et al. that the T-Loss paper uses: erode by the cross (outside the
+    Equal to the generator of Li et al. that the T-Loss paper uses: erode by the cross (outside the
     image counts as background) until the area reaches the target, keep whichever of the last two
     masks is nearer (the smaller one where both are as near), and the last one that is not empty.
 

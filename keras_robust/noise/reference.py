@@ -1,4 +1,4 @@
-"""Draws and affine noise of the generator published by Gao et al. and used by the T-Loss paper.
+"""Draws and affine noise of the generator published by Li et al. and used by the T-Loss paper.
 
 Its traits are kept on purpose, so that published numbers can be repeated: rotation about the centre
 of the image with bilinear values truncated to integers (the boundary ring is lost), shifts down and
