@@ -1,1 +1,14 @@
+"""Training on dataset folders: configuration, input, `train`, callbacks."""
 
+import lazy_loader as _lazy
+
+# Reading a configuration or a run folder must not cost the import of TensorFlow.
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "callbacks": ["DivergenceError", "NuLogger", "StopAtNonFinite"],
+        "config": ["DataConfig", "ModelConfig", "NoiseConfig", "TrainConfig"],
+        "pipeline": ["train"],
+        "run": ["Run"],
+    },
+)

@@ -1,0 +1,64 @@
+"""Instance normalisation."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_robust")
+class InstanceNormalization(keras.layers.Layer):
+    """Normalise every channel of every sample to mean 0 and variance 1 over its spatial axes.
+
+    ```
+    y = gamma * (x - mean(x)) / sqrt(mean((x - mean(x))**2) + epsilon) + beta
+    ```
+
+    Statistics are computed in float32 whatever the dtype policy, and the variance as the mean of
+    squared deviations: `E[x**2] - E[x]**2` cancels where the mean is large against the spread.
+    The same result as `keras.layers.GroupNormalization(groups=-1)`, faster on CPU.
+
+    Args:
+        epsilon: Added to the variance.
+
+    Call arguments:
+        inputs: `(batch, *spatial, channels)`, any number of spatial axes.
+
+    Reference:
+        [Ulyanov et al., 2016](https://arxiv.org/abs/1607.08022)
+
+    >>> import numpy as np
+    >>> y = InstanceNormalization()(np.arange(8.0).reshape(1, 4, 2))
+    >>> float(abs(np.mean(y))) < 1e-6
+    True
+    """
+
+    def __init__(self, epsilon: float = 1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        if channels is None or len(input_shape) < 3:
+            raise ValueError(
+                "Invalid value for argument `inputs`. Expected shape (batch, *spatial, channels) "
+                f"with a known number of channels. Received: inputs.shape={tuple(input_shape)}"
+            )
+        self.gamma = self.add_weight(
+            shape=(channels,), initializer="ones", name="gamma", dtype="float32", autocast=False
+        )
+        self.beta = self.add_weight(
+            shape=(channels,), initializer="zeros", name="beta", dtype="float32", autocast=False
+        )
+
+    def call(self, inputs):
+        axes = tuple(range(1, len(inputs.shape) - 1))
+        x = ops.cast(inputs, "float32")
+        deviation = x - ops.mean(x, axis=axes, keepdims=True)
+        variance = ops.mean(ops.square(deviation), axis=axes, keepdims=True)
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(deviation * scale + self.beta, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}

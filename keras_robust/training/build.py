@@ -1,0 +1,116 @@
+"""Building and compiling the model of a configuration, on the devices that there are."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_robust import losses
+from keras_robust.models import UNet
+from keras_robust.training.config import TrainConfig
+
+
+def build_model(
+    config: TrainConfig, image_shape: tuple[int, int, int], classes: int
+) -> keras.Model:
+    """The U-Net of a configuration, not compiled.
+
+    Args:
+        config: Of the run.
+        image_shape: (H, W, C).
+        classes: Of the dataset, background included; 2 gives one sigmoid channel.
+    """
+    with _dtype_policy(config.precision):
+        return UNet(
+            image_shape,
+            classes=1 if classes == 2 else classes,
+            features=config.model.features,
+            max_features=config.model.max_features,
+            depth=config.model.depth,
+        )
+
+
+def compile_model(model: keras.Model, config: TrainConfig, ignore_label: int | None = None) -> None:
+    """Compile with the loss of a configuration and Adam, whose state is made at once."""
+    options = dict(config.loss_options)
+    if ignore_label is not None:
+        options.setdefault("ignore_label", ignore_label)
+    loss = losses.get(config.loss, **options)
+    optimizer: Any = keras.optimizers.Adam(config.learning_rate)
+    if config.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(
+        optimizer=optimizer,
+        loss=loss,
+        # Slower than Eigen and oneDNN on CPU; fails with several replicas.
+        jit_compile=bool(tf.config.list_logical_devices("GPU")) and not _several_devices(),
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def device_scope() -> Any:
+    """Scope of a `tf.distribute.MirroredStrategy` where there are several devices.
+
+    >>> with device_scope():
+    ...     pass
+    """
+    return (
+        tf.distribute.MirroredStrategy(_devices()).scope()
+        if _several_devices()
+        else (nullcontext())
+    )
+
+
+def replicas() -> int:
+    """Number of devices that share a batch."""
+    return len(_devices()) if _several_devices() else 1
+
+
+def limit_threads(threads: int | None) -> None:
+    """Limit the threads of TensorFlow in this process.
+
+    Raises:
+        RuntimeError: TensorFlow has begun to compute with another number of threads.
+    """
+    if threads is None:
+        return
+    for get, set_ in (
+        (
+            tf.config.threading.get_intra_op_parallelism_threads,
+            tf.config.threading.set_intra_op_parallelism_threads,
+        ),
+        (
+            tf.config.threading.get_inter_op_parallelism_threads,
+            tf.config.threading.set_inter_op_parallelism_threads,
+        ),
+    ):
+        if get() == threads:
+            continue
+        try:
+            set_(threads)
+        except RuntimeError:
+            raise RuntimeError(
+                f"The number of threads can no longer change: TensorFlow runs with {get()}, "
+                f"expected threads={threads}. Train in a new process, or leave `threads` unset."
+            ) from None
+
+
+def _devices() -> list[str]:
+    accelerators = [device.name for device in tf.config.list_logical_devices("GPU")]
+    return accelerators or [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
+def _several_devices() -> bool:
+    return len(_devices()) > 1
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,104 @@
+"""Keras callbacks: ν in the history, an early end at NaN, the record of each epoch."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+
+class NuLogger(keras.callbacks.Callback):
+    """Add `nu` and `nu_tilde` of the model's T-Loss to the logs of each epoch.
+
+    Works with any model compiled with a loss that has `nu` and `nu_tilde`, also within sums, lists
+    and dicts of losses; further ones are logged as `nu_2`, `nu_tilde_2` and so on. Give it before
+    `keras.callbacks.TensorBoard` in the list of callbacks, so that TensorBoard shows them.
+
+    >>> NuLogger().values(keras_robust.losses.TLoss(nu_tilde=0.0))["nu_tilde"]
+    0.0
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs.update(self.values(self.model.loss))
+
+    @staticmethod
+    def values(loss: Any) -> dict[str, float]:
+        """Current `nu` and `nu_tilde` of the T-Losses in what `compile` accepts as a loss."""
+        from keras_robust import losses
+
+        values: dict[str, float] = {}
+        found = [item for item in losses.elementary(loss) if hasattr(item, "nu_tilde")]
+        for number, item in enumerate(found, start=1):
+            suffix = "" if number == 1 else f"_{number}"
+            values[f"nu{suffix}"] = item.nu
+            values[f"nu_tilde{suffix}"] = item.nu_tilde
+        return values
+
+
+class DivergenceError(ArithmeticError):
+    """The loss of a training step was not finite."""
+
+
+class StopAtNonFinite(keras.callbacks.Callback):
+    """End training with a `DivergenceError` at the first loss that is not finite.
+
+    Args:
+        describe: Says which images were in the batch, from epoch and batch, both from 0.
+    """
+
+    def __init__(self, describe: Callable[[int, int], str] | None = None):
+        super().__init__()
+        self.describe = describe
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # The mean over the epoch so far: the first that is not finite names the batch.
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            images = f" ({self.describe(self._epoch, batch)})" if self.describe else ""
+            raise DivergenceError(
+                f"Loss is {loss} in epoch {self._epoch + 1}, batch {batch + 1}{images}. "
+                "Lower the learning rate, or look at these images and masks."
+            )
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """Hand one row of figures per epoch to `record`, and the state of training to `save`.
+
+    Args:
+        evaluate: From the epoch (from 0), further columns of the row.
+        record: Takes the row.
+        steps_per_epoch: Training steps per epoch.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[int], Mapping[str, float]],
+        record: Callable[[dict[str, Any]], None],
+        steps_per_epoch: int,
+    ):
+        super().__init__()
+        self.evaluate, self.record, self.steps_per_epoch = evaluate, record, steps_per_epoch
+        self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._begin = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = {} if logs is None else logs
+        learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        logs["learning_rate"] = learning_rate
+        logs.update(self.evaluate(epoch))
+        self.record(
+            {
+                "epoch": epoch + 1,
+                "step": (epoch + 1) * self.steps_per_epoch,
+                "seconds": round(time.monotonic() - self._begin, 3),
+                **logs,
+            }
+        )

@@ -1,0 +1,114 @@
+"""Generations of files that survive a kill at any moment."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+class Checkpoints:
+    """Numbered generations of named files under one folder, the newest few kept.
+
+    A generation is written under a temporary name, synced to disk and renamed as a whole; its
+    manifest holds the size and SHA-256 of each file. Reading takes the newest generation whose
+    files agree with the manifest, and warns of those that it had to pass over.
+
+    Args:
+        folder: Made when missing.
+        keep: Generations to keep.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoints = Checkpoints(folder)
+    ...     checkpoints.save(1, {"state": b"abc"})
+    ...     checkpoints.newest()
+    (1, {'state': b'abc'})
+    """
+
+    def __init__(self, folder: str | Path, keep: int = 2):
+        self.folder = Path(folder)
+        self.keep = keep
+
+    def save(self, number: int, files: Mapping[str, bytes]) -> None:
+        """Write one generation and remove the oldest ones.
+
+        Raises:
+            OSError: The folder cannot be written; older generations are then untouched.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{number:06d}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        members = {
+            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        }
+        manifest = json.dumps({"generation": number, "files": members}, indent=2).encode()
+        for name, content in {**files, MANIFEST: manifest}.items():
+            with open(temporary / name, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync(temporary)
+        final = self._path(number)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+        _sync(self.folder)
+        for old in self.numbers()[: -self.keep]:
+            shutil.rmtree(self._path(old), ignore_errors=True)
+
+    def newest(self) -> tuple[int, dict[str, bytes]] | None:
+        """Number and files of the newest valid generation; `None` where there is none.
+
+        Warns:
+            UserWarning: A newer generation is damaged.
+        """
+        for number in reversed(self.numbers()):
+            try:
+                return number, self._read(number)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                warnings.warn(
+                    f"Checkpoint {self._path(number)} is damaged and was passed over: {error}",
+                    stacklevel=2,
+                )
+        return None
+
+    def numbers(self) -> list[int]:
+        """Numbers of all generations, valid or not, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.folder.iterdir() if re.fullmatch(r"\d+", p.name))
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}"
+
+    def _read(self, number: int) -> dict[str, bytes]:
+        manifest = json.loads((self._path(number) / MANIFEST).read_bytes())
+        files = {}
+        for name, member in manifest["files"].items():
+            if Path(name).name != name:
+                raise ValueError(f"the manifest names a file outside the folder: {name!r}")
+            content = (self._path(number) / name).read_bytes()
+            if len(content) != member["bytes"]:
+                raise ValueError(f"{name} has {len(content)} of {member['bytes']} bytes")
+            if hashlib.sha256(content).hexdigest() != member["sha256"]:
+                raise ValueError(f"{name} does not match its SHA-256")
+            files[name] = content
+        return files
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "nt":  # pragma: no cover
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

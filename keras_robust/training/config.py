@@ -1,0 +1,146 @@
+"""What a training run consists of, validated; read from YAML or the command line."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Which images and masks to train on and to evaluate against.
+
+    Args:
+        path: Dataset folder (any layout that `keras_robust.data.Dataset.open` reads).
+        size: (height, width) in pixels that images and masks are resized to.
+        annotator: Whose masks to train on; `None` for the only one, or the clean one.
+        clean_annotator: Whose masks to evaluate against; `None` for the only annotator whose
+            name does not start with `noisy`.
+        train_split: Split to train on.
+        test_split: Split to evaluate on; `None` for no test images.
+        train_limit: Train on at most so many images, drawn at random; `None` for all.
+        test_limit: The same for the test images.
+        limit_seed: Seed of these draws, apart from the seed of the run: runs of different seeds
+            see the same images.
+        normalize: `"range"` maps each image's value range to [-1, 1] (8-bit: 0..255);
+            `"zscore"` gives each channel of each image mean 0 and standard deviation 1.
+        cache: `"none"` streams from disk, so that memory does not grow with the data set;
+            `"memory"` keeps the resized images (8 bits per value) in memory.
+    """
+
+    path: Path
+    size: tuple[int, int] = (256, 256)
+    annotator: str | None = None
+    clean_annotator: str | None = None
+    train_split: str = "train"
+    test_split: str | None = "test"
+    train_limit: int | None = Field(default=None, ge=1)
+    test_limit: int | None = Field(default=None, ge=1)
+    limit_seed: int = Field(default=0, ge=0)
+    normalize: Literal["range", "zscore"] = "range"
+    cache: Literal["none", "memory"] = "none"
+
+    @field_validator("size")
+    @classmethod
+    def _positive(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if min(value) < 1:
+            raise ValueError(
+                "Invalid value for argument `size`. Expected a positive height and width. "
+                f"Received: size={value}"
+            )
+        return value
+
+
+class NoiseConfig(_Section):
+    """Simulated label noise on the training masks, at the training resolution.
+
+    Args: As `keras_robust.noise.LabelNoise`.
+    """
+
+    alpha: float = Field(ge=0, le=1)
+    beta: float = Field(ge=0)
+    seed: int = Field(default=0, ge=0)
+    kinds: tuple[str, ...] = ("dilate", "erode", "affine")
+    mode: Literal["unbiased", "reference"] = "unbiased"
+
+
+class ModelConfig(_Section):
+    """The U-Net; see `keras_robust.models.UNet`."""
+
+    features: int = Field(default=32, ge=1)
+    max_features: int = Field(default=512, ge=1)
+    depth: int | None = Field(default=None, ge=0)
+
+
+class TrainConfig(_Section):
+    """A training run; the defaults are the recipe of the T-Loss paper.
+
+    Args:
+        data: Images and masks.
+        noise: Simulated label noise; `None` trains on the masks as they are.
+        loss: A name that `keras_robust.losses.get` knows.
+        loss_options: Options of that loss.
+        model: The U-Net.
+        epochs: Passes over the training images.
+        batch_size: Images per step, over all devices. The images that do not fill the last batch
+            of an epoch are left out of that epoch (each epoch has its own order).
+        learning_rate: Of Adam.
+        augment: Mirror along both axes and change gamma.
+        seed: Of the initial weights, the order of images and the augmentation.
+        evaluate_every: Dice of the predictions on the training images every so many epochs, and
+            after the last.
+        evaluate_last: Test Dice after each of the last so many epochs; the run's result is its
+            mean.
+        save_predictions: Test images whose predicted probabilities are kept.
+        precision: Keras dtype policy of the model. Weights, ν, loss and evaluation are float32.
+        threads: Threads of this process; `None` for TensorFlow's choice.
+        tensorboard: Write TensorBoard events.
+
+    References:
+        [Gonzalez-Jimenez et al., 2023](https://arxiv.org/abs/2306.00753), section 3.1.
+
+    >>> TrainConfig(data={"path": "lesions"}, loss="ce+dice").batch_size
+    16
+    """
+
+    data: DataConfig
+    noise: NoiseConfig | None = None
+    loss: str = "t"
+    loss_options: dict[str, Any] = Field(default_factory=dict)
+    model: ModelConfig = ModelConfig()
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    augment: bool = True
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    evaluate_every: int = Field(default=1, ge=1)
+    evaluate_last: int = Field(default=10, ge=1)
+    save_predictions: int = Field(default=8, ge=0)
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    threads: int | None = Field(default=None, ge=1)
+    tensorboard: bool = True
+
+    @classmethod
+    def load(cls, path: str | Path) -> "TrainConfig":
+        """Read a configuration from a YAML file; a relative dataset path is taken from the
+        working directory.
+
+        Raises:
+            ValueError: The file holds no mapping, or the values do not fit
+                (`pydantic.ValidationError`, which is a ValueError).
+        """
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a YAML file with the fields of "
+                f"TrainConfig. Received: path={str(path)!r}, which holds {type(content).__name__}"
+            )
+        return cls(**content)
+
+    def to_yaml(self) -> str:
+        """The configuration as YAML, every field included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

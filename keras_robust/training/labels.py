@@ -1,0 +1,122 @@
+"""The images of a run with the masks to train on, and those to evaluate against."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from keras_robust.data import Dataset, read_mask
+from keras_robust.data.images import encode_mask
+from keras_robust.files import atomic_write_bytes
+from keras_robust.noise import LabelNoise, write_log
+from keras_robust.training.config import TrainConfig
+from keras_robust.training.source import (
+    DiskSource,
+    MemorySource,
+    Relabelled,
+    Source,
+    choose_annotators,
+    choose_cases,
+)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run sees.
+
+    Args:
+        train: Training images with the masks to train on.
+        train_clean: The same images with the masks to evaluate against.
+        kinds: Kind of noise of each training mask, `"clean"` for none, `(n,)`.
+        test: Test images and masks; `None` for none.
+        image_shape: (H, W, C).
+        classes: Background included.
+        ignore_label: A label that counts for nothing.
+    """
+
+    train: Source
+    train_clean: Source
+    kinds: np.ndarray
+    test: Source | None
+    image_shape: tuple[int, int, int]
+    classes: int
+    ignore_label: int | None
+
+
+def prepare(
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> TrainingData:
+    """Choose the cases of a run, and corrupt its training masks where the configuration asks.
+
+    Masks are resized first, then corrupted; the log goes to `folder / "noise.jsonl"`. What is
+    streamed from disk leaves its noisy masks in `folder / "noisy_masks"`.
+    """
+    options = config.data
+    annotator, clean_annotator = choose_annotators(dataset, options)
+    limits = (options.train_limit, options.limit_seed)
+    chosen = choose_cases(dataset, annotator, options.train_split, *limits)
+    clean = chosen
+    if clean_annotator != annotator:
+        clean = dataset.select(annotator=clean_annotator, split=options.train_split)
+        clean = clean.select(ids=chosen.ids)
+    train: Source = DiskSource(chosen, options.size)
+    train_clean: Source = DiskSource(clean, options.size)
+    test: Source | None = None
+    if options.test_split is not None:
+        limits = (options.test_limit, options.limit_seed)
+        test_cases = choose_cases(dataset, clean_annotator, options.test_split, *limits)
+        test = DiskSource(test_cases, options.size)
+    if options.cache == "memory":
+        train = MemorySource.of(train)
+        masks = np.stack([train_clean.mask(index) for index in range(len(train.ids))])
+        train_clean = MemorySource(train.ids, train.images, masks)
+        test = MemorySource.of(test) if test is not None else None
+    kinds = np.array(["clean"] * len(train.ids), dtype=object)
+    if config.noise is not None:
+        train, kinds = _corrupt(train, config, dataset.classes, folder, progress)
+    height, width, channels = train.image(0).shape
+    return TrainingData(
+        train=train,
+        train_clean=train_clean,
+        kinds=kinds,
+        test=test,
+        image_shape=(height, width, channels),
+        classes=dataset.classes,
+        ignore_label=dataset.ignore_label,
+    )
+
+
+def _corrupt(
+    source: Source,
+    config: TrainConfig,
+    classes: int,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[Source, np.ndarray]:
+    noise = LabelNoise(**config.noise.model_dump())  # type: ignore[union-attr]
+    plan = noise.plan(source.ids)
+    in_memory = isinstance(source, MemorySource)
+    masks, log = [], []
+    paths = [folder / "noisy_masks" / f"{quote(id, safe='')}.png" for id in source.ids]
+    for index, (id, path) in enumerate(zip(source.ids, paths, strict=True)):
+        noisy, corruption = noise.corrupt(source.mask(index), id, plan[id])
+        log.append(corruption)
+        if in_memory:
+            masks.append(noisy)
+        else:
+            atomic_write_bytes(path, encode_mask(noisy, classes))
+        progress(index + 1, len(source.ids))
+    write_log(folder / "noise.jsonl", log)
+    kinds = np.array([corruption.kind for corruption in log], dtype=object)
+    if isinstance(source, MemorySource):
+        return MemorySource(source.ids, source.images, np.stack(masks)), kinds
+    ignore_label = source.dataset.ignore_label if isinstance(source, DiskSource) else None
+    return (
+        Relabelled(source, lambda index: read_mask(paths[index], None, classes, ignore_label)),
+        kinds,
+    )

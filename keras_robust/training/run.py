@@ -1,0 +1,212 @@
+"""The folder of a training run: what is in it, and how it is written."""
+
+import csv
+import io
+import json
+import platform
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_robust.files import atomic_write_json, atomic_write_text, locked
+from keras_robust.noise import KINDS, Corruption, read_log
+from keras_robust.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "step",
+    "seconds",
+    "loss",
+    "learning_rate",
+    "nu",
+    "nu_tilde",
+    "dice_train",
+    "dice_train_clean",
+    *(f"dice_train_{kind}" for kind in KINDS),
+    "dice_test",
+    "dice_test_pooled",
+)
+_PACKAGES = ("keras_robust", "keras", "tensorflow", "numpy")
+
+
+class Run:
+    """A run folder: `config.yaml`, `run.json`, `history.csv`, `test.csv`, `noise.jsonl`,
+    `checkpoints/`, `predictions/`, `tensorboard/`.
+
+    Args:
+        folder: Of the run.
+
+    >>> Run("nowhere").status
+    'absent'
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Content of `run.json`; empty before the run has begun."""
+        try:
+            return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    @property
+    def status(self) -> str:
+        """`"absent"`, `"running"` (or killed), `"finished"`, `"failed"` or `"interrupted"`."""
+        return self.info.get("status", "absent")
+
+    @property
+    def results(self) -> dict[str, float]:
+        """`dice_test`, `dice_test_std_images` and `dice_test_pooled` of a finished run."""
+        return self.info.get("results", {})
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration of the run."""
+        return TrainConfig.load(self.folder / "config.yaml")
+
+    @property
+    def history(self) -> list[dict[str, float | None]]:
+        """One row per epoch; `None` where a figure was not taken."""
+        try:
+            text = (self.folder / "history.csv").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [
+            {key: float(value) if value else None for key, value in row.items()}
+            for row in csv.DictReader(io.StringIO(text))
+        ]
+
+    @property
+    def noise(self) -> list[Corruption]:
+        """How the training masks were corrupted; empty where they were not."""
+        path = self.folder / "noise.jsonl"
+        return read_log(path) if path.is_file() else []
+
+    def load_model(self) -> "keras.Model":
+        """The model with the weights of the newest valid checkpoint, ready to predict.
+
+        Only numbers are read from the checkpoint; the architecture comes from the configuration.
+
+        Raises:
+            FileNotFoundError: The folder holds no valid checkpoint.
+        """
+        from keras_robust.training.build import build_model
+        from keras_robust.training.checkpoint import Checkpoints
+        from keras_robust.training.state import load_state
+
+        newest = Checkpoints(self.folder / "checkpoints").newest()
+        if newest is None:
+            raise FileNotFoundError(
+                "Invalid value for argument `folder`. Expected a run with at least one finished "
+                f"epoch. Received: folder={str(self.folder)!r}, which has no valid checkpoint."
+            )
+        info = self.info
+        model = build_model(self.config, tuple(info["image_shape"]), info["classes"])
+        load_state(model, newest[1]["state.npz"], weights_only=True)
+        return model
+
+    def begin(self, config: TrainConfig, resume: bool) -> None:
+        """Claim the folder for a configuration.
+
+        Raises:
+            ValueError: The folder holds a run and `resume` is not set, or one of another
+                configuration.
+        """
+        if self.status != "absent" and not resume:
+            raise ValueError(
+                "Invalid value for argument `folder`. Expected a folder without a run. Received: "
+                f"folder={str(self.folder)!r}, whose run is {self.status}. Resume it "
+                "(`resume=True`, on the command line --resume) or take another folder."
+            )
+        path = self.folder / "config.yaml"
+        if resume and path.is_file():
+            stored, given = TrainConfig.load(path).model_dump(), config.model_dump()
+            # What a run computes depends on neither.
+            free = {"threads", "tensorboard"}
+            wrong = [key for key in given if key not in free and given[key] != stored[key]]
+            if wrong:
+                raise ValueError(
+                    "Invalid value for argument `config`. Expected the configuration that the run "
+                    f"in {str(self.folder)!r} began with. Received: other values of "
+                    f"{', '.join(wrong)}. Take another folder for another configuration."
+                )
+        else:
+            atomic_write_text(path, config.to_yaml())
+
+    @contextmanager
+    def recording(self, config: TrainConfig) -> Iterator[dict[str, Any]]:
+        """Keep `run.json` true while the body runs: running, then finished, failed or interrupted.
+
+        The body adds to the dict what shall be in `run.json`.
+        """
+        info = {
+            "status": "running",
+            "seed": config.seed,
+            "versions": versions(),
+            "started": self.info.get("started", _now()),
+            "finished": None,
+            "error": None,
+            "results": {},
+        }
+        with self._lock():
+            atomic_write_json(self.folder / "run.json", info)
+            try:
+                yield info
+            except KeyboardInterrupt:
+                info["status"] = "interrupted"
+                raise
+            except BaseException as error:
+                info["status"] = "failed"
+                info["error"] = "".join(traceback.format_exception_only(error)).strip()
+                raise
+            else:
+                info["status"] = "finished"
+            finally:
+                info["finished"] = _now()
+                atomic_write_json(self.folder / "run.json", info)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        try:
+            with locked(self.folder / ".training.lock", wait=False):
+                yield
+        except BlockingIOError:
+            raise RuntimeError(
+                f"Another process is training in {str(self.folder)!r}. Wait for it, or take "
+                "another folder."
+            ) from None
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `history.csv` anew."""
+        columns = list(HISTORY_COLUMNS)
+        columns += [key for row in rows for key in row if key not in columns]
+        write_csv(self.folder / "history.csv", list(dict.fromkeys(columns)), rows)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the given columns; what a row lacks is left empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic_write_text(path, buffer.getvalue())
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what a result depends on."""
+    from importlib import import_module
+
+    found: dict[str, Any] = {name: import_module(name).__version__ for name in _PACKAGES}
+    return {"python": platform.python_version(), "platform": platform.platform(), **found}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

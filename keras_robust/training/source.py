@@ -1,0 +1,111 @@
+"""Where the images and masks of a run come from."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from keras_robust.data import Dataset
+from keras_robust.training.config import DataConfig
+
+
+class Source(Protocol):
+    """Images and masks by position: `(H, W, C)`, uint8 or float32, and `(H, W)`, uint8."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+
+    def image(self, index: int) -> np.ndarray: ...
+
+    def mask(self, index: int) -> np.ndarray: ...
+
+
+class DiskSource:
+    """Reads and resizes at every access; holds paths only.
+
+    Args:
+        dataset: With one case per image.
+        size: (height, width) in pixels.
+    """
+
+    def __init__(self, dataset: Dataset, size: tuple[int, int]):
+        self.dataset = dataset
+        self.size = size
+        self.ids = tuple(case.id for case in dataset)
+
+    def image(self, index: int) -> np.ndarray:
+        return self.dataset.read_image(self.dataset.cases[index], self.size)
+
+    def mask(self, index: int) -> np.ndarray:
+        return self.dataset.read_mask(self.dataset.cases[index], self.size)
+
+
+class MemorySource:
+    """All images `(n, H, W, C)` and masks `(n, H, W)` in memory."""
+
+    def __init__(self, ids: tuple[str, ...], images: np.ndarray, masks: np.ndarray):
+        self.ids, self.images, self.masks = ids, images, masks
+
+    @classmethod
+    def of(cls, source: Source) -> "MemorySource":
+        """Read all of another source."""
+        count = range(len(source.ids))
+        images = np.stack([source.image(index) for index in count])
+        return cls(source.ids, images, np.stack([source.mask(index) for index in count]))
+
+    def image(self, index: int) -> np.ndarray:
+        return self.images[index]
+
+    def mask(self, index: int) -> np.ndarray:
+        return self.masks[index]
+
+
+class Relabelled:
+    """The images of one source with masks from elsewhere."""
+
+    def __init__(self, source: Source, mask: Callable[[int], np.ndarray]):
+        self.source, self.mask = source, mask
+        self.ids = source.ids
+
+    def image(self, index: int) -> np.ndarray:
+        return self.source.image(index)
+
+
+def choose_annotators(dataset: Dataset, config: DataConfig) -> tuple[str, str]:
+    """The annotator to train on and the one to evaluate against; see `DataConfig`."""
+    known = dataset.annotators
+    clean = config.clean_annotator
+    if clean is None:
+        candidates = [name for name in known if not name.startswith("noisy")]
+        if len(candidates) != 1:
+            raise _annotator_error("clean_annotator", known, None)
+        clean = candidates[0]
+    annotator = clean if config.annotator is None else config.annotator
+    for argument, name in (("annotator", annotator), ("clean_annotator", clean)):
+        if name not in known:
+            raise _annotator_error(argument, known, name)
+    return annotator, clean
+
+
+def choose_cases(
+    dataset: Dataset, annotator: str, split: str, limit: int | None, seed: int
+) -> Dataset:
+    """Cases of one annotator and split; at most `limit`, drawn by `seed`."""
+    chosen = dataset.select(annotator=annotator, split=split)
+    if not len(chosen):
+        raise ValueError(
+            "Invalid value for argument `annotator`. Expected an annotator with masks in the split "
+            f"{split!r}. Received: annotator={annotator!r}"
+        )
+    if limit is None or limit >= len(chosen):
+        return chosen
+    # A prefix of one permutation: a smaller limit draws a subset of a larger one's images.
+    drawn = np.random.default_rng(seed).permutation(len(chosen))[:limit]
+    return chosen.select(ids={chosen.cases[index].id for index in drawn})
+
+
+def _annotator_error(argument: str, known: tuple[str, ...], received: str | None) -> ValueError:
+    return ValueError(
+        f"Invalid value for argument `{argument}`. Expected one of the dataset's annotators {known}"
+        f". Received: {argument}={received!r}"
+    )

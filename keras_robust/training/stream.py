@@ -1,0 +1,128 @@
+"""Batches as `tf.data`: a pure function of the seed, so that any epoch can be had again."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_robust.training.augment import DRAWS, augment_batch, normalize_batch, to_unit_range
+from keras_robust.training.source import MemorySource, Source
+
+
+def training_stream(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    first_epoch: int = 0,
+    augment: bool = True,
+    normalize: str = "range",
+    threads: int | None = None,
+) -> tf.data.Dataset:
+    """Endless batches of images and masks, epoch after epoch.
+
+    The order of epoch e and the random numbers of image i in it depend on `(seed, e)` and
+    `(seed, e, i)` alone: a stream that starts at epoch e equals the tail of one that starts at 0.
+
+    Args:
+        source: Images and masks; a `MemorySource` is gathered from memory, others are read anew
+            in each epoch.
+        batch_size: Images per batch, at most `len(source.ids)`; the rest of an epoch is dropped.
+        seed: Of order and augmentation.
+        first_epoch: Epoch to start with.
+        augment: Mirror and change gamma at random.
+        normalize: `"range"` or `"zscore"`, see `DataConfig`.
+        threads: Threads that read; `None` for TensorFlow's choice.
+
+    Returns:
+        Batches `(B, H, W, C)` float32 and `(B, H, W, 1)` uint8.
+    """
+    count = len(source.ids)
+
+    def epoch_indices(epoch):
+        order = _order(count, seed, epoch)
+        draws = tf.random.stateless_uniform((count, DRAWS), tf.stack([seed, epoch]) + [0, 2**40])
+        return tf.data.Dataset.from_tensor_slices((order, tf.gather(draws, order)))
+
+    def finish(images, masks, draws):
+        images = to_unit_range(images)
+        if augment:
+            images, masks = augment_batch(images, masks, draws)
+        return normalize_batch(images, normalize), masks
+
+    # Batching inside an epoch: no batch spans two.
+    def epoch_batches(epoch):
+        return _batches(source, epoch_indices(epoch), batch_size, threads, drop=True)
+
+    epochs = tf.data.Dataset.counter(first_epoch)
+    stream = epochs.flat_map(epoch_batches).map(finish)
+    return stream.prefetch(2).with_options(_options(threads))
+
+
+def evaluation_stream(
+    source: Source, *, batch_size: int, normalize: str = "range", threads: int | None = None
+) -> tf.data.Dataset:
+    """All images and masks once, in order, as `training_stream` yields them, not augmented."""
+    indices = tf.data.Dataset.range(len(source.ids)).map(lambda index: (index, 0.0))
+
+    def finish(images, masks, _):
+        return normalize_batch(to_unit_range(images), normalize), masks
+
+    stream = _batches(source, indices, batch_size, threads, drop=False).map(finish)
+    return stream.prefetch(2).with_options(_options(threads))
+
+
+def batch_ids(ids: tuple[str, ...], batch_size: int, seed: int, epoch: int, batch: int) -> list:
+    """Ids of the images in one batch of `training_stream`."""
+    order = _order(len(ids), seed, epoch).numpy()
+    return [ids[index] for index in order[batch * batch_size : (batch + 1) * batch_size]]
+
+
+def _order(count, seed, epoch):
+    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
+
+
+def _batches(source, indices, batch_size, threads, drop):
+    if isinstance(source, MemorySource):
+        with tf.device("CPU:0"):
+            images, masks = tf.constant(source.images), tf.constant(source.masks)
+
+        def gather(index, draws):
+            return tf.gather(images, index), tf.gather(masks, index)[..., tf.newaxis], draws
+
+        return indices.batch(batch_size, drop_remainder=drop).map(gather)
+
+    example = source.image(0)
+
+    def read(index):
+        image = source.image(index)
+        if image.shape != example.shape or image.dtype != example.dtype:
+            raise ValueError(
+                f"Invalid value for image {source.ids[index]!r}. Expected shape {example.shape} "
+                f"and {example.dtype} as {source.ids[0]!r} has. Received: shape={image.shape}, "
+                f"dtype={image.dtype}. Convert all images to one kind first."
+            )
+        return image, source.mask(index)
+
+    def load(index, draws):
+        image, mask = tf.numpy_function(read, [index], (tf.as_dtype(example.dtype), tf.uint8))
+        image.set_shape(example.shape)
+        mask.set_shape(example.shape[:-1])
+        return image, mask[..., tf.newaxis], draws
+
+    loaded = indices.map(load, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True)
+    return loaded.batch(batch_size, drop_remainder=drop)
+
+
+def _options(threads):
+    options = tf.data.Options()
+    options.deterministic = True
+    if threads is not None:
+        options.threading.private_threadpool_size = threads
+        options.threading.max_intra_op_parallelism = 1
+    return options
+
+
+def image_shape(source: Source) -> tuple[int, int, int]:
+    """(H, W, C) of the images of a source."""
+    height, width, channels = np.shape(source.image(0))
+    return height, width, channels
