@@ -5,6 +5,8 @@ What a subcommand needs is imported inside it, so that `keras-robust --help` is 
 
 import typer
 
+from keras_robust.console import friendly_errors, progress_bar
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,

@@ -1,0 +1,40 @@
+"""What the commands show: progress on standard error, and errors without a traceback."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+__all__ = ["friendly_errors", "progress_bar"]
+
+
+@contextmanager
+def friendly_errors() -> Iterator[None]:
+    """End the command with the message of an error that the user can repair.
+
+    The exit code is 2, and 130 after Ctrl-C.
+
+    >>> with friendly_errors():
+    ...     pass
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        typer.secho(f"Error: {error}", err=True, fg="red")
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt:
+        typer.secho("Interrupted. The same command again continues.", err=True, fg="yellow")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar as a callback of (done, total)."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
