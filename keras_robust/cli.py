@@ -3,6 +3,9 @@
 What a subcommand needs is imported inside it, so that `keras-robust --help` is quick.
 """
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from keras_robust.console import friendly_errors, progress_bar
@@ -17,6 +20,69 @@ app = typer.Typer(
 @app.callback()
 def _main() -> None:
     pass
+
+
+DatasetFolder = Annotated[
+    Path, typer.Argument(help="Dataset folder: manifest, nnU-Net raw, ISIC 2017 or Shenzhen.")
+]
+
+
+@app.command()
+def verify(
+    dataset: DatasetFolder,
+    json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")] = None,
+) -> None:
+    """Report every problem of every case; the exit code is 1 where there are errors."""
+    from keras_robust.data import verify as look_through
+    from keras_robust.files import atomic_write_text
+
+    with friendly_errors(), progress_bar("Verifying") as progress:
+        report = look_through(dataset, progress, workers)
+        if json is not None:
+            atomic_write_text(json, report.to_json())
+    typer.echo(report.text())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def simulate(
+    dataset: DatasetFolder,
+    alpha: Annotated[float, typer.Option(help="Fraction of the masks to corrupt, 0 to 1.")],
+    beta: Annotated[float, typer.Option(help="Relative change of area of each.")],
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    source: Annotated[
+        str | None, typer.Option(help="Annotator to corrupt; needed where there are several.")
+    ] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS")
+    ] = None,
+    kinds: Annotated[str, typer.Option(help="Kinds of error.")] = "dilate,erode,affine",
+    mode: Annotated[str, typer.Option(help="unbiased, or reference: as published.")] = "unbiased",
+    max_angle: Annotated[float, typer.Option(help="Largest rotation in degrees.")] = 30.0,
+    split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Write a simulated annotator's masks beside the clean ones; the same again continues."""
+    from keras_robust.data import simulate_dataset
+    from keras_robust.noise import LabelNoise, read_log
+
+    with friendly_errors(), progress_bar("Simulating") as progress:
+        chosen = tuple(kind.strip() for kind in kinds.split(","))
+        noise = LabelNoise(alpha, beta, seed, chosen, mode, max_angle)
+        folder = simulate_dataset(
+            dataset, noise, annotator, source, progress, workers, output=output, split=split
+        )
+        log = read_log(folder / "noise.jsonl")
+    noisy = [line for line in log if line.kind != "clean"]
+    unchanged = sum(bool(line.note) for line in noisy)
+    typer.echo(f"Annotator {folder.name}: {len(noisy)} of {len(log)} masks are noisy, in {folder}")
+    if unchanged:
+        typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
 
 
 if __name__ == "__main__":
