@@ -36,7 +36,7 @@ class LossEntry(BaseModel):
         >>> LossEntry(name="t", options={"event": "voxel"}).slug
         't-event=voxel'
         """
-        parts = [self.name.replace("?", "-")]
+        parts = [self.name]
         parts += [f"{key}={_short(value)}" for key, value in sorted(self.options.items())]
         return re.sub(r"[^A-Za-z0-9._+=-]+", "", "-".join(parts))
 

@@ -79,7 +79,7 @@ def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         pydantic.ValidationError: If `TrainConfig` does not accept it.
     """
-    from keras_robust.training import TrainConfig
+    from keras_robust.training.config import TrainConfig
 
     return TrainConfig(**config).model_dump(mode="json")
 
@@ -192,18 +192,8 @@ def _prepare(
         folder.mkdir(exist_ok=True)
         record = RunRecord.read(folder)
         begun = record.status != "waiting"
-        if begun and complete(record.config) != full:
-            old, new = complete(record.config), full
-            changed = ", ".join(
-                f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-                for key in new
-                if old.get(key) != new.get(key)
-            )
-            raise ValueError(
-                f"Invalid value for argument `config`. Expected the configuration with which "
-                f"{folder} was begun. Received: {changed}. Give another output folder, or "
-                f"delete this run."
-            )
+        if begun:
+            _check_unchanged(folder, complete(record.config), full)
         atomic_write_json(folder / "plan.json", {"label": run.label})
         if not begun:
             atomic_write_text(folder / "config.yaml", yaml.safe_dump(full, sort_keys=False))
@@ -212,6 +202,20 @@ def _prepare(
             _read_outcome(state)
         states.append(state)
     return states
+
+
+def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    # What a run computes depends on neither.
+    keys = [key for key in new if key not in ("threads", "tensorboard")]
+    changed = [
+        f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]
+    ]
+    if changed:
+        raise ValueError(
+            f"Invalid value for argument `config`. Expected the configuration with which {folder} "
+            f"was begun. Received: {', '.join(changed)}. Give another output folder, or delete "
+            "this run."
+        )
 
 
 def _start(run: RunState, command: Sequence[str], threads: int) -> _Child | None:

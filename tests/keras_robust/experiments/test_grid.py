@@ -44,7 +44,9 @@ def test_starts_of_nu_run_last_at_the_hardest_setting():
 
 def test_options_and_labels():
     entry = {"name": "t", "options": {"event": "voxel"}, "label": "T-Loss per voxel"}
-    run = BenchmarkConfig(losses=["t", entry, "gce?q=0.5"], seeds=[0]).runs()
+    run = BenchmarkConfig(
+        losses=["t", entry, {"name": "gce", "options": {"q": 0.5}}], seeds=[0]
+    ).runs()
     assert [r.name for r in run] == [
         "t_a0.7_b0.7_s0", "t-event=voxel_a0.7_b0.7_s0", "gce-q=0.5_a0.7_b0.7_s0",
     ]  # fmt: skip

@@ -1,0 +1,201 @@
+"""Panels of masks: image, clean mask, noisy mask and the predictions of each loss."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
+
+from keras_robust.experiments.figures import style
+from keras_robust.experiments.labels import in_order
+from keras_robust.experiments.runs import RunRecord
+from keras_robust.experiments.tables import label_of
+
+AGREES, MISSING, EXCESS, NOTHING = (240, 240, 240), (64, 160, 232), (226, 94, 0), (24, 24, 28)
+
+
+class PanelSource:
+    """Images and masks behind the predictions of a run, read at the size of the training."""
+
+    def __init__(self, run: RunRecord):
+        """Open the data set that the configuration of `run` names.
+
+        Raises:
+            ValueError, OSError: If it is no longer there or cannot be read.
+        """
+        from keras_robust.data import Dataset
+        from keras_robust.noise import read_log
+
+        settings = run.config.get("data") or {}
+        self._dataset = Dataset.open(settings["path"])
+        self._size = tuple(settings.get("size") or (256, 256))
+        named = settings.get("clean_annotator")
+        candidates = [name for name in self._dataset.annotators if not name.startswith("noisy")]
+        self._clean = named or candidates[0]
+        self._annotator = settings.get("annotator") or self._clean
+        log = run.folder / "noise.jsonl"
+        self._log = {entry.id: entry for entry in read_log(log)} if log.is_file() else {}
+        self._cases = {(case.id, case.annotator): case for case in self._dataset.cases}
+
+    def split(self, id: str) -> str:
+        """The split of an image."""
+        return self._cases[id, self._clean].split
+
+    def kind(self, id: str) -> str:
+        """The kind of simulated error, `clean` without any."""
+        return self._log[id].kind if id in self._log else "clean"
+
+    def image(self, id: str) -> np.ndarray:
+        """RGB, `(H, W, 3)` `uint8`."""
+        image = np.asarray(self._dataset.read_image(self._cases[id, self._clean], self._size))
+        if image.dtype != np.uint8:
+            low, high = float(image.min()), float(image.max())
+            image = (255 * (image - low) / max(high - low, 1e-12)).astype(np.uint8)
+        return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]
+
+    def clean(self, id: str) -> np.ndarray:
+        """Clean mask, `(H, W)` `bool`."""
+        return self._mask(id, self._clean) > 0
+
+    def noisy(self, id: str) -> np.ndarray | None:
+        """The mask that was trained on, if it differs from the clean one."""
+        mask = self._mask(id, self._annotator)
+        if id in self._log:
+            mask = self._log[id].apply(mask)
+        elif self._annotator == self._clean:
+            return None
+        return mask > 0
+
+    def _mask(self, id: str, annotator: str) -> np.ndarray:
+        return self._dataset.read_mask(self._cases[id, annotator], self._size)
+
+
+def read_prediction(run: RunRecord, id: str) -> np.ndarray:
+    """Predicted foreground of one image, `(H, W)` `bool`: probability above one half."""
+    from PIL import Image
+
+    with Image.open(run.folder / "predictions" / f"{quote(id, safe='')}.png") as picture:
+        return np.asarray(picture.convert("L")) > 127
+
+
+def difference(mask: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """A mask coloured by its errors against the clean one, `(H, W, 3)` `uint8`."""
+    picture = np.full((*mask.shape, 3), NOTHING, np.uint8)
+    picture[mask & clean] = AGREES
+    picture[clean & ~mask] = MISSING
+    picture[mask & ~clean] = EXCESS
+    return picture
+
+
+def mask_panels(
+    runs: Sequence[RunRecord], noisy_rows: int = 3, test_rows: int = 3, cell_inches: float = 1.25
+) -> Figure | None:
+    """Rows of images: as it is, clean mask, noisy mask, and every loss's prediction.
+
+    Masks are coloured by their errors against the clean one. Training images come first, with the
+    kinds of noise taking turns, then test images, which have no noisy mask.
+
+    Args:
+        runs: Runs of one noise setting, one per loss.
+        noisy_rows: Training images with a noisy mask.
+        test_rows: Test images.
+        cell_inches: Width of one picture.
+
+    Returns:
+        The figure; None if the runs kept no prediction of a common image.
+
+    Raises:
+        ValueError, OSError: If the data set is no longer where the runs found it.
+    """
+    by_label = {label_of(run): run for run in runs}
+    labels = in_order(by_label)
+    kept = [{unquote(path.stem) for path in _pictures(run)} for run in runs]
+    common = sorted(set.intersection(*kept)) if kept else []
+    if not common:
+        return None
+    source = PanelSource(by_label[labels[0]])
+    noisy = _taking_turns([id for id in common if source.kind(id) != "clean"], source)
+    if not noisy:
+        noisy = [id for id in common if source.noisy(id) is not None]
+    test = [id for id in common if id not in noisy and source.noisy(id) is None]
+    ids = noisy[:noisy_rows] + test[:test_rows]
+    if not ids:
+        return None
+    columns = ["image", "clean mask"] + (["noisy mask"] if noisy else []) + labels
+    with style():
+        size = (cell_inches * len(columns) + 0.3, (cell_inches + 0.22) * len(ids) + 0.75)
+        layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+        figure = Figure(figsize=size, layout=layout)
+        axes = figure.subplots(len(ids), len(columns), squeeze=False)
+        for row, id in zip(axes, ids, strict=True):
+            clean = source.clean(id)
+            noise = source.noisy(id) if noisy else None
+            cells: list[tuple[np.ndarray | None, str]] = [(source.image(id), "")]
+            cells.append((difference(clean, clean), ""))
+            if noisy:
+                cells.append(_compared(noise, clean, source.kind(id)))
+            cells += [_compared(read_prediction(by_label[x], id), clean) for x in labels]
+            for axis, (picture, caption) in zip(row, cells, strict=True):
+                _show(axis, picture, caption)
+            row[0].set_ylabel("training" if id in noisy else "test", fontsize=9, color="#555555")
+        for axis, title in zip(axes[0], columns, strict=True):
+            axis.set_title(_wrapped(title), fontsize=9, loc="center")
+        figure.legend(
+            handles=[
+                _patch(AGREES, "as in the clean mask"),
+                _patch(EXCESS, "too much"),
+                _patch(MISSING, "missing"),
+            ],
+            loc="outside lower center",
+            ncols=3,
+            fontsize=9,
+        )
+    return figure
+
+
+def _pictures(run: RunRecord) -> Iterable[Path]:
+    return (run.folder / "predictions").glob("*.png")
+
+
+def _compared(mask: np.ndarray | None, clean: np.ndarray, kind: str = "") -> tuple[Any, str]:
+    from keras_robust.metrics import dice
+
+    if mask is None:
+        return None, ""
+    note = f"{kind}, " if kind and kind != "clean" else ""
+    return difference(mask, clean), f"{note}{float(dice(mask, clean)):.2f}"
+
+
+def _taking_turns(ids: Sequence[str], source: PanelSource) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for id in ids:
+        kinds.setdefault(source.kind(id), []).append(id)
+    turns = max((len(group) for group in kinds.values()), default=0)
+    return [group[i] for i in range(turns) for group in kinds.values() if i < len(group)]
+
+
+def _show(axis: Any, picture: np.ndarray | None, caption: str) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    if picture is None:
+        axis.set_facecolor("none")
+        return
+    axis.imshow(picture, interpolation="nearest")
+    if caption:
+        axis.set_xlabel(caption, fontsize=8, labelpad=2)
+
+
+def _wrapped(title: str) -> str:
+    return title.replace(" (", "\n(").replace("+", "+\n", 1) if len(title) > 9 else title
+
+
+def _patch(colour: tuple[int, int, int], label: str) -> Patch:
+    red, green, blue = (value / 255 for value in colour)
+    return Patch(facecolor=(red, green, blue), edgecolor="#888888", label=label)
