@@ -85,5 +85,51 @@ def simulate(
         typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
 
 
+@app.command()
+def benchmark(
+    config: Annotated[Path, typer.Argument(help="Study as YAML: base, losses, noise, seeds.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the runs. [default: runs/NAME OF CONFIG]")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads per run. [default: CPUs / jobs]")
+    ] = None,
+    retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
+) -> None:
+    """Train every loss at every noise setting with every seed; the same command continues."""
+    from keras_robust.experiments.grid import BenchmarkConfig
+    from keras_robust.experiments.live import StudyView
+    from keras_robust.experiments.scheduler import run_benchmark
+
+    output = output or Path("runs") / config.stem
+    with friendly_errors(), StudyView() as view:
+        study = BenchmarkConfig.load(config)
+        state = run_benchmark(study, output, jobs=jobs, threads=threads, retry=retry, progress=view)
+    for run in state.runs:
+        if run.state == "failed":
+            typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
+    typer.echo(f"Runs: {output}\nNext: keras-robust report {output}")
+    if state.count("failed"):
+        typer.echo("Try the failed runs again with --retry.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report. [default: RUNS/report]")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading.")] = "Losses under label noise",
+) -> None:
+    """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
+    with friendly_errors():
+        from keras_robust.experiments.report import write_report
+
+        path = write_report(runs, output or runs[0] / "report", title)
+    typer.echo(f"Report: {path}")
+
+
 if __name__ == "__main__":
     app()
