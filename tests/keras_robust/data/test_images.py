@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from keras_robust.data import UnreadableImageError, read_image, read_mask, sample
+from keras_robust.data.images import encode_mask
+
+LABELS = np.array([[0, 1, 2], [2, 0, 1]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("CMYK", 3)],
+)
+def test_eight_bit_modes(tmp_path, mode, channels):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (5, 4), "white").convert(mode).save(path)
+    image = read_image(path)
+    assert image.shape == (4, 5, channels) and image.dtype == np.uint8
+    assert (image == 255).all()
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint16, 40_000), (np.float32, 1.5)])
+def test_deeper_images_keep_their_values(tmp_path, dtype, value):
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.full((4, 5), value, dtype)).save(path)
+    for size in (None, (2, 2)):
+        image = read_image(path, size)
+        assert image.dtype == np.float32 and (image == value).all()
+
+
+def test_resizing_antialiases_images(tmp_path):
+    path = tmp_path / "a.png"
+    stripes = np.zeros((64, 64), np.uint8)
+    stripes[:, ::2] = 200
+    Image.fromarray(stripes).save(path)
+    assert np.ptp(read_image(path, (8, 8))[:, 1:-1]) <= 12
+    assert read_image(path, (3, 7)).shape == (3, 7, 1)
+
+
+def test_channels_apart_are_stacked(tmp_path):
+    for k in range(2):
+        Image.new("L", (5, 4), k + 1).save(tmp_path / f"{k}.png")
+    image = read_image([tmp_path / "0.png", tmp_path / "1.png"], (8, 8))
+    assert image.shape == (8, 8, 2) and (image == [1, 2]).all()
+    Image.new("L", (5, 5)).save(tmp_path / "1.png")
+    with pytest.raises(ValueError, match=r"channels of one size.*\(4, 5\).*\(5, 5\)"):
+        read_image([tmp_path / "0.png", tmp_path / "1.png"])
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, 0), (1, 1), (255, 255)])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_binary_masks_of_any_storage(tmp_path, values, mode):
+    path = tmp_path / "a.png"
+    grey = np.array([values], np.uint8)
+    Image.fromarray(grey).convert(mode).save(path)
+    np.testing.assert_array_equal(read_mask(path), grey > 0)
+
+
+def test_black_and_white_palettes_count_as_colours(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putdata([0, 1])
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png").tolist() == [[1, 0]]
+
+
+def test_other_palettes_number_the_classes(tmp_path):
+    image = Image.new("P", (3, 1))
+    image.putdata([0, 1, 2])
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    image.save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png", classes=3).tolist() == [[0, 1, 2]]
+
+
+@given(arrays(np.uint8, st.tuples(*[st.integers(1, 20)] * 2), elements=st.integers(0, 3)))
+def test_encoded_masks_read_back(tmp_path_factory, labels):
+    path = tmp_path_factory.getbasetemp() / "encoded.png"
+    path.write_bytes(encode_mask(labels, classes=4))
+    np.testing.assert_array_equal(read_mask(path, classes=4), labels)
+    path.write_bytes(encode_mask(labels % 2))
+    np.testing.assert_array_equal(read_mask(path), labels % 2)
+    with Image.open(path) as image:
+        assert image.mode == "1"
+
+
+def test_ignore_label_is_kept(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(LABELS).save(path)
+    np.testing.assert_array_equal(read_mask(path, ignore_label=2), LABELS)
+    Image.fromarray(np.where(LABELS == 2, 255, LABELS).astype(np.uint8)).save(path)
+    assert set(np.unique(read_mask(path, ignore_label=255))) == {0, 1, 255}
+
+
+def test_resized_masks_hold_no_new_labels(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(LABELS).save(path)
+    np.testing.assert_array_equal(
+        read_mask(path, (4, 6), classes=3), LABELS.repeat(2, axis=0).repeat(2, axis=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("array", "classes", "message"),
+    [
+        (LABELS, 2, r"0 and 1, or 0 and 255.*1 other value\(s\): 2\..*dataset.json"),
+        (LABELS * 100, 3, r"0 to 2.*2 other value\(s\): 100, 200"),
+        (np.arange(256, dtype=np.uint8)[None], 2, r"254 other value\(s\): 2, 3.*\.\.\."),
+        (np.full((2, 2), 300, np.uint16), 3, r"other value\(s\): 300"),
+        (np.stack([LABELS, LABELS, 0 * LABELS], -1), 3, r"one channel.*mode RGB"),
+    ],
+)
+def test_masks_of_wrong_values(tmp_path, array, classes, message):
+    path = tmp_path / "a.png"
+    Image.fromarray(array).save(path)
+    with pytest.raises(ValueError, match=message):
+        read_mask(path, classes=classes)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, -1), (2.5, 2)])
+def test_wrong_size(size):
+    with pytest.raises(ValueError, match=r"`size`.*\(height, width\)"):
+        read_image(sample().cases[0].image, size)
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_damaged_files(tmp_path, read):
+    whole = sample().cases[0].mask.read_bytes()
+    for name, content, reason in (
+        ("empty.png", b"", "it is empty"),
+        ("text.png", b"hello", "not an image"),
+        ("header.png", whole[:20], "."),
+        ("half.png", whole[: len(whole) // 2], "truncated"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnreadableImageError, match=reason) as raised:
+            read(tmp_path / name)
+        assert name in str(raised.value) and "keras-robust verify" in str(raised.value)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read(tmp_path / "absent.png")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@given(st.data())
+def test_no_damage_escapes_the_two_errors(tmp_path_factory, data):
+    case = sample().cases[0]
+    content = bytearray((case.image if data.draw(st.booleans()) else case.mask).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, min(len(content), 400) - 1))] = data.draw(
+            st.integers(0, 255)
+        )
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        read_image(path)
+    except ValueError:
+        pass
