@@ -1,6 +1,7 @@
 """Rotation and translation of the structures of a mask, by nearest neighbour."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -78,10 +79,12 @@ def _check_vector(name: str, vector: Sequence[float], rank: int) -> Sequence[flo
 def centroid(own: np.ndarray) -> tuple[float, ...]:
     """Mean coordinates of the true voxels."""
     window = bounding_box(own)
-    inside = np.argwhere(own[window])
-    return tuple(
-        float(mean) + box.start for mean, box in zip(inside.mean(axis=0), window, strict=True)
-    )
+    inside = own[window]
+    centre = []
+    for axis, box in enumerate(window):
+        profile = inside.sum(axis=tuple(a for a in range(own.ndim) if a != axis))
+        centre.append(float(profile @ np.arange(box.start, box.stop) / profile.sum()))
+    return tuple(centre)
 
 
 def affine_object(
@@ -94,12 +97,7 @@ def affine_object(
 ) -> np.ndarray:
     """One structure, rotated and shifted; unchanged where nothing of it would remain."""
     patch, origin = _rotate(own, angle, centre, axis)
-    result = np.zeros_like(own)
-    there, here = _overlap(patch.shape, origin + np.asarray(shift, int), own.shape)
-    result[there] = patch[here]
-    if allowed is not None:
-        result &= allowed
-    return result if result.any() else own.copy()
+    return _place(own, allowed, patch, origin + np.asarray(shift, int))
 
 
 def choose_affine(
@@ -109,8 +107,8 @@ def choose_affine(
     angle: float,
     direction: np.ndarray,
     axis: Sequence[float] | None = None,
-) -> dict:
-    """Parameters of `affine_object` that change the structure by nearly ``beta`` of its area.
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """One structure, moved so that nearly ``beta`` of its area changes, and the parameters.
 
     The change is ``|clean XOR noisy| / A``. The structure moves along `direction` until the change
     reaches `beta`, and the nearer of the steps before and after is kept. Where the rotation alone
@@ -118,11 +116,9 @@ def choose_affine(
     """
     centre = centroid(own)
     area = int(np.count_nonzero(own))
-    still = np.zeros(own.ndim, int)
-
-    def parameters(angle: float, shift: np.ndarray) -> dict:
-        chosen = {"angle": angle, "shift": [int(s) for s in shift], "centre": list(centre)}
-        return chosen if axis is None else chosen | {"axis": list(axis)}
+    parameters: dict[str, Any] = {"angle": angle, "shift": [0] * own.ndim, "centre": list(centre)}
+    if axis is not None:
+        parameters["axis"] = list(axis)
 
     def change(patch: np.ndarray, corner: np.ndarray) -> float | None:
         there, here = _overlap(patch.shape, corner, own.shape)
@@ -132,31 +128,36 @@ def choose_affine(
         return (area + visible - 2 * common) / area if visible else None
 
     def turned(angle: float) -> float:
-        patch, origin = _rotate(own, angle, centre, axis)
-        reached = change(patch, origin)
+        reached = change(*_rotate(own, angle, centre, axis))
         return float("inf") if reached is None else reached
 
-    unmoved = turned(angle)
-    if unmoved > beta:
-        return parameters(_bisect_angle(turned, angle, beta), still)
     patch, origin = _rotate(own, angle, centre, axis)
-    best, best_error = still, beta - unmoved
-    farthest = float(np.linalg.norm(np.asarray(patch.shape))) + float(np.linalg.norm(own.shape))
-    last = still
-    # Quarter steps meet every whole-voxel shift along the ray but those at its rounding corners.
-    for step in np.arange(0.25, farthest, 0.25):
-        shift = np.rint(step * direction).astype(int)
-        if (shift == last).all():
+    reached = change(patch, origin)
+    if reached is None or reached > beta:
+        parameters["angle"] = _bisect_angle(turned, angle, beta)
+        return affine_object(own, allowed, **parameters), parameters
+    best, best_error = np.zeros(own.ndim, int), beta - reached
+    faces = max(
+        np.count_nonzero(np.diff(patch, axis=axis, prepend=False, append=False))
+        for axis in range(own.ndim)
+    )
+    farthest = float(np.linalg.norm(patch.shape) + np.linalg.norm(own.shape))
+    shift, step = best, 0.0
+    while reached < beta and step < farthest:
+        # One voxel further changes `faces` voxels at most, so that shifts nearer to beta than half
+        # the gap are never jumped over. Quarter steps meet nearly every whole-voxel shift.
+        sure = ((beta - reached) * area / (2 * faces) - own.ndim) / np.abs(direction).sum()
+        step += max(0.25 * np.floor(sure / 0.25), 0.25)
+        before, shift = shift, np.rint(step * direction).astype(int)
+        if (shift == before).all():
             continue
-        last = shift
         reached = change(patch, origin + shift)
         if reached is None:
             break
         if abs(reached - beta) < best_error:
             best, best_error = shift, abs(reached - beta)
-        if reached >= beta:
-            break
-    return parameters(angle, best)
+    parameters["shift"] = best.tolist()
+    return _place(own, allowed, patch, origin + best), parameters
 
 
 def _bisect_angle(turned, angle: float, beta: float) -> float:
@@ -186,13 +187,26 @@ def _rotate(
     high = np.ceil(spread.max(axis=1)).astype(int) + 1
     grid = np.ix_(*(np.arange(a, b) - m for a, b, m in zip(low, high, middle, strict=True)))
     source = np.pad(own[window], 1)
-    index = []
+    index = np.zeros((1,) * own.ndim, np.intp)
     for i, box in enumerate(window):
         position = sum(rotation[j, i] * grid[j] for j in range(own.ndim)) + middle[i]
         # Voxels midway go to the higher index, whatever the last bit of the sine is.
         nearest = np.floor(position + (0.5 + 1e-9)).astype(int)
-        index.append(np.clip(nearest - box.start + 1, 0, source.shape[i] - 1))
-    return source[tuple(index)], low
+        nearest -= box.start - 1
+        index = index * source.shape[i] + np.clip(nearest, 0, source.shape[i] - 1, out=nearest)
+    return source.ravel().take(index), low
+
+
+def _place(
+    own: np.ndarray, allowed: np.ndarray | None, patch: np.ndarray, corner: np.ndarray
+) -> np.ndarray:
+    """The patch in the image; the unchanged structure where nothing of it would be seen."""
+    result = np.zeros_like(own)
+    there, here = _overlap(patch.shape, corner, own.shape)
+    result[there] = patch[here]
+    if allowed is not None:
+        result &= allowed
+    return result if result.any() else own.copy()
 
 
 def _matrix(angle: float, axis: Sequence[float] | None, rank: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .affine import choose_affine
-from .corruption import Corruption, perform
+from .corruption import Corruption
 from .morphology import check_beta, dilate_object, erode_object
-from .reference import DIRECTIONS, choose_reference_step, reference_draws
+from .reference import DIRECTIONS, choose_reference_step, reference_affine_object, reference_draws
 from .structures import map_structures
 
 KINDS = ("dilate", "erode", "affine")
@@ -58,7 +58,7 @@ class LabelNoise:
 
     Reference:
         Li, Gao and He, Superpixel-guided iterative learning from noisy labels for medical image
-        segmentation, MICCAI 2021; Gonzalez-Jimenez et al., Robust T-Loss, MICCAI 2023, section 4.1.
+        segmentation, MICCAI 2021; Gonzalez-Jimenez et al., Robust T-Loss, MICCAI 2023, section 3.1.
 
     >>> import numpy as np
     >>> mask = np.zeros((32, 32), np.uint8)
@@ -219,12 +219,11 @@ class LabelNoise:
             noisy, iterations = erode_object(own, self.beta)
             return noisy, {"iterations": iterations}
         affine = self._reference_affine if self.mode == "reference" else self._unbiased_affine
-        parameters = affine(id, kind, label, own, allowed)
-        return perform("affine", own, allowed, parameters), parameters
+        return affine(id, kind, label, own, allowed)
 
     def _unbiased_affine(
         self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
-    ) -> dict[str, Any]:
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         generator = _generator(self.seed, id, label)
         angle = float(generator.uniform(-self.max_angle, self.max_angle))
         direction = _unit_vector(generator, own.ndim)
@@ -233,7 +232,7 @@ class LabelNoise:
 
     def _reference_affine(
         self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
-    ) -> dict[str, Any]:
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         if isinstance(kind, Kind) and kind.angle is not None and kind.direction is not None:
             angle, direction = kind.angle, kind.direction
         else:
@@ -241,7 +240,8 @@ class LabelNoise:
             angle = float(generator.uniform(-self.max_angle, self.max_angle))
             direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
         shift = choose_reference_step(own, self.beta, angle, direction)
-        return {"angle": angle, "shift": shift}
+        noisy = reference_affine_object(own, allowed, angle, shift)
+        return noisy, {"angle": angle, "shift": shift}
 
     def _kind(self, id: str) -> Kind:
         # Stream 0 is the kind; structures draw from the streams of their (positive) labels.

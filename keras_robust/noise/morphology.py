@@ -35,7 +35,7 @@ def dilate(mask: np.ndarray, beta: float) -> np.ndarray:
 
     Reference:
         Li, Gao and He, Superpixel-guided iterative learning from noisy labels for medical image
-        segmentation, MICCAI 2021; Gonzalez-Jimenez et al., Robust T-Loss, MICCAI 2023, section 4.1.
+        segmentation, MICCAI 2021; Gonzalez-Jimenez et al., Robust T-Loss, MICCAI 2023, section 3.1.
 
     >>> import numpy as np
     >>> mask = np.zeros((5, 5), bool)

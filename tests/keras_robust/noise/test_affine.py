@@ -84,7 +84,7 @@ def test_leaves_the_image_and_comes_back():
 def test_search_finds_the_nearest_shift_on_the_ray(angle):
     mask = disk(64, 12)
     direction = np.array([0.6, -0.8])
-    found = choose_affine(mask > 0, None, 0.7, angle, direction)
+    _, found = choose_affine(mask > 0, None, 0.7, angle, direction)
     reached = change(mask, affine(mask, found["angle"], found["shift"]))
     shifts = {tuple(np.rint(step * direction).astype(int)) for step in np.arange(0, 30, 0.25)}
     errors = [abs(change(mask, affine(mask, angle, shift)) - 0.7) for shift in shifts]
@@ -95,7 +95,7 @@ def test_search_finds_the_nearest_shift_on_the_ray(angle):
 def test_angle_is_reduced_where_rotation_alone_is_too_much():
     mask = np.zeros((200, 200), np.uint8)
     mask[98:102, 20:180] = 1  # 4 x 160: turned by 30 degrees nearly all of it is elsewhere
-    found = choose_affine(mask > 0, None, 0.5, 30.0, np.array([1.0, 0.0]))
+    _, found = choose_affine(mask > 0, None, 0.5, 30.0, np.array([1.0, 0.0]))
     assert 0 < found["angle"] < 30 and found["shift"] == [0, 0]
     assert change(mask, affine(mask, found["angle"], (0, 0))) == pytest.approx(0.5, abs=0.05)
 
@@ -133,3 +133,26 @@ def test_shifts_have_no_preferred_direction(shape):
 def test_errors_name_the_argument(arguments, name):
     with pytest.raises(ValueError, match=f"argument `{name}`.*Received: {name}="):
         affine(disk(16, 4), **arguments)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    mask=binary_masks(ranks=(2,)).filter(np.any),
+    beta=st.floats(0.1, 1.5),
+    angle=st.floats(-30, 30),
+    heading=st.floats(0, 6.3),
+)
+def test_search_finds_the_first_nearest_shift_of_any_shape(mask, beta, angle, heading):
+    direction = np.array([np.cos(heading), np.sin(heading)])
+    _, found = choose_affine(mask, None, beta, angle, direction)
+    reached = change(mask, affine(mask, found["angle"], found["shift"]))
+    if found["angle"] != angle:
+        assert change(mask, affine(mask, angle, (0, 0))) > beta
+        return
+    best = float("inf")
+    for step in np.arange(0, 40, 0.25):
+        result = affine(mask, angle, np.rint(step * direction).astype(int))
+        best = min(best, abs(change(mask, result) - beta))
+        if change(mask, result) >= beta:
+            break
+    assert abs(reached - beta) <= best + 1e-12
