@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from keras_robust.experiments import figures, html, tables
 from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.panels import mask_panels
-from keras_robust.experiments.runs import LAST_EPOCHS, RunRecord, find_runs
+from keras_robust.experiments.runs import RunRecord, find_runs
 from keras_robust.experiments.statistics import MIN_SEEDS, SIGNIFICANCE, SettingTest
 from keras_robust.experiments.tables import Setting, is_start_run, label_of, setting_label
 from keras_robust.files import atomic_write_bytes, atomic_write_text
 
 _RULE = (
     "Mean (sample standard deviation over seeds, in units of the last digit) of the test Dice, "
-    f"averaged over the last {LAST_EPOCHS} epochs of each run. Test Dice is the mean over images "
-    "of the Dice of each image. The highest mean of a column is emphasised. It has a star (*) "
+    "averaged over the last {epochs} epochs of each run. Test Dice is the mean over images of the "
+    "Dice of each image. The highest mean of a column is emphasised. It has a star (*) "
     f"only if one-way ANOVA and Tukey's HSD against every other loss give p < {SIGNIFICANCE}, "
     f"with at least {MIN_SEEDS} seeds per loss."
 )
@@ -82,7 +82,7 @@ def write_report(
     report.add(html.paragraph(f"{finished} of {len(runs)} runs are finished.", "soft"))
     for warning in [*_warnings(runs), *repeated]:
         report.add(html.paragraph(warning, "note"))
-    _add_table(report, values, tests)
+    _add_table(report, values, tests, sorted({run.last_epochs for run in runs}))
     _add_unfinished(report, runs)
     _add_memorisation(report, runs)
     _add_tolerance(report, runs)
@@ -124,6 +124,7 @@ def _add_table(
     report: _Report,
     values: dict[Setting, dict[str, list[float]]],
     tests: dict[Setting, SettingTest],
+    last_epochs: Sequence[int],
 ) -> None:
     report.add(html.heading("Test Dice"))
     if not values:
@@ -134,7 +135,8 @@ def _add_table(
     atomic_write_text(report.output / "table.md", tables.markdown(table) + "\n")
     report.csv(_numbers(values, tests), "values")
     best = [(test.best, setting_label(s)) for s, test in tests.items() if test.best]
-    report.add(html.table(table, best=best), html.paragraph(_RULE, "soft"))
+    rule = _RULE.format(epochs=" or ".join(map(str, last_epochs)))
+    report.add(html.table(table, best=best), html.paragraph(rule, "soft"))
     report.add(
         html.bullets(_verdict(setting, values[setting], tests[setting]) for setting in values)
     )

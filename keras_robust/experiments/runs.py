@@ -12,8 +12,6 @@ import yaml
 if TYPE_CHECKING:
     import pandas as pd
 
-LAST_EPOCHS = 10
-
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
@@ -95,6 +93,11 @@ class RunRecord:
         """Epochs that the run is to have."""
         return int(self.config.get("epochs", 0))
 
+    @property
+    def last_epochs(self) -> int:
+        """Number of last epochs over which the result of the run is averaged (paper: 10)."""
+        return int(self.config.get("evaluate_last", 10))
+
     @cached_property
     def history(self) -> "pd.DataFrame":
         """One row per epoch; an empty table for a run that has not begun."""
@@ -105,12 +108,12 @@ class RunRecord:
         except (OSError, pd.errors.EmptyDataError):
             return pd.DataFrame(columns=["epoch", "step"])
 
-    def mean_of_last(self, column: str = "dice_test", epochs: int = LAST_EPOCHS) -> float:
-        """Mean of a column over the last epochs that were evaluated; NaN where there is none."""
+    def mean_of_last(self, column: str = "dice_test") -> float:
+        """Mean of a column over the last `last_epochs` epochs; NaN where it has no value there."""
         if column not in self.history:
             return float("nan")
         history = self.history
-        last = history[history["epoch"] > history["epoch"].max() - epochs]
+        last = history[history["epoch"] > history["epoch"].max() - self.last_epochs]
         return float(last[column].mean())
 
 
