@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_write_bytes", "atomic_write_json", "atomic_write_text", "locked"]
+__all__ = [
+    "atomic_write_bytes",
+    "atomic_write_json",
+    "atomic_write_text",
+    "locked",
+    "remove_leftovers",
+]
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
@@ -74,6 +81,27 @@ def atomic_write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return atomic_write_text(path, text + "\n")
+
+
+def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) -> None:
+    """Remove the temporary files of writers that were killed, from `folder` itself.
+
+    Args:
+        folder: Folder of the files.
+        name: File that was to be written; None for all. Nobody else may be writing it, or them,
+            meanwhile: hold a lock.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / ".a.png.0123456789ab.tmp").write_bytes(b"half")
+    ...     remove_leftovers(folder)
+    ...     os.listdir(folder)
+    []
+    """
+    for path in Path(folder).iterdir():
+        match = re.fullmatch(r"\.(.*)\.[0-9a-f]{12}\.tmp", path.name)
+        if match and name in (None, match[1]):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ import numpy as np
 
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import encode_mask, read_mask
+from keras_robust.data.manifest import MANIFEST
 from keras_robust.data.manifest_writing import append_rows, write_view
 from keras_robust.data.names import name_problem
 from keras_robust.data.workers import run_jobs
-from keras_robust.files import atomic_write_bytes, atomic_write_text, locked
+from keras_robust.files import atomic_write_bytes, atomic_write_text, locked, remove_leftovers
 from keras_robust.noise import Corruption, LabelNoise, write_log
 
 __all__ = ["annotator_name", "simulate_dataset"]
@@ -102,8 +103,10 @@ def simulate_dataset(
     _refuse_foreign(home, folder, annotator)
     try:
         with locked(folder / ".lock", wait=False):
+            remove_leftovers(folder)
             _write_masks(dataset, cases, noise, split, folder, progress, workers)
             with locked(home / ".manifest.lock"):
+                remove_leftovers(home, MANIFEST)
                 append_rows(home, cases, annotator)
     except BlockingIOError:
         raise BlockingIOError(
@@ -330,7 +333,7 @@ def _refuse_foreign(home: Path, folder: Path, annotator: str) -> None:
     """Never write among masks that were not simulated."""
     if (folder / JOURNAL).is_file():
         return
-    others = [p for p in folder.iterdir() if p.name != ".lock"] if folder.is_dir() else []
+    others = [p for p in folder.iterdir() if p.name[0] != "."] if folder.is_dir() else []
     if others or annotator in Dataset.open(home).annotators:
         raise FileExistsError(
             "Invalid value for argument `annotator`. Expected a new name. Received: "
