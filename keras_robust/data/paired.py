@@ -30,8 +30,8 @@ def read_isic2017(root: Path) -> tuple[Dataset, list[Problem]]:
     for split, (images, masks) in ISIC2017.items():
         if not (root / images).is_dir():
             continue
-        found = _matching(root / images, r"(ISIC_\d+)\.jpe?g")
-        drawn = _matching(root / masks, r"(ISIC_\d+)_segmentation\.png")
+        found = _matching(root / images, r"(ISIC_\d+)\.(?i:jpe?g)")
+        drawn = _matching(root / masks, r"(ISIC_\d+)_[Ss]egmentation\.png")
         if not (root / masks).is_dir():
             message = f"its images have no masks; unpack {masks} beside it to use them"
             problems.append(Problem("warning", "", images, "missing-file", message))
