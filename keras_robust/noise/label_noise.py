@@ -97,6 +97,7 @@ class LabelNoise:
                     f"Invalid value for argument `{name}`. Expected {expected}. "
                     f"Received: {name}={getattr(self, name)!r}."
                 )
+        object.__setattr__(self, "seed", int(self.seed))
 
     def plan(self, ids: Iterable[str]) -> dict[str, Kind]:
         """Kind of every id ("clean" for those left alone), in the order of `ids`.
@@ -224,7 +225,8 @@ class LabelNoise:
     def _unbiased_affine(
         self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        generator = _generator(self.seed, id, label)
+        # A binary mask is the same whether its foreground is stored as True, 1 or 255.
+        generator = _generator(self.seed, id, 1 if allowed is None else label)
         angle = float(generator.uniform(-self.max_angle, self.max_angle))
         direction = _unit_vector(generator, own.ndim)
         axis = _unit_vector(generator, 3).tolist() if own.ndim == 3 else None
@@ -244,7 +246,7 @@ class LabelNoise:
         return noisy, {"angle": angle, "shift": shift}
 
     def _kind(self, id: str) -> Kind:
-        # Stream 0 is the kind; structures draw from the streams of their (positive) labels.
+        # Stream 0; structures draw from the streams of their labels, which are positive.
         return Kind(self.kinds[int(_generator(self.seed, id, 0).integers(len(self.kinds)))])
 
     def _reference_plan(self, ids: list[str]) -> dict[str, Kind]:

@@ -124,6 +124,20 @@ def test_note_names_the_structures_left_alone():
     assert done.note.startswith("unchanged (labels 2): ")
 
 
+@modes
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_noise_however_the_foreground_is_stored(mode, kind):
+    noise, mask = LabelNoise(1.0, 0.7, mode=mode), disk(48, 10)
+    expected = noise.corrupt(mask, "a", kind)[0]
+    for stored in (mask > 0, mask * 255, mask.astype(np.int64)):
+        assert ((noise.corrupt(stored, "a", kind)[0] > 0) == expected).all()
+
+
+def test_numpy_seed_is_a_seed():
+    assert LabelNoise(0.7, 0.7, seed=np.int64(3)) == LabelNoise(0.7, 0.7, seed=3)
+    assert type(LabelNoise(0.7, 0.7, seed=np.int64(3)).seed) is int
+
+
 def test_apply_keeps_order_type_and_input_and_reports_progress():
     masks = np.stack([disk(48, radius) for radius in (6, 9, 12, 15)])
     before, seen = masks.copy(), []
