@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_robust.experiments.grid import BenchmarkConfig
+from keras_robust.experiments.grid import BenchmarkConfig, LossEntry
 from keras_robust.experiments.scheduler import StudyState, run_benchmark
 
 ALPHA = BETA = 0.7
@@ -33,7 +33,8 @@ def demo_study(size: int = 96, features: int = 8, epochs: int = 60) -> Benchmark
         "save_predictions": 6,
         "tensorboard": False,
     }
-    return BenchmarkConfig(base=base, losses=list(LOSSES), noise=[(ALPHA, BETA)], seeds=[0])
+    losses = [LossEntry(name=name) for name in LOSSES]
+    return BenchmarkConfig(base=base, losses=losses, noise=[(ALPHA, BETA)], seeds=[0])
 
 
 def run_demo(
@@ -71,3 +72,27 @@ def run_demo(
         reasons = ". ".join(f"{run.plan.name}: {run.error or run.state}" for run in unfinished)
         raise RuntimeError(f"Not all runs finished. {reasons}. Details are in {output / 'runs'}.")
     return write_demo_report([run.folder for run in state.runs], output / "report.html")
+
+
+def describe_demo(output: str | Path) -> str:
+    """What a finished demonstration measured, where it is, and what to try next, as text."""
+    from keras_robust.experiments.runs import find_runs
+    from keras_robust.experiments.tables import label_of
+
+    output = Path(output)
+    lines = [f"Dice on clean test masks, mean of the last epochs (α = β = {ALPHA}):"]
+    for run in find_runs(output / "runs"):
+        lines.append(f"  {label_of(run):12s} {run.mean_of_last():.3f}")
+    return "\n".join(
+        [
+            *lines,
+            f"Report:  {output / 'report.html'}  (open it in a browser)",
+            f"Runs:    {output / 'runs'}  (configuration, history, weights, predictions of each)",
+            "Try next:",
+            f"  keras-robust report {output / 'runs'}   tables and figures as CSV and PNG",
+            "  keras-robust verify DATASET      look through images and masks of your own",
+            "  keras-robust train --help        train on them",
+            "One seed on 35 test images shows how it works, not which loss is better:",
+            "  keras-robust benchmark --help    compares losses with several seeds and tests",
+        ]
+    )
