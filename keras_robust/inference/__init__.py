@@ -1,1 +1,12 @@
+"""Predicting masks, and scoring predictions against those of a dataset."""
 
+import lazy_loader as _lazy
+
+# Scoring masks on disk must not cost the import of TensorFlow.
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "evaluate": ["Evaluation", "evaluate"],
+        "predict": ["Predictor", "predict"],
+    },
+)

@@ -68,10 +68,10 @@ class StopAtNonFinite(keras.callbacks.Callback):
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Hand one row of figures per epoch to `record`, and the state of training to `save`.
+    """Hand one row of figures per epoch to `record`.
 
     Args:
-        evaluate: From the epoch (from 0), further columns of the row.
+        evaluate: Further columns of the row of an epoch (from 0).
         record: Takes the row.
         steps_per_epoch: Training steps per epoch.
     """
@@ -91,8 +91,7 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
-        learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        logs["learning_rate"] = learning_rate
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         logs.update(self.evaluate(epoch))
         self.record(
             {

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from keras_robust.data.images import encode_mask
 from keras_robust.files import atomic_write_bytes
 from keras_robust.noise import LabelNoise, write_log
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.names import picture_path
 from keras_robust.training.source import (
     DiskSource,
     MemorySource,
@@ -102,7 +102,7 @@ def _corrupt(
     plan = noise.plan(source.ids)
     in_memory = isinstance(source, MemorySource)
     masks, log = [], []
-    paths = [folder / "noisy_masks" / f"{quote(id, safe='')}.png" for id in source.ids]
+    paths = [picture_path(folder / "noisy_masks", id) for id in source.ids]
     for index, (id, path) in enumerate(zip(source.ids, paths, strict=True)):
         noisy, corruption = noise.corrupt(source.mask(index), id, plan[id])
         log.append(corruption)

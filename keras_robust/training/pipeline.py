@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_robust.data import Dataset
 from keras_robust.noise import KINDS
@@ -63,16 +62,16 @@ def train(
     run.begin(config, resume)
     if run.status == "finished":
         return run
-    with run.recording(config) as info:
-        _train(config, run, info, progress or _silent)
+    with run.recording(config) as note:
+        _train(config, run, note, progress or _silent)
     return run
 
 
-def _train(config: TrainConfig, run: Run, info: dict[str, Any], progress: Progress) -> None:
+def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: Progress) -> None:
     limit_threads(config.threads)
     dataset = Dataset.open(config.data.path)
     data = prepare(dataset, config, run.folder, lambda done, n: progress("data", done, n, {}))
-    info["image_shape"], info["classes"] = list(data.image_shape), dataset.classes
+    note(image_shape=list(data.image_shape), classes=dataset.classes, devices=replicas())
 
     keras.utils.set_random_seed(config.seed)
     with device_scope():
@@ -138,7 +137,7 @@ def _train(config: TrainConfig, run: Run, info: dict[str, Any], progress: Progre
             callbacks=callbacks,
             verbose=0,
         )
-    info["results"] = _finish(run, model, data, config, scorer, rows)
+    note(results=_finish(run, model, data, config, scorer, rows))
 
 
 class _Scorer:

@@ -2,16 +2,17 @@
 
 import io
 from pathlib import Path
-from urllib.parse import quote
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from keras_robust.files import atomic_write_bytes
 from keras_robust.training.augment import normalize_batch, to_unit_range
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.labels import TrainingData
+from keras_robust.training.names import picture_path
 from keras_robust.training.source import Source
 
 
@@ -28,12 +29,10 @@ def save_predictions(
     if data.test is not None:
         chosen += [(data.test, index) for index in range(min(count, len(data.test.ids)))]
     for source, index in chosen:
-        image = to_unit_range(_batch(source.image(index)))
+        image = to_unit_range(tf.constant(source.image(index)[np.newaxis]))
         probabilities = model(normalize_batch(image, config.data.normalize), training=False)
         foreground = foreground_probability(np.asarray(probabilities)[0])
-        atomic_write_bytes(
-            folder / f"{quote(source.ids[index], safe='')}.png", encode_probability(foreground)
-        )
+        atomic_write_bytes(picture_path(folder, source.ids[index]), encode_probability(foreground))
 
 
 def foreground_probability(probabilities: np.ndarray) -> np.ndarray:
@@ -49,9 +48,3 @@ def encode_probability(probability: np.ndarray) -> bytes:
     levels = np.clip(np.rint(np.asarray(probability) * 255), 0, 255).astype(np.uint8)
     Image.fromarray(levels).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _batch(image: np.ndarray):
-    import tensorflow as tf
-
-    return tf.constant(image[np.newaxis])

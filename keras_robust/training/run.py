@@ -5,7 +5,7 @@ import io
 import json
 import platform
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,62 +116,62 @@ class Run:
     def begin(self, config: TrainConfig, resume: bool) -> None:
         """Claim the folder for a configuration.
 
+        A folder without a checkpoint holds nothing to lose and is begun anew.
+
         Raises:
             ValueError: The folder holds a run and `resume` is not set, or one of another
                 configuration.
         """
-        if self.status != "absent" and not resume:
-            raise ValueError(
-                "Invalid value for argument `folder`. Expected a folder without a run. Received: "
-                f"folder={str(self.folder)!r}, whose run is {self.status}. Resume it "
-                "(`resume=True`, on the command line --resume) or take another folder."
-            )
         path = self.folder / "config.yaml"
-        if resume and path.is_file():
-            stored, given = TrainConfig.load(path).model_dump(), config.model_dump()
-            # What a run computes depends on neither.
-            free = {"threads", "tensorboard"}
-            wrong = [key for key in given if key not in free and given[key] != stored[key]]
-            if wrong:
+        differing = _differences(TrainConfig.load(path), config) if path.is_file() else None
+        if any((self.folder / "checkpoints").glob("[0-9]*")):
+            if not resume:
+                raise ValueError(
+                    "Invalid value for argument `folder`. Expected a folder without a run. "
+                    f"Received: folder={str(self.folder)!r}, whose run is {self.status}. Continue "
+                    "it (`resume=True`, on the command line --resume) or take another folder."
+                )
+            if differing:
                 raise ValueError(
                     "Invalid value for argument `config`. Expected the configuration that the run "
                     f"in {str(self.folder)!r} began with. Received: other values of "
-                    f"{', '.join(wrong)}. Take another folder for another configuration."
+                    f"{', '.join(differing)}. Take another folder for another configuration."
                 )
-        else:
+        if differing != []:
             atomic_write_text(path, config.to_yaml())
 
     @contextmanager
-    def recording(self, config: TrainConfig) -> Iterator[dict[str, Any]]:
+    def recording(self, config: TrainConfig) -> Iterator[Callable[..., None]]:
         """Keep `run.json` true while the body runs: running, then finished, failed or interrupted.
 
-        The body adds to the dict what shall be in `run.json`.
+        Yields a function that writes its keyword arguments to `run.json` at once.
         """
-        info = {
-            "status": "running",
-            "seed": config.seed,
-            "versions": versions(),
-            "started": self.info.get("started", _now()),
-            "finished": None,
-            "error": None,
-            "results": {},
-        }
         with self._lock():
-            atomic_write_json(self.folder / "run.json", info)
+            info: dict[str, Any] = {
+                "status": "running",
+                "seed": config.seed,
+                "versions": versions(),
+                "started": self.info.get("started", _now()),
+                "finished": None,
+                "error": None,
+                "results": {},
+            }
+
+            def note(**values: Any) -> None:
+                info.update(values)
+                atomic_write_json(self.folder / "run.json", info)
+
+            note()
             try:
-                yield info
+                yield note
             except KeyboardInterrupt:
-                info["status"] = "interrupted"
+                note(status="interrupted", finished=_now())
                 raise
             except BaseException as error:
-                info["status"] = "failed"
-                info["error"] = "".join(traceback.format_exception_only(error)).strip()
+                text = "".join(traceback.format_exception_only(error)).strip()
+                note(status="failed", finished=_now(), error=text)
                 raise
-            else:
-                info["status"] = "finished"
-            finally:
-                info["finished"] = _now()
-                atomic_write_json(self.folder / "run.json", info)
+            note(status="finished", finished=_now())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -179,7 +179,7 @@ class Run:
             with locked(self.folder / ".training.lock", wait=False):
                 yield
         except BlockingIOError:
-            raise RuntimeError(
+            raise BlockingIOError(
                 f"Another process is training in {str(self.folder)!r}. Wait for it, or take "
                 "another folder."
             ) from None
@@ -198,6 +198,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
     writer.writeheader()
     writer.writerows(rows)
     atomic_write_text(path, buffer.getvalue())
+
+
+def _differences(stored: TrainConfig, given: TrainConfig) -> list[str]:
+    """Fields that differ, but for those on which nothing depends that a run computes."""
+    old, new = stored.model_dump(), given.model_dump()
+    return [key for key in new if key not in {"threads", "tensorboard"} and new[key] != old[key]]
 
 
 def versions() -> dict[str, Any]:

@@ -12,8 +12,10 @@ def dump_state(model: keras.Model) -> bytes:
 
     The variables of a model hold the parameters of its loss and its seed generators.
     """
+    # Not `keras.ops.convert_to_numpy`, which warns under NumPy 2 for every variable.
+    arrays = {key: np.asarray(variable.value) for key, variable in _variables(model)}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{k: _array(v) for k, v in _variables(model)})
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -60,7 +62,3 @@ def _variables(model: keras.Model, optimizer: bool = True) -> Iterable[tuple[str
     for group, members in groups.items():
         for number, variable in enumerate(members):
             yield f"{group}-{number:04d}", variable
-
-
-def _array(variable) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -1,0 +1,129 @@
+"""Dice of predictions against the masks of a dataset, in the size of the original images."""
+
+import csv
+import io
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data import Case, Dataset, read_mask
+from keras_robust.files import atomic_write_text
+from keras_robust.metrics import dice, pooled_dice
+from keras_robust.training.names import picture_path
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Dice of a set of predictions.
+
+    Args:
+        per_image: Dice by id, the mean over foreground classes where there are several.
+        pooled: Dice of all images taken as one.
+    """
+
+    per_image: dict[str, float]
+    pooled: float
+
+    @property
+    def mean(self) -> float:
+        """Mean over images: what `dice_test` of a run is."""
+        return float(np.mean(list(self.per_image.values())))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over images."""
+        return float(np.std(list(self.per_image.values())))
+
+    def write_csv(self, path: str | Path) -> Path:
+        """Write `id, dice`, one row per image."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["id", "dice"])
+        writer.writerows(self.per_image.items())
+        return atomic_write_text(path, buffer.getvalue())
+
+
+def evaluate(
+    predictions: str | Path,
+    dataset: str | Path | Dataset,
+    *,
+    annotator: str | None = None,
+    split: str | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a run, or masks on disk, against the masks of one annotator.
+
+    Masks are compared in their own size, so that the figures of a run differ a little from its
+    `dice_test`, which is taken at the size it was trained at.
+
+    Args:
+        predictions: Run folder, `.keras` file, or folder of masks `<id>.png`.
+        dataset: Folder or `keras_robust.data.Dataset`.
+        annotator: Whose masks; `None` for the only one whose name does not start with `noisy`.
+        split: Only this split; `None` for all cases.
+        progress: Called as `progress(done, total)`.
+
+    Raises:
+        FileNotFoundError: A prediction is missing.
+        ValueError: There is more than one annotator to choose from, or no mask.
+    """
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    chosen = dataset.select(annotator=annotator or _clean_annotator(dataset), split=split)
+    if not len(chosen):
+        raise ValueError(
+            "Invalid value for argument `split`. Expected a split with masks of the annotator. "
+            f"Received: split={split!r}"
+        )
+    scores: dict[str, float] = {}
+    options = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
+
+    def pairs() -> Iterator[tuple[NDArray, NDArray]]:
+        for case, labels in _predicted(Path(predictions), chosen, progress):
+            mask = dataset.read_mask(case)
+            scores[case.id] = float(np.mean(dice(labels, mask, **options)))  # type: ignore[arg-type]
+            yield labels, mask
+
+    # Consumed in step, so that one pair of masks is in memory at a time.
+    first, second = itertools.tee(pairs())
+    predicted, true = (pair[0] for pair in first), (pair[1] for pair in second)
+    pooled = float(np.mean(pooled_dice(predicted, true, **options)))  # type: ignore[arg-type]
+    return Evaluation(scores, pooled)
+
+
+def _predicted(
+    path: Path, dataset: Dataset, progress: Progress | None
+) -> Iterator[tuple[Case, NDArray]]:
+    if (path / "run.json").is_file() or path.suffix == ".keras":
+        from keras_robust.inference.predict import Predictor, labels_of
+
+        for case, probabilities in Predictor.load(path).cases(dataset, progress):
+            yield case, labels_of(probabilities)
+        return
+    missing = [case.id for case in dataset if not picture_path(path, case.id).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"Invalid value for argument `predictions`. Expected a run folder, or a mask <id>.png "
+            f"for each of the {len(dataset)} cases. Received: predictions={str(path)!r} without "
+            f"{len(missing)} of them, such as {missing[0]!r}. Choose `split` if only one was "
+            "predicted."
+        )
+    for number, case in enumerate(dataset, start=1):
+        yield case, read_mask(picture_path(path, case.id), classes=dataset.classes)
+        if progress:
+            progress(number, len(dataset))
+
+
+def _clean_annotator(dataset: Dataset) -> str:
+    candidates = [name for name in dataset.annotators if not name.startswith("noisy")]
+    if len(candidates) != 1:
+        raise ValueError(
+            "Invalid value for argument `annotator`. Expected one of the dataset's annotators "
+            f"{dataset.annotators}. Received: annotator=None"
+        )
+    return candidates[0]

@@ -1,0 +1,174 @@
+"""Masks of a trained model, in the size of the original images."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from keras_robust.data import Case, Dataset, read_image
+from keras_robust.data.images import encode_mask
+from keras_robust.files import atomic_write_bytes
+from keras_robust.training.augment import normalize_batch, to_unit_range
+from keras_robust.training.names import picture_path
+from keras_robust.training.predictions import encode_probability, foreground_probability
+from keras_robust.training.run import Run
+
+Progress = Callable[[int, int], None]
+PIXELS_PER_BATCH = 2**20
+
+
+class Predictor:
+    """A model with the preparation of images that it was trained with.
+
+    Args:
+        model: From `(batch, H, W, C)` to probabilities `(batch, H, W, 1)` or `(batch, H, W, K)`.
+        normalize: `"range"` or `"zscore"`; see `keras_robust.training.DataConfig`.
+
+    >>> from keras_robust.models import UNet
+    >>> predictor = Predictor(UNet((32, 32, 3), features=2))
+    >>> predictor.probabilities(np.zeros((50, 40, 3), np.uint8)).shape
+    (50, 40, 1)
+    """
+
+    def __init__(self, model: keras.Model, normalize: str = "range"):
+        self.model = model
+        self.normalize = normalize
+        _, height, width, self.channels = model.input_shape
+        self.size = (height, width)
+        self._forward = tf.function(
+            lambda images: model(normalize_batch(to_unit_range(images), normalize), training=False),
+            reduce_retracing=True,
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Predictor":
+        """A predictor from a run folder or from a model saved as `.keras`.
+
+        From a run, numbers alone are read, into the architecture of its configuration. A `.keras`
+        file is read in safe mode, and taken to expect images in [-1, 1].
+
+        Raises:
+            FileNotFoundError: There is neither, or the run has no checkpoint yet.
+            ValueError: A file of another kind; these can hold code.
+        """
+        path = Path(path)
+        if path.is_dir():
+            run = Run(path)
+            if run.status == "absent":
+                raise FileNotFoundError(
+                    "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
+                    f".keras file. Received: path={str(path)!r}"
+                )
+            return cls(run.load_model(), run.config.data.normalize)
+        if path.suffix != ".keras":
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
+                f"files of models can hold code). Received: path={str(path)!r}"
+            )
+        from keras_robust import losses, models  # noqa: F401  registers what the file may name
+
+        return cls(keras.models.load_model(path, compile=False, safe_mode=True))
+
+    def probabilities(self, image: NDArray) -> NDArray[np.float32]:
+        """Probabilities `(H, W, 1)` or `(H, W, K)` of one image `(H, W, C)` of any size."""
+        image = np.asarray(image)
+        small = _resize(image, self.size)
+        return _resize(self._predict(small[np.newaxis])[0], image.shape[:2])
+
+    def cases(
+        self, dataset: Dataset | Iterable[Case], progress: Progress | None = None
+    ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
+        """Each image of a dataset once, with its probabilities in the image's own size."""
+        cases = list({case.id: case for case in dataset}.values())
+        batch_size = int(np.clip(PIXELS_PER_BATCH // np.prod(self.size), 1, 64))
+        for start in range(0, len(cases), batch_size):
+            batch = cases[start : start + batch_size]
+            images, shapes = self._read(batch)
+            for case, shape, probabilities in zip(
+                batch, shapes, self._predict(np.stack(images)), strict=True
+            ):
+                yield case, _resize(probabilities, shape)
+            if progress:
+                progress(start + len(batch), len(cases))
+
+    def _read(self, batch: Sequence[Case]) -> tuple[list[NDArray], list[tuple[int, int]]]:
+        images, shapes = [], []
+        for case in batch:
+            image = read_image(case.channels, self.size)
+            if image.shape[-1] != self.channels:
+                raise ValueError(
+                    f"Invalid value for image {case.id!r}. Expected {self.channels} channels, as "
+                    f"the model was trained with. Received: {image.shape[-1]}"
+                )
+            images.append(image)
+            with Image.open(case.image) as file:
+                shapes.append((file.height, file.width))
+        return images, shapes
+
+    def _predict(self, images: NDArray) -> NDArray[np.float32]:
+        return np.asarray(self._forward(tf.constant(images)))
+
+
+def labels_of(probabilities: NDArray) -> NDArray[np.uint8]:
+    """Labels `(H, W)`: above 0.5 for one channel, else the largest."""
+    if probabilities.shape[-1] == 1:
+        return (probabilities[..., 0] > 0.5).astype(np.uint8)
+    return probabilities.argmax(axis=-1).astype(np.uint8)
+
+
+def predict(
+    model: str | Path | Predictor,
+    dataset: str | Path | Dataset,
+    output: str | Path,
+    *,
+    split: str | None = None,
+    probabilities: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a mask for every image of a dataset, in the image's own size.
+
+    Args:
+        model: Run folder, `.keras` file or `Predictor`.
+        dataset: Folder or `keras_robust.data.Dataset`; masks are not needed.
+        output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them.
+        split: Only this split.
+        probabilities: Also write `probabilities/<id>.png`, foreground probability as 0..255.
+        progress: Called as `progress(done, total)`.
+
+    Returns:
+        `output`.
+
+    Raises:
+        FileNotFoundError, ValueError: See `Predictor.load` and `Dataset.open`.
+    """
+    predictor = model if isinstance(model, Predictor) else Predictor.load(model)
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    chosen = dataset if split is None else dataset.select(split=split)
+    output = Path(output)
+    for case, probability in predictor.cases(chosen, progress):
+        mask = encode_mask(labels_of(probability), max(2, probability.shape[-1]))
+        atomic_write_bytes(picture_path(output, case.id), mask)
+        if probabilities:
+            content = encode_probability(foreground_probability(probability))
+            atomic_write_bytes(picture_path(output / "probabilities", case.id), content)
+    return output
+
+
+def _resize(array: NDArray, size: tuple[int, int]) -> NDArray:
+    """Bilinear, with antialiasing where it shrinks, as `keras_robust.data.read_image` does it."""
+    if array.shape[:2] == tuple(size):
+        return array
+    height, width = size
+    channels = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(array[..., channel])).resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
+        )
+        for channel in range(array.shape[-1])
+    ]
+    return np.stack(channels, axis=-1)

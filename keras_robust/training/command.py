@@ -1,0 +1,69 @@
+"""The configuration of a run from a file, from options and from a run folder to continue."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_robust.training.config import TrainConfig
+
+
+def run_config(
+    config: Path | None,
+    output: Path | None,
+    options: Mapping[str, Any],
+    assignments: Iterable[str],
+    resume: bool = False,
+) -> tuple[TrainConfig, Path]:
+    """Configuration and folder of the run that a command line asks for.
+
+    Args:
+        config: YAML file; `None` takes the defaults, or what is in the run folder to continue.
+        output: Run folder; `None` for `runs/` and the name of the file or of the loss.
+        options: Fields as dotted names; those that are `None` change nothing.
+        assignments: Further fields as `name=value`, the value as YAML.
+        resume: Whether `output` may hold a run.
+
+    Raises:
+        ValueError: An assignment without `=`, or values that do not fit.
+
+    >>> chosen, folder = run_config(None, None, {"data.path": "lesions"}, ["noise.alpha=0.7",
+    ...     "noise.beta=0.7"])
+    >>> chosen.noise.alpha, folder.as_posix()
+    (0.7, 'runs/t')
+    """
+    values: dict[str, Any] = {}
+    stored = output / "config.yaml" if output is not None else None
+    if config is None and resume and stored is not None and stored.is_file():
+        config = stored
+    if config is not None:
+        values = TrainConfig.load(config).model_dump(exclude_unset=True)
+    given = {name: value for name, value in options.items() if value is not None}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator:
+            raise ValueError(
+                "Invalid value for argument `set`. Expected name=value, such as noise.alpha=0.7. "
+                f"Received: set={assignment!r}"
+            )
+        given[name.strip()] = yaml.safe_load(text)
+    for name, value in given.items():
+        _assign(values, name.split("."), value)
+    if "path" not in (values.get("data") or {}):
+        raise ValueError(
+            "Invalid value for argument `data`. Expected a dataset folder, by --data or as "
+            "data.path in CONFIG. Received: none"
+        )
+    chosen = TrainConfig(**values)
+    if output is None:
+        output = Path("runs") / (config.stem if config is not None else chosen.loss)
+    return chosen, output
+
+
+def _assign(values: dict[str, Any], names: list[str], value: Any) -> None:
+    for name in names[:-1]:
+        if not isinstance(values.get(name), dict):
+            values[name] = {}
+        values = values[name]
+    values[names[-1]] = value

@@ -1,0 +1,50 @@
+"""Progress of a training run in a terminal."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from keras_robust.training.config import TrainConfig
+
+
+@contextmanager
+def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
+    """A bar over all steps with the figures of the last epoch, as the `progress` of `train`.
+
+    Where standard error is no terminal, one line per epoch.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        *Progress.get_default_columns()[:-1],
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        reading = bar.add_task("Masks", total=None, figures="", visible=False)
+        training = bar.add_task(f"Training {config.loss}", total=None, figures="")
+
+        def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+            if stage == "data":
+                bar.update(reading, completed=done, total=total, visible=done < total)
+            elif stage == "step":
+                bar.update(training, completed=done, total=total)
+            else:
+                text = f"epoch {done}/{total}  {describe(figures)}"
+                bar.update(training, figures=text)
+                if not console.is_terminal:
+                    console.print(text)
+
+        yield show
+
+
+def describe(row: Mapping[str, float]) -> str:
+    """The figures of an epoch in short.
+
+    >>> describe({"loss": 0.25, "nu": 1.0, "dice_test": 0.8, "seconds": 3.0})
+    'loss 0.2500  nu 1.000  dice_test 0.800'
+    """
+    formats = {"loss": ".4f", "nu": ".3f", "dice_train": ".3f", "dice_test": ".3f"}
+    return "  ".join(f"{key} {row[key]:{form}}" for key, form in formats.items() if key in row)

@@ -1,0 +1,13 @@
+"""Files named for images."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+
+def picture_path(folder: str | Path, id: str) -> Path:
+    """`<id>.png` in a folder, the id percent-encoded where it holds what file names do not.
+
+    >>> picture_path("predictions", "case 1").name
+    'case%201.png'
+    """
+    return Path(folder) / f"{quote(id, safe='')}.png"

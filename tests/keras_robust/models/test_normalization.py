@@ -1,0 +1,55 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_robust.models import InstanceNormalization
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 5), (2, 8, 6, 3), (2, 4, 5, 6, 2)])
+def test_equals_group_normalization_with_one_channel_per_group(shape):
+    x = RNG.normal(size=shape).astype("float32")
+    ours, theirs = InstanceNormalization(), keras.layers.GroupNormalization(-1, epsilon=1e-5)
+    ours.build(shape)
+    theirs.build(shape)
+    for variable, twin in zip(ours.weights, theirs.weights, strict=True):
+        value = RNG.normal(size=variable.shape)
+        variable.assign(value)
+        twin.assign(value)
+    np.testing.assert_allclose(ours(x), theirs(x), atol=2e-5)
+
+
+def test_does_not_depend_on_scale_and_shift_of_the_input():
+    x = RNG.normal(size=(1, 16, 16, 2)).astype("float32")
+    layer = InstanceNormalization()
+    np.testing.assert_allclose(layer(7 * x - 3), layer(x), atol=1e-4)
+
+
+def test_variance_survives_a_mean_that_is_large_against_the_spread():
+    x = RNG.normal(size=(1, 64, 64, 1)) + 3000.0
+    y = InstanceNormalization()(x.astype("float32"))
+    assert abs(float(np.std(y)) - 1) < 1e-3
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_statistics_are_float32_in_half_precision(policy):
+    # Squares of 300 overflow float16.
+    x = 300 * RNG.normal(size=(1, 32, 32, 2))
+    layer = InstanceNormalization(dtype=policy)
+    y = layer(x)
+    assert keras.backend.standardize_dtype(y.dtype) == layer.compute_dtype
+    assert {keras.backend.standardize_dtype(w.dtype) for w in layer.weights} == {"float32"}
+    reference = InstanceNormalization()(x.astype(layer.compute_dtype).astype("float32"))
+    np.testing.assert_allclose(np.asarray(y, "float32"), reference, atol=0.02)
+
+
+def test_config_round_trip():
+    layer = InstanceNormalization(epsilon=1e-3, dtype="mixed_bfloat16", name="n")
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert copy.get_config() == layer.get_config()
+
+
+def test_inputs_without_spatial_axes_are_refused():
+    with pytest.raises(ValueError, match=r"spatial.*Received: inputs.shape=\(4, 3\)"):
+        InstanceNormalization()(np.zeros((4, 3)))
