@@ -93,7 +93,8 @@ def _phi_difference(x, h):
     a = 1 / ops.where(near, x + _ASYMPTOTIC, x)
     b = 1 / ops.where(far, x + h + _ASYMPTOTIC, x + h)
     # The leading terms -1/2x + 1/2(x + h) by their difference, which would cancel otherwise.
-    gap = h - ops.where(ops.logical_and(near, ops.logical_not(far)), float(_ASYMPTOTIC), 0.0)
+    one_step = ops.logical_and(near, ops.logical_not(far))
+    gap = h - _ASYMPTOTIC * ops.cast(one_step, keras.backend.standardize_dtype(x.dtype))
     series = -0.5 * gap * a * b + _series(_PHI, a, 2) - _series(_PHI, b, 2)
     return series + _phi_steps(x, near) - _phi_steps(x + h, far)
 
@@ -190,7 +191,7 @@ class TLoss(SegmentationLoss):
     @property
     def nu_tilde(self) -> float:
         """Current ν̃."""
-        return float(ops.convert_to_numpy(ops.convert_to_tensor(self._nu_tilde)))
+        return float(ops.convert_to_numpy(ops.copy(self._nu_tilde)))
 
     @property
     def nu(self) -> float:

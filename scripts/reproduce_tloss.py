@@ -1,0 +1,75 @@
+"""Repeat the Robust T-Loss study (MICCAI 2023) on real images, within the budget of two CPU cores.
+
+    python scripts/reproduce_tloss.py isic data/isic2018_task1_128 [--jobs 2]
+    python scripts/reproduce_tloss.py shenzhen data/shenzhen_cxr_256
+
+The same command continues an interrupted study; finished runs are skipped. Runs go to `runs/`, the
+table, the tests and the figures to `docs/results/tloss/`. The paper trains on 2,000 images of 256²
+for 100 epochs on a GPU. Here images are few, so that 100 epochs memorise them within minutes:
+
+* `isic`: 200 training images at 64², the nine losses of the paper's table 1, CE+Dice, and T-Loss
+  with `event="voxel"`, at α = 0 and at α = β = .7, three seeds;
+* `shenzhen`: 200 training images at 64², four losses, the same settings;
+* `search`: further losses and sums of losses at α = β = .7 on `isic`, to find the best one on
+  validation images (`scripts/best_loss.py`).
+"""
+
+import argparse
+from pathlib import Path
+
+from keras_robust.experiments import BenchmarkConfig, run_benchmark, write_report
+from keras_robust.experiments.live import StudyView
+
+PAPER = ["gce", "mae", "rce", "sce", "ngce", "nce+rce", "ngce+mae", "ngce+rce", "t"]
+VOXEL = {"name": "t", "options": {"event": "voxel"}, "label": "T-Loss (voxel)"}
+VOXEL_DICE = {"name": "t+dice", "options": {"event": "voxel"}, "label": "T-Loss (voxel)+Dice"}
+CLEAN_AND_NOISY = [(0.7, 0.7), (0.0, 0.7)]
+STUDIES = {
+    "isic": {"losses": ["t", "ce+dice", VOXEL, *PAPER[:-1]], "noise": CLEAN_AND_NOISY},
+    "shenzhen": {"losses": ["t", "ce+dice", "gce", "ngce+rce"], "noise": CLEAN_AND_NOISY},
+    "search": {
+        "losses": ["dice", "t+dice", VOXEL_DICE, "mae+dice", "apl1", "apl2", "sce+dice"],
+        "noise": CLEAN_AND_NOISY[:1],
+    },
+}
+
+
+def study(name: str, data: Path) -> BenchmarkConfig:
+    """The study `name` on the dataset folder `data`."""
+    base = {
+        "data": {
+            "path": str(data),
+            "size": (64, 64),
+            "train_limit": 200,
+            "test_limit": 300,
+            "cache": "memory",
+        },
+        "model": {"features": 8, "max_features": 128},
+        "epochs": 100,
+        "batch_size": 8,
+        "evaluate_every": 5,
+        "evaluate_last": 10,
+        # Only the convolutions run in bfloat16; weights, ν, loss and Dice are float32.
+        "precision": "mixed_bfloat16",
+        "tensorboard": False,
+    }
+    return BenchmarkConfig(base=base, seeds=[0, 1, 2], **STUDIES[name])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("data", type=Path, help="dataset folder")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument("--report", type=Path, default=Path("docs/results/tloss"))
+    arguments = parser.parse_args()
+    folder = arguments.runs / arguments.study
+    config = study(arguments.study, arguments.data.resolve())
+    with StudyView() as view:
+        run_benchmark(config, folder, jobs=arguments.jobs, threads=1, progress=view)
+    print(write_report([folder], arguments.report / arguments.study))
+
+
+if __name__ == "__main__":
+    main()

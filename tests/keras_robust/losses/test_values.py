@@ -1,0 +1,311 @@
+"""What the losses compute, against the papers' formulas and against each other."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_robust import losses
+from tests.keras_robust.losses import formulas
+from tests.keras_robust.losses.helpers import binary, flat, softmax, value
+
+ALL = ["t", "mae", "rce", "nce", "ngce", "gce", "sce", "ce", "dice"]
+PAPER_NAMES = [*ALL, "nce+rce", "ngce+mae", "ngce+rce", "ce+dice", "apl1", "apl2"]
+SPATIAL = [(6, 5), (4, 3, 5)]
+
+
+def one_hot(labels, classes):
+    return np.eye(classes, dtype="float32")[labels]
+
+
+def problem(seed, spatial=(6, 5), classes=3, batch=2):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, (batch, *spatial))
+    logits = rng.normal(0, 2, (batch, *spatial, classes)).astype("float32")
+    return labels, logits
+
+
+@pytest.mark.parametrize("spatial", SPATIAL)
+@pytest.mark.parametrize("name", formulas.VOXELWISE)
+def test_voxelwise_losses_follow_their_formulas(name, spatial):
+    labels, logits = problem(0, spatial)
+    q, p = flat(one_hot(labels, 3), softmax(logits.astype("float64")))
+    expected = formulas.VOXELWISE[name](q, p)
+    loss = losses.get(name, reduction="none", from_logits=True)
+    actual = value(loss(labels, logits))
+    assert actual.shape == labels.shape
+    np.testing.assert_allclose(actual.reshape(expected.shape), expected, rtol=3e-5, atol=2e-6)
+    mean = losses.get(name, from_logits=True)
+    np.testing.assert_allclose(value(mean(labels, logits)), expected.mean(), rtol=1e-5)
+
+
+def test_dice_follows_its_formula():
+    labels, logits = problem(1)
+    q, p = flat(one_hot(labels, 3), softmax(logits.astype("float64")))
+    loss = losses.Dice(from_logits=True, reduction="none")
+    np.testing.assert_allclose(value(loss(labels, logits)), formulas.dice(q, p), rtol=1e-5)
+    pooled = losses.Dice(from_logits=True, batch=True)
+    expected = formulas.dice(q.reshape(1, -1, 3), p.reshape(1, -1, 3))[0]
+    np.testing.assert_allclose(value(pooled(labels, logits)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in PAPER_NAMES if n != "t"])
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_one_sigmoid_channel_equals_two_softmax_channels(name, seed):
+    rng = np.random.default_rng(seed)
+    y, p, two = binary(rng)
+    loss = losses.get(name)
+    np.testing.assert_allclose(value(loss(y, p)), value(loss(y, two)), rtol=1e-5)
+    z = rng.normal(0, 3, (*y.shape, 1)).astype("float32")
+    logits = losses.get(name, from_logits=True)
+    both = np.concatenate([np.zeros_like(z), z], -1)
+    np.testing.assert_allclose(value(logits(y, z)), value(logits(y, both)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_all_target_forms_agree(name, spatial):
+    labels, logits = problem(2, spatial)
+    loss = losses.get(name, from_logits=True)
+    reference = value(loss(labels, logits))
+    for targets in (labels[..., None], one_hot(labels, 3), labels.astype("float32")):
+        np.testing.assert_allclose(value(loss(targets, logits)), reference, rtol=1e-6)
+    y = labels > 0
+    z = logits[..., :1]
+    reference = value(loss(y.astype("uint8"), z))
+    for targets in (y, y[..., None], y.astype("float32")[..., None]):
+        np.testing.assert_allclose(value(loss(targets, z)), reference, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+def test_logits_and_probabilities_agree(name):
+    labels, logits = problem(3)
+    p = softmax(logits.astype("float64")).astype("float32")
+    with_logits = value(losses.get(name, from_logits=True)(labels, logits))
+    np.testing.assert_allclose(value(losses.get(name)(labels, p)), with_logits, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_ignored_voxels_are_as_if_they_were_not_there(name, spatial):
+    """Every image loses the same voxels: ignoring them equals cutting them off."""
+    labels, logits = problem(4, spatial)
+    ignoring = labels.copy()
+    ignoring[:, -2:] = 255
+    options = {"from_logits": True}
+    expected = value(losses.get(name, **options)(labels[:, :-2], logits[:, :-2]))
+    actual = losses.get(name, ignore_label=255, **options)(ignoring, logits)
+    np.testing.assert_allclose(value(actual), expected, rtol=1e-5)
+    # What the model says there does not matter either.
+    logits[:, -2:] = 77.0
+    actual = losses.get(name, ignore_label=255, **options)(ignoring, logits)
+    np.testing.assert_allclose(value(actual), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["t", "dice"])
+def test_voxel_weights_of_image_losses_count_voxels(name):
+    labels, logits = problem(5)
+    loss = losses.get(name, from_logits=True)
+    twice = np.concatenate([labels, labels[:, :2]], 1)
+    logits_twice = np.concatenate([logits, logits[:, :2]], 1)
+    weights = np.ones(labels.shape, "float32")
+    weights[:, :2] = 2
+    np.testing.assert_allclose(
+        value(loss(labels, logits, weights)), value(loss(twice, logits_twice)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+def test_weight_zero_drops_an_image_from_the_sum(name):
+    labels, logits = problem(6)
+    loss = losses.get(name, from_logits=True, reduction="sum")
+    actual = value(loss(labels, logits, np.array([1.0, 0.0], "float32")))
+    np.testing.assert_allclose(actual, value(loss(labels[:1], logits[:1])), rtol=1e-5)
+
+
+def test_voxel_weights_follow_keras():
+    """As Keras's own cross entropy: the weighted sum over the number of voxels."""
+    labels, logits = problem(7)
+    weights = np.random.default_rng(0).uniform(0, 2, labels.shape).astype("float32")
+    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours = losses.CE(from_logits=True)
+    np.testing.assert_allclose(
+        value(ours(labels, logits, weights)), value(theirs(labels, logits, weights)), rtol=1e-5
+    )
+    by_weight = losses.CE(from_logits=True, reduction="mean_with_sample_weight")
+    per_voxel = value(losses.CE(from_logits=True, reduction="none")(labels, logits))
+    np.testing.assert_allclose(
+        value(by_weight(labels, logits, weights)),
+        (per_voxel * weights).sum() / weights.sum(),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in PAPER_NAMES if n not in ("t", "dice", "ce+dice")])
+def test_permuting_classes_changes_nothing(name):
+    if "apl" in name:
+        pytest.skip("Dice leaves out class 0")
+    labels, logits = problem(8)
+    order = np.array([2, 0, 1])
+    loss = losses.get(name, from_logits=True)
+    permuted = loss(np.argsort(order)[labels], logits[..., order])
+    np.testing.assert_allclose(value(permuted), value(loss(labels, logits)), rtol=1e-5)
+
+
+def test_hard_label_identities():
+    rng = np.random.default_rng(9)
+    y, p, _ = binary(rng)
+    mae, rce = value(losses.MAE()(y, p)), value(losses.RCE()(y, p))
+    np.testing.assert_allclose(rce, -np.log(1e-4) * mae, rtol=1e-5)
+    np.testing.assert_allclose(value(losses.GCE(q=1)(y, p)), mae, rtol=1e-5)
+    np.testing.assert_allclose(value(losses.NGCE(q=1)(y, p)), mae, rtol=1e-5)
+    np.testing.assert_allclose(
+        value(losses.GCE(q=1e-3)(y, p)), value(losses.CE()(y, p)), rtol=3e-3
+    )
+    sce = 0.1 * value(losses.CE()(y, p)) + rce
+    np.testing.assert_allclose(value(losses.SCE()(y, p)), sce, rtol=1e-5)
+
+
+def test_hand_drawn_masks():
+    y = np.array([[[1, 0]]])
+    p = np.array([[[[0.9], [0.2]]]], "float32")
+    # p_y = 0.9 and 0.8
+    expected = {
+        "mae": (0.1 + 0.2) / 2,
+        "rce": 9.21034037 * 0.15,
+        "ce": -(np.log(0.9) + np.log(0.8)) / 2,
+        "nce": (np.log(0.9) / np.log(0.9 * 0.1) + np.log(0.8) / np.log(0.8 * 0.2)) / 2,
+        "dice": 1 - (2 * 0.9 + 1e-5) / (1 + 1.1 + 1e-5),
+        "gce": (1 - 0.9**0.7 + 1 - 0.8**0.7) / 2 / 0.7,
+    }
+    for name, number in expected.items():
+        np.testing.assert_allclose(value(losses.get(name)(y, p)), number, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+def test_soft_targets_are_accepted(name):
+    rng = np.random.default_rng(10)
+    _, logits = problem(10)
+    q = rng.dirichlet(np.ones(3), logits.shape[:-1]).astype("float32")
+    loss = losses.get(name, from_logits=True)
+    assert np.isfinite(value(loss(q, logits)))
+    z = logits[..., :1]
+    soft = q[..., 0]
+    both = np.stack([1 - soft, soft], -1)
+    if name != "t":
+        np.testing.assert_allclose(
+            value(loss(soft, z)),
+            value(loss(both, np.concatenate([np.zeros_like(z), z], -1))),
+            rtol=1e-5,
+        )
+
+
+@pytest.mark.parametrize("name", [n for n in formulas.VOXELWISE if n != "rce"])
+def test_soft_targets_follow_the_formulas(name):
+    rng = np.random.default_rng(11)
+    _, logits = problem(11)
+    q = rng.dirichlet(np.ones(3), logits.shape[:-1]).astype("float32")
+    qs, p = flat(q, softmax(logits.astype("float64")))
+    actual = value(losses.get(name, from_logits=True)(q, logits))
+    np.testing.assert_allclose(actual, formulas.VOXELWISE[name](qs, p).mean(), rtol=1e-5)
+
+
+def test_sums_and_factors():
+    labels, logits = problem(12)
+    options = {"from_logits": True}
+    nce, rce, dice = (losses.get(n, **options) for n in ("nce", "rce", "dice"))
+    parts = [value(loss(labels, logits)) for loss in (nce, rce, dice)]
+    total = nce + rce * 2 + 0.5 * dice
+    np.testing.assert_allclose(
+        value(total(labels, logits)), parts[0] + 2 * parts[1] + 0.5 * parts[2], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        value(sum([nce, rce, dice])(labels, logits)), sum(parts), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        value(losses.get("apl1", **options)(labels, logits)), sum(parts), rtol=1e-6
+    )
+    per_image = losses.get("apl1", reduction="none", **options)
+    assert value(per_image(labels, logits)).shape == (2,)
+    np.testing.assert_allclose(value(per_image(labels, logits)).mean(), sum(parts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+def test_config_round_trip(name):
+    loss = losses.get(name, from_logits=True, ignore_label=7, dtype="float64")
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+    assert again.dtype == "float64"
+    labels, logits = problem(13)
+    np.testing.assert_allclose(value(again(labels, logits)), value(loss(labels, logits)))
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_predictions_are_computed_in_float32(name, dtype):
+    labels, logits = problem(14)
+    half = keras.ops.cast(logits, dtype)
+    loss = losses.get(name, from_logits=True)
+    actual = loss(labels, half)
+    assert keras.backend.standardize_dtype(actual.dtype) == "float32"
+    np.testing.assert_allclose(
+        value(actual), value(loss(labels, value(keras.ops.cast(half, "float32")))), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted"),
+    [((2, 4, 5), (2, 4, 6, 3)), ((2, 4, 5, 2), (2, 4, 5, 3)), ((3, 4, 5), (2, 4, 5, 1)), ((4,), (2, 4, 5, 1))],
+)
+def test_shapes_that_do_not_fit_are_both_named(true, predicted):
+    for name in ("mae", "t", "ce+dice"):
+        with pytest.raises(ValueError, match="y_true of shape") as error:
+            losses.get(name)(np.zeros(true, "int32"), np.zeros(predicted, "float32"))
+        assert str(true) in str(error.value) and str(predicted) in str(error.value)
+
+
+def test_weights_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"sample_weight.*\(2, 6, 5\).*\(7,\)"):
+        losses.MAE()(*problem(15), sample_weight=np.ones(7, "float32"))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: losses.GCE(q=0), "`q`.*0 < q <= 1.*q=0"),
+        (lambda: losses.NGCE(q=1.5), "`q`"),
+        (lambda: losses.RCE(clamp=0), "`clamp`"),
+        (lambda: losses.SCE(alpha=-1), "`alpha`"),
+        (lambda: losses.Dice(smooth=0), "`smooth`"),
+        (lambda: losses.MAE(reduction="median"), "`reduction`"),
+        (lambda: losses.TLoss(epsilon=0), "`epsilon`"),
+        (lambda: losses.TLoss(event="pixel"), "`event`"),
+        (lambda: losses.TLoss(scale="mean"), "`scale`"),
+        (lambda: losses.TLoss(nu_tilde=float("nan")), "`nu_tilde`"),
+        (lambda: losses.get("focal"), "`name`.*focal"),
+        (lambda: losses.get("gce", exponent=0.5), "`options`.*exponent"),
+    ],
+)
+def test_options_outside_their_range_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_names_and_options():
+    assert losses.get("GCE", q=0.5).q == 0.5
+    total = losses.get("ngce+rce", q=0.3, clamp=1e-3, from_logits=True)
+    assert (total.losses[0].q, total.losses[1].clamp) == (0.3, 1e-3)
+    assert all(term.from_logits for term in total.losses)
+    loss = losses.TLoss()
+    assert losses.get(loss) is loss
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none", None, "mean", "mean_with_sample_weight"])
+def test_everything_ignored_is_zero(reduction):
+    labels, logits = np.full((2, 4, 4), 255), np.zeros((2, 4, 4, 3), "float32")
+    for name in PAPER_NAMES:
+        loss = losses.get(name, from_logits=True, ignore_label=255, reduction=reduction)
+        np.testing.assert_array_equal(value(loss(labels, logits)), 0, err_msg=name)
