@@ -58,8 +58,8 @@ def _introduction(runs: Sequence[RunRecord]) -> str:
         else "the training masks were left as they are"
     )
     return (
-        f"The same network was trained with {labels}; {noise}. Both training and test images have "
-        "clean masks too, which the training never sees: all numbers here are against those."
+        f"The same network was trained with {labels}; {noise}. All numbers compare predictions "
+        "with clean masks, those of held-out test images and those of the training images."
     )
 
 
@@ -78,7 +78,8 @@ def _table(runs: Sequence[RunRecord]) -> pd.DataFrame:
                 "status": run.status,
             }
         )
-    return pd.DataFrame(rows, index=pd.Index([label_of(run) for run in runs], name="Loss"))
+    table = pd.DataFrame(rows, index=pd.Index([label_of(run) for run in runs], name="Loss"))
+    return table.drop(columns="status") if set(table["status"]) == {"finished"} else table
 
 
 def _number(value: float) -> str:
@@ -116,7 +117,7 @@ def _findings(runs: Sequence[RunRecord]) -> list[str]:
     if len(seeds) == 1:
         sentences.append(
             "This is one seed on few images: which loss is ahead may change with the seed. "
-            "`keras-robust benchmark` repeats it over seeds and tests the difference."
+            "The command keras-robust benchmark repeats it over seeds and tests the difference."
         )
     return sentences
 

@@ -133,5 +133,5 @@ def study(tmp_path_factory, study_data):
                 label="T-Loss",
             )  # fmt: skip
     write_run(root / "sce_a0.7_b0.7_s0", study_data, loss="sce", status="failed", epochs=4)
-    write_run(root / "sce_a0.7_b0.7_s1", study_data, loss="sce", status="waiting")
+    write_run(root / "sce_a0.7_b0.7_s1", study_data, loss="sce", seed=1, status="waiting")
     return root
