@@ -164,6 +164,9 @@ def decode(path: Path) -> Image.Image:
     """The image at `path`, fully loaded; every way of failing becomes one of two errors."""
     try:
         with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            if pages > 1:
+                raise ValueError(f"{pages} pages, of which only one could be read: a volume?")
             image.load()
             return image
     except FileNotFoundError:

@@ -272,11 +272,9 @@ def _is_done(job: _Job, record: Mapping[str, Any]) -> bool:
 def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) -> tuple[Case, ...]:
     """The cases whose masks are to be corrupted."""
     if source is None:
-        drawn = [
-            name
-            for name in dataset.annotators
-            if not (dataset.root / "masks" / name / JOURNAL).is_file()
-        ]
+        homes = {(case.annotator, _mask(case).parent) for case in dataset if case.mask}
+        simulated = {name for name, folder in homes if (folder / JOURNAL).is_file()}
+        drawn = [name for name in dataset.annotators if name not in simulated]
         if len(drawn) != 1:
             raise ValueError(
                 "Invalid value for argument `source`. Expected the annotator to corrupt, since "

@@ -83,12 +83,14 @@ def verify(
                 progress(done, total)
             yield fact
 
-    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as pool:
-        of_image = dict(
-            zip(images, advance(pool.map(_look_at_image, images.values())), strict=True)
-        )
-        look = _MaskReader(dataset.classes, dataset.ignore_label)
-        of_mask = dict(zip(masks, advance(pool.map(look, masks.values())), strict=True))
+    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
+    try:
+        read = advance(pool.map(_look_at_image, images.values()))
+        of_image = dict(zip(images, read, strict=True))
+        read = advance(pool.map(_MaskReader(dataset.classes, dataset.ignore_label), masks.values()))
+        of_mask = dict(zip(masks, read, strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the rest
     for facts in (*of_image.values(), *of_mask.values()):
         problems += facts.problems
     problems += _size_problems(dataset, of_image, of_mask)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -76,6 +76,7 @@ def test_other_palettes_number_the_classes(tmp_path):
     assert read_mask(tmp_path / "a.png", classes=3).tolist() == [[0, 1, 2]]
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, st.tuples(*[st.integers(1, 20)] * 2), elements=st.integers(0, 3)))
 def test_encoded_masks_read_back(tmp_path_factory, labels):
     path = tmp_path_factory.getbasetemp() / "encoded.png"
@@ -143,7 +144,15 @@ def test_damaged_files(tmp_path, read):
         read(tmp_path / "absent.png")
 
 
+def test_stacks_are_not_taken_for_images(tmp_path):
+    page = Image.new("L", (4, 4))
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page, page])
+    with pytest.raises(UnreadableImageError, match="3 pages"):
+        read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@settings(deadline=None)
 @given(st.data())
 def test_no_damage_escapes_the_two_errors(tmp_path_factory, data):
     case = sample().cases[0]

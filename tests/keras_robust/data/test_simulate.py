@@ -199,9 +199,7 @@ def test_views_of_views_and_linked_folders(build, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
     simulate_dataset(root, NOISE, output=tmp_path / "link" / "first")
     noise = LabelNoise(alpha=0.5, beta=0.5)
-    simulate_dataset(
-        tmp_path / "link" / "first", noise, source="isic_gt", output=tmp_path / "second"
-    )
+    simulate_dataset(tmp_path / "link" / "first", noise, output=tmp_path / "second")
     assert verify(tmp_path / "link" / "first").ok
     assert verify(tmp_path / "second").ok and len(Dataset.open(tmp_path / "second").annotators) == 3
 

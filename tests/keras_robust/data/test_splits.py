@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_robust.data import split
@@ -10,6 +10,7 @@ IDS = st.lists(st.text(min_size=1, max_size=6), min_size=2, max_size=60, unique=
 FRACTION = st.floats(0.01, 0.99)
 
 
+@settings(deadline=None)
 @given(IDS, FRACTION, st.integers(0, 9))
 def test_parts_are_whole_disjoint_filled_and_of_the_size_asked(ids, fraction, seed):
     first, second = split(ids, fraction, seed)
@@ -20,6 +21,7 @@ def test_parts_are_whole_disjoint_filled_and_of_the_size_asked(ids, fraction, se
     assert split(ids[::-1], fraction, seed) == (first, second)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=10, max_size=80), FRACTION)
 def test_every_stratum_has_its_share(labels, fraction):
     ids = {f"case{i}": label for i, label in enumerate(labels)}
@@ -30,6 +32,7 @@ def test_every_stratum_has_its_share(labels, fraction):
             assert abs(counts[label] - fraction * total) < 1 + 1e-6
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=10, max_size=80), FRACTION, st.integers(0, 5))
 def test_groups_stay_together(groups, fraction, seed):
     ids = {f"case{i}": group for i, group in enumerate(groups)}

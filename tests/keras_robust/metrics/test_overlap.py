@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -40,6 +40,7 @@ def test_mean_and_pooled_differ_where_sizes_do():
     assert pooled_dice([large, small], [large, small[::-1]]) == pytest.approx(200 / 202)
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_multi_class_is_binary_of_each_label(pair):
     a, b = pair
@@ -50,6 +51,7 @@ def test_multi_class_is_binary_of_each_label(pair):
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_ignored_equals_dropped(pair):
     a, b = pair
@@ -58,6 +60,7 @@ def test_ignored_equals_dropped(pair):
     np.testing.assert_array_equal(dice(a, b, classes=3, ignore_label=3), expected)
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_pooled_is_dice_of_the_concatenation(pair):
     a, b = pair
