@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from keras_robust.training import TrainConfig
+from keras_robust.training.command import run_config
+
+
+def test_yaml_round_trip(tmp_path):
+    config = TrainConfig(
+        data={"path": "lesions", "size": (64, 48)},
+        noise={"alpha": 0.7, "beta": 0.5},
+        loss="ngce+rce",
+        loss_options={"q": 0.5},
+        model={"features": 8},
+    )
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert TrainConfig.load(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epohcs": 3},
+        {"epochs": 0},
+        {"data": {"path": "a", "size": (0, 4)}},
+        {"noise": {"alpha": 2, "beta": 0.5}},
+        {"precision": "float8"},
+    ],
+)
+def test_what_does_not_fit_is_named(fields):
+    name = next(iter(fields))
+    with pytest.raises(ValueError, match=name):
+        TrainConfig(**{"data": {"path": "a"}, **fields})
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("- 1")
+    with pytest.raises(ValueError, match="holds list"):
+        TrainConfig.load(tmp_path / "config.yaml")
+
+
+def test_options_override_the_file(tmp_path):
+    path = tmp_path / "lesions.yaml"
+    path.write_text("data: {path: a}\nepochs: 5\nloss: mae\n")
+    options = {"epochs": 7, "loss": None, "data.size": (32, 16)}
+    config, folder = run_config(path, None, options, ["loss_options.from_logits=true"])
+    assert (config.epochs, config.loss, config.data.size) == (7, "mae", (32, 16))
+    assert config.loss_options == {"from_logits": True}
+    assert folder == Path("runs/lesions")
+
+
+def test_resuming_needs_the_run_folder_alone(tmp_path):
+    config = TrainConfig(data={"path": "a"}, epochs=4)
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert run_config(None, tmp_path, {}, [], resume=True) == (config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"), [(["epochs"], "set='epochs'"), ([], "dataset folder, by --data")]
+)
+def test_errors_of_the_command_line(assignments, message):
+    with pytest.raises(ValueError, match=message):
+        run_config(None, None, {}, assignments)
