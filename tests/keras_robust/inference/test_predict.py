@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_robust import data, metrics
+from keras_robust.inference import Predictor, evaluate, predict
+from keras_robust.inference.predict import labels_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def few():
+    dataset = data.sample().select(split="test")
+    return dataset.select(ids=dataset.ids[:3])
+
+
+@pytest.fixture(scope="module")
+def predictor(trained_run):
+    return Predictor.load(trained_run.folder)
+
+
+def test_masks_have_the_size_of_the_images(predictor, few, tmp_path):
+    calls = []
+    predict(predictor, few, tmp_path, probabilities=True, progress=lambda *c: calls.append(c))
+    for case in few:
+        with Image.open(case.image) as image:
+            size = (image.height, image.width)
+        assert data.read_mask(tmp_path / f"{case.id}.png").shape == size
+        probability = np.asarray(Image.open(tmp_path / "probabilities" / f"{case.id}.png"))
+        mask = data.read_mask(tmp_path / f"{case.id}.png")
+        clear = abs(probability.astype(int) - 127.5) > 1
+        np.testing.assert_array_equal((probability > 127)[clear], mask[clear] > 0)
+    assert calls[-1] == (3, 3)
+
+
+def test_predictions_of_the_run_are_those_of_the_predictor(trained_run, predictor):
+    path = next((trained_run.folder / "predictions").glob("*.png"))
+    dataset = data.sample()
+    case = next(case for case in dataset if case.id == path.stem)
+    small = predictor.probabilities(dataset.read_image(case, (32, 32)))[..., 0]
+    assert abs(np.asarray(Image.open(path)) / 255 - small).max() < 0.003
+
+
+def test_one_image_is_predicted_as_in_a_batch(predictor, few):
+    for case, probabilities in predictor.cases(few):
+        alone = predictor.probabilities(few.read_image(case))
+        np.testing.assert_allclose(alone, probabilities, atol=1e-5)
+
+
+def test_a_keras_file_predicts_as_the_run_does(predictor, few, tmp_path):
+    predictor.model.save(tmp_path / "model.keras")
+    image = few.read_image(few.cases[0])
+    np.testing.assert_allclose(
+        Predictor.load(tmp_path / "model.keras").probabilities(image),
+        predictor.probabilities(image),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.pkl", "missing"])
+def test_other_files_are_refused(name, tmp_path):
+    (tmp_path / name).mkdir() if name == "missing" else (tmp_path / name).write_bytes(b"")
+    with pytest.raises((ValueError, FileNotFoundError), match=r"Expected a run folder.*\.keras"):
+        Predictor.load(tmp_path / name)
+
+
+def test_scores_of_a_run_and_of_its_masks_are_the_same(trained_run, few, tmp_path):
+    predict(trained_run.folder, few, tmp_path / "masks")
+    of_run, of_masks = evaluate(trained_run.folder, few), evaluate(tmp_path / "masks", few)
+    assert of_run == of_masks
+    case = few.cases[1]
+    mask = data.read_mask(tmp_path / "masks" / f"{case.id}.png")
+    assert of_run.per_image[case.id] == metrics.dice(mask, few.read_mask(case))
+    assert of_run.mean == pytest.approx(np.mean(list(of_run.per_image.values())))
+    of_run.write_csv(tmp_path / "dice.csv")
+    assert (tmp_path / "dice.csv").read_text().startswith("id,dice\nISIC")
+
+
+def test_the_masks_themselves_score_one(few, tmp_path):
+    for case in few:
+        (tmp_path / f"{case.id}.png").write_bytes(case.mask.read_bytes())
+    result = evaluate(tmp_path, few)
+    assert (result.mean, result.std, result.pooled) == (1, 0, 1)
+
+
+def test_missing_masks_are_named(few, tmp_path):
+    with pytest.raises(FileNotFoundError, match=few.ids[0]):
+        evaluate(tmp_path, few)
+
+
+def test_labels():
+    assert labels_of(np.array([[[0.5], [0.6]]])).tolist() == [[0, 1]]
+    assert labels_of(np.array([[[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]]])).tolist() == [[2, 0]]

@@ -1,0 +1,69 @@
+"""The commands train, predict and evaluate."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_robust.cli import app
+from keras_robust.training import Run
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_train_resumes_what_was_trained(small_config, trained_run, tmp_path):
+    (tmp_path / "config.yaml").write_text(small_config.to_yaml())
+    options = ["--output", tmp_path / "run", "--epochs", 1, "--set", "noise.alpha=0.5"]
+    result = run("train", tmp_path / "config.yaml", *options)
+    assert result.exit_code == 0, result.output
+    assert "dice_test:" in result.output
+    done = Run(tmp_path / "run")
+    assert (done.status, done.config.epochs, done.config.noise.alpha) == ("finished", 1, 0.5)
+
+    again = run("train", tmp_path / "config.yaml", *options)
+    assert again.exit_code == 2 and "--resume" in again.output
+    assert run("train", "--output", tmp_path / "run", "--resume").exit_code == 0
+
+
+def test_predict_and_evaluate(trained_run, tmp_path):
+    data = trained_run.config.data.path
+    result = run("predict", trained_run.folder, data, "--output", tmp_path, "--split", "test")
+    assert result.exit_code == 0, result.output
+    assert len(list(tmp_path.glob("*.png"))) == 35
+    scores = [
+        run("evaluate", predictions, data, "--output", tmp_path / "dice.csv")
+        for predictions in (trained_run.folder, tmp_path)
+    ]
+    assert "mean over 35 images" in scores[0].output
+    assert scores[0].output == scores[1].output
+    assert len((tmp_path / "dice.csv").read_text().splitlines()) == 36
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "--data"),
+        (["train", "--data", "/nowhere", "--set", "epohcs=3"], "epohcs"),
+        (["predict", "/nowhere.h5", "/nowhere", "--output", "x"], ".keras file"),
+        (["evaluate", "/nowhere", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_errors_are_messages_without_traceback(arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output and "Traceback" not in result.output
+
+
+def test_help_is_quick():
+    code = "import sys; from keras_robust.cli import app; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert not any(f"'{name}'" in loaded for name in ("tensorflow", "keras", "numpy", "pandas"))
+    begin = time.process_time()
+    assert run("--help").exit_code == 0
+    assert time.process_time() - begin < 1

@@ -1,0 +1,43 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from keras_robust.training import Run
+from keras_robust.training.checkpoint import Checkpoints
+
+CODE = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from keras_robust.training import TrainConfig, train
+train(TrainConfig.load(sys.argv[1]), sys.argv[2])
+"""
+
+
+def test_two_devices_give_the_result_of_one(small_config, trained_run, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(small_config.to_yaml())
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(path), str(tmp_path / "run")],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = Run(tmp_path / "run")
+    assert run.info["devices"] == 2 and trained_run.info["devices"] == 1
+    for row, single in zip(run.history, trained_run.history, strict=True):
+        for column in ("loss", "nu_tilde", "dice_train", "dice_test"):
+            if single[column] is not None:
+                assert abs(row[column] - single[column]) < 1e-4, column
+    ours, theirs = (
+        np.load(r.folder / "checkpoints" / "000003" / "state.npz") for r in (run, trained_run)
+    )
+    assert Checkpoints(run.folder / "checkpoints").numbers() == [2, 3]
+    assert ours.files == theirs.files
+    for key in ours.files:
+        if key.startswith(("model", "loss")):
+            np.testing.assert_allclose(ours[key], theirs[key], atol=1e-4, err_msg=key)
