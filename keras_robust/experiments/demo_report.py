@@ -171,7 +171,7 @@ def _masks(runs: Sequence[RunRecord]) -> list[str]:
         return []
     try:
         figure = mask_panels(finished, cell_inches=2.0)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError) as error:
         return [
             html.paragraph(f"The images behind the predictions cannot be read. {error}", "note")
         ]

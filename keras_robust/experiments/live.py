@@ -15,6 +15,7 @@ MARKS = {
     "running": ("◐", "cyan"),
     "waiting": ("·", "dim"),
     "failed": ("✗", "bold red"),
+    "interrupted": ("‖", "yellow"),
     "elsewhere": ("○", "yellow"),
 }
 
@@ -39,7 +40,7 @@ def duration(seconds: float) -> str:
 def summary(study: StudyState) -> str:
     """One line: what is done and what remains."""
     parts = [f"{study.count('finished')} of {len(study.runs)} runs finished"]
-    for state in ("running", "waiting", "failed"):
+    for state in ("running", "waiting", "interrupted", "failed"):
         if study.count(state):
             parts.append(f"{study.count(state)} {state}")
     if study.count("elsewhere"):

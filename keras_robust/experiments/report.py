@@ -111,9 +111,12 @@ def _without_repetitions(records: Sequence[RunRecord]) -> tuple[list[RunRecord],
 def _warnings(runs: Sequence[RunRecord]) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     for run in runs:
-        for key, value in run.config.items():
-            if key not in _VARIED:
-                found.setdefault(key, {})[json.dumps(value, sort_keys=True, default=str)] = None
+        shared = {key: value for key, value in run.config.items() if key not in _VARIED}
+        for key in ("kinds", "mode"):
+            if key in (run.config.get("noise") or {}):
+                shared[f"noise.{key}"] = run.config["noise"][key]
+        for key, value in shared.items():
+            found.setdefault(key, {})[json.dumps(value, sort_keys=True, default=str)] = None
     different = [f"{key} ({' and '.join(vals)})" for key, vals in found.items() if len(vals) > 1]
     if not different:
         return []
@@ -271,7 +274,7 @@ def _add_panels(report: _Report, runs: Sequence[RunRecord]) -> None:
         chosen = _one_per_loss([run for run in candidates if run.setting == setting])
         try:
             figure = mask_panels(chosen)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError) as error:
             text = f"{setting_label(setting)}: the images behind the predictions cannot be read. "
             drawn.append(html.paragraph(f"{text}{error}", "note"))
             continue

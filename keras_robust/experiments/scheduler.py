@@ -17,7 +17,7 @@ import yaml
 
 from keras_robust.experiments.grid import BenchmarkConfig, PlannedRun
 from keras_robust.experiments.runs import RunRecord, count_epochs, read_status
-from keras_robust.experiments.worker import BUSY, LOCK, PID
+from keras_robust.experiments.worker import BUSY, LOCK, PID, STOPPED
 from keras_robust.files import atomic_write_json, atomic_write_text, locked
 
 WORKER = (sys.executable, "-m", "keras_robust.experiments.worker")
@@ -27,8 +27,8 @@ WORKER = (sys.executable, "-m", "keras_robust.experiments.worker")
 class RunState:
     """Where one run of the study stands.
 
-    `state` is `waiting`, `running`, `finished`, `failed`, or `elsewhere` (another process trains
-    it).
+    `state` is `waiting`, `running`, `finished`, `failed`, `interrupted` (somebody stopped it; the
+    next call continues it), or `elsewhere` (another process trains it).
     """
 
     plan: PlannedRun
@@ -101,7 +101,8 @@ def run_benchmark(
 
     Calling it again continues: finished runs are left alone, interrupted ones resumed. Several
     callers may work on one folder; no run is ever trained by two at once. An interrupt (Ctrl-C or
-    SIGTERM) stops the processes, lets them save their state and is raised again.
+    SIGTERM) stops the processes, lets them save their state and is raised again. If this process
+    is killed outright, the runs at hand go on to their end, and a later call takes up the rest.
 
     Args:
         config: The study.
@@ -262,6 +263,10 @@ def _is_free(folder: Path) -> bool:
 def _settle(run: RunState, code: int) -> None:
     if code == BUSY:
         run.state = "elsewhere"
+        return
+    if code == STOPPED:
+        # Somebody stopped this one worker: that is no failure, and no reason to start it again.
+        run.state = "interrupted"
         return
     if code == 0 and read_status(run.folder) == "finished":
         _read_outcome(run)

@@ -42,6 +42,8 @@ try:
             if behaviour == "fail once" and epoch == 0 or behaviour == "fail":
                 write("failed", error="ValueError: by design")
                 sys.exit(1)
+            if behaviour == "stop" and epoch == 0:
+                raise KeyboardInterrupt
             if behaviour == "die":
                 os._exit(9)
             if behaviour == "slow":
@@ -182,6 +184,14 @@ def test_a_stop_leaves_everything_resumable(study, number):
     assert call(study).wait(30) == 0
     assert {read_status(f.parent) for f in study.output.glob("*/config.yaml")} == {"finished"}
     assert {rows(f.parent) for f in study.output.glob("*/config.yaml")} == {6}
+
+
+def test_a_worker_that_somebody_stops_is_not_a_failure(study):
+    config = BenchmarkConfig(base={"epochs": 2}, losses=entries(t="stop", mae=None), seeds=[0])
+    state = study(config)
+    assert [run.state for run in state.runs] == ["interrupted", "finished"]
+    assert starts(state.runs[0].folder) == 1
+    assert study(config).count("finished") == 2
 
 
 def test_two_callers_never_train_the_same_run_at_once(study):
