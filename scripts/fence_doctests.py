@@ -1,4 +1,4 @@
-"""For the API reference: show `>>>` examples of docstrings as code, wherever they stand."""
+"""For the API reference: examples and links that stand anywhere in a docstring."""
 
 import re
 from typing import Any
@@ -7,11 +7,21 @@ import griffe
 
 # A first line with a prompt, and all lines to the next blank one.
 _EXAMPLE = re.compile(r"^([ \t]*)>>> .*(?:\n[ \t]*\S.*)*", re.MULTILINE)
+_LINK = re.compile(r"^[ \t]*\[([^\]]+)\]:[ \t]*(\S+)[ \t]*$\n?", re.MULTILINE)
 
 
 class FenceDoctests(griffe.Extension):
-    """Put every example between code fences before the docstring is parsed."""
+    """Put examples between code fences, and link targets to their links.
+
+    Sections of a docstring are rendered apart, so that a target below the arguments would not be
+    found from the text above them.
+    """
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        if obj.docstring:
-            obj.docstring.value = _EXAMPLE.sub(r"\1```pycon\n\g<0>\n\1```", obj.docstring.value)
+        if obj.docstring is None:
+            return
+        text = obj.docstring.value
+        for label, target in _LINK.findall(text):
+            text = re.sub(rf"\[{re.escape(label)}\](?![:(])", f"[{label}]({target})", text)
+        text = _LINK.sub("", text)
+        obj.docstring.value = _EXAMPLE.sub(r"\1```pycon\n\g<0>\n\1```", text)
