@@ -15,7 +15,8 @@ class NuLogger(keras.callbacks.Callback):
     and dicts of losses; further ones are logged as `nu_2`, `nu_tilde_2` and so on. Give it before
     `keras.callbacks.TensorBoard` in the list of callbacks, so that TensorBoard shows them.
 
-    >>> NuLogger().values(keras_robust.losses.TLoss(nu_tilde=0.0))["nu_tilde"]
+    >>> from keras_robust.losses import TLoss
+    >>> NuLogger.values(TLoss(nu_tilde=0.0))["nu_tilde"]
     0.0
     """
 
@@ -90,8 +91,10 @@ class EpochRecorder(keras.callbacks.Callback):
         self._begin = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        import tensorflow as tf  # not above: NuLogger serves every backend
+
         logs = {} if logs is None else logs
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
         logs.update(self.evaluate(epoch))
         self.record(
             {

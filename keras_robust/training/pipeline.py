@@ -24,6 +24,7 @@ from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_b
 from keras_robust.training.labels import TrainingData, prepare
 from keras_robust.training.predictions import save_predictions
 from keras_robust.training.run import Run, write_csv
+from keras_robust.training.source import Source
 from keras_robust.training.state import dump_state, load_state
 from keras_robust.training.stream import batch_ids, training_stream
 
@@ -145,18 +146,23 @@ class _Scorer:
 
     def __init__(self, model: keras.Model, data: TrainingData, config: TrainConfig):
         self.config, self.kinds = config, data.kinds
-        options = {
-            "batch_size": evaluation_batch_size(data.image_shape, config.model.features),
-            "normalize": config.data.normalize,
-            "threads": config.threads,
-            "ignore_label": data.ignore_label,
-        }
-        self.train = Evaluator(model, data.train_clean, **options)
-        self.test = Evaluator(model, data.test, **options) if data.test is not None else None
+
+        def evaluator(source: Source) -> Evaluator:
+            return Evaluator(
+                model,
+                source,
+                batch_size=evaluation_batch_size(data.image_shape, config.model.features),
+                normalize=config.data.normalize,
+                threads=config.threads,
+                ignore_label=data.ignore_label,
+            )
+
+        self.train = evaluator(data.train_clean)
+        self.test = evaluator(data.test) if data.test is not None else None
 
     def columns(self, epoch: int) -> dict[str, float]:
         last = epoch + 1 == self.config.epochs
-        columns = {}
+        columns: dict[str, float] = {}
         if last or (epoch + 1) % self.config.evaluate_every == 0:
             columns |= memorisation(self.train.scores(), self.kinds)
         if self.test is not None and epoch >= self.config.epochs - self.config.evaluate_last:

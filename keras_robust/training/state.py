@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def dump_state(model: keras.Model) -> bytes:
@@ -12,8 +13,7 @@ def dump_state(model: keras.Model) -> bytes:
 
     The variables of a model hold the parameters of its loss and its seed generators.
     """
-    # Not `keras.ops.convert_to_numpy`, which warns under NumPy 2 for every variable.
-    arrays = {key: np.asarray(variable.value) for key, variable in _variables(model)}
+    arrays = {key: _array(variable) for key, variable in _variables(model)}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -62,3 +62,8 @@ def _variables(model: keras.Model, optimizer: bool = True) -> Iterable[tuple[str
     for group, members in groups.items():
         for number, variable in enumerate(members):
             yield f"{group}-{number:04d}", variable
+
+
+def _array(variable: keras.Variable) -> np.ndarray:
+    # `keras.ops.convert_to_numpy` warns under NumPy 2, and leaves mirrored variables as they are.
+    return np.asarray(tf.convert_to_tensor(variable))
