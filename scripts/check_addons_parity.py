@@ -79,7 +79,7 @@ ROWS = {
     ),
     "gaussian_filter2d": (
         "image.gaussian_filter2d(x, n, s)",
-        "keras.ops.image.gaussian_blur(pad(x), (n, n), (s, s))",
+        "keras.ops.image.gaussian_blur(pad(x), (n, n), (s, s), 'channels_last')",
         1e-5,
         "Keras pads with zeros: pad by reflection first and crop; keep n odd and the kernel square "
         "(Keras 3.15 mixes up a kernel of two sizes); two sigmas are (y, x) there, (x, y) in Keras",

@@ -3,5 +3,7 @@
 # bash scripts/demo.sh [options of keras-robust demo]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Importing TensorFlow takes three times as long in every process that may not keep its modules.
+unset PYTHONDONTWRITEBYTECODE
 bash scripts/setup.sh
 exec .venv/bin/keras-robust demo "$@"

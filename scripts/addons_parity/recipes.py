@@ -91,7 +91,8 @@ def gaussian_filter2d(images, size=5, sigma=1.5):
     """``tfa.image.gaussian_filter2d(images, size, sigma)``: an odd size; reflecting borders."""
     margin = size // 2
     padded = ops.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), "reflect")
-    blurred = ops.image.gaussian_blur(padded, (size, size), (sigma, sigma))
+    # Without a data format, the JAX backend of Keras 3.15 takes the channels for columns.
+    blurred = ops.image.gaussian_blur(padded, (size, size), (sigma, sigma), "channels_last")
     return blurred[:, margin:-margin, margin:-margin]
 
 
