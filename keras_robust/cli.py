@@ -243,8 +243,11 @@ def demo(
     typer.echo("Two losses, 80 dermoscopy images, 70 % of the training masks made wrong.")
     typer.echo("A few minutes; after Ctrl-C the same command continues.")
     with friendly_errors():
-        with RunBars() as bars:
-            run_demo(output, demo_study(size, features, epochs), jobs, bars)
+        try:
+            with RunBars() as bars:
+                run_demo(output, demo_study(size, features, epochs), jobs, bars)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
         typer.echo(describe_demo(output))
 
 
