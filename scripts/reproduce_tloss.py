@@ -7,9 +7,9 @@ The same command continues an interrupted study; finished runs are skipped. Runs
 table, the tests and the figures to `docs/results/tloss/`. The paper trains on 2,000 images of 256²
 for 100 epochs on a GPU. Here images are few, so that 100 epochs memorise them within minutes:
 
-* `isic`: 200 training images at 64², the nine losses of the paper's table 1, CE+Dice, and T-Loss
+* `isic`: 120 training images at 64², the nine losses of the paper's table 1, CE+Dice, and T-Loss
   with `event="voxel"`, at α = 0 and at α = β = .7, three seeds;
-* `shenzhen`: 200 training images at 64², four losses, the same settings;
+* `shenzhen`: 120 training images at 64², four losses, the same settings;
 * `search`: further losses and sums of losses at α = β = .7 on `isic`, to find the best one on
   validation images (`scripts/best_loss.py`).
 """
@@ -40,13 +40,13 @@ def study(name: str, data: Path) -> BenchmarkConfig:
         "data": {
             "path": str(data),
             "size": (64, 64),
-            "train_limit": 200,
+            "train_limit": 120,
             "test_limit": 300,
             "cache": "memory",
         },
         "model": {"features": 8, "max_features": 128},
         "epochs": 100,
-        "batch_size": 8,
+        "batch_size": 4,
         "evaluate_every": 5,
         "evaluate_last": 10,
         # Only the convolutions run in bfloat16; weights, ν, loss and Dice are float32.

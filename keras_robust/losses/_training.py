@@ -76,38 +76,49 @@ def detach(model: keras.Model) -> None:
 
 
 def require_trained(loss: Any) -> None:
-    """Raise where `loss` is evaluated in a model's training step that would not train it."""
-    model = _training_model()
-    if model is None:
+    """See to it that the model whose training step evaluates `loss` trains its parameters.
+
+    `model.compile(loss=TLoss())` looks `compile` up before it makes the loss, which may be what
+    imports this module. Such a model is caught here, while Keras builds it and before its
+    optimiser has looked at the weights.
+
+    Raises:
+        RuntimeError: the parameters would stay frozen.
+    """
+    model, is_training = _running_model()
+    if model is None or _trains(model, loss):
         return
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built and loss in elementary(model.loss):
+        attach(model, model.loss)
+        _exempt_from_weight_decay(model)
+    if is_training and not _trains(model, loss):
+        raise RuntimeError(
+            f"{type(loss).__name__} has parameters that model {model.name!r} does not train. "
+            "Expected the loss object itself in `compile(loss=...)`, with the model trainable; it "
+            "was hidden in a function, or the model's own `compile` did not pass it on. Pass the "
+            "object, or call `keras_robust.losses.attach(model, loss)` before `fit`."
+        )
+
+
+def _trains(model: keras.Model, loss: Any) -> bool:
     trained = {id(v) for v in model.trainable_variables}
-    if all(id(v) in trained for v in loss.trainable_variables):
-        return
-    raise RuntimeError(
-        f"{type(loss).__name__} has parameters that model {model.name!r} does not train. Expected "
-        "the loss object itself in `compile(loss=...)`, with the model trainable; it was hidden "
-        "in a function, or the model's own `compile` did not pass it on. Pass the object, or call "
-        "`keras_robust.losses.attach(model, loss)` before `fit`."
-    )
+    return all(id(v) in trained for v in loss.trainable_variables)
 
 
-def install() -> None:
-    """Let `keras.Model.compile` attach the parameters of losses; once per process."""
+def _install() -> None:
+    """Let `compile` of every Keras model attach the parameters of its losses."""
     # Keras reloads the compilation only of models whose `compile` is the one of this class.
     owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
     original = owner.compile
-    if getattr(original, "_attaches_loss_parameters", False):
-        return
     signature = inspect.signature(original)
 
     @functools.wraps(original)
     def compile_and_attach(self, *args, **kwargs):
-        loss = signature.bind(self, *args, **kwargs).arguments.get("loss")
-        attach(self, loss)
+        attach(self, signature.bind(self, *args, **kwargs).arguments.get("loss"))
         original(self, *args, **kwargs)
         _exempt_from_weight_decay(self)
 
-    compile_and_attach._attaches_loss_parameters = True  # type: ignore[attr-defined]
     owner.compile = compile_and_attach
 
 
@@ -159,14 +170,18 @@ def _exempt_from_weight_decay(model: keras.Model) -> None:
         }
 
 
-def _training_model() -> keras.Model | None:
-    """The model whose `train_step` is being run or traced further up the stack."""
+def _running_model() -> tuple[keras.Model | None, bool]:
+    """The model further up the stack that is being built or trained, and whether it is trained."""
     frame = sys._getframe(2)
     while frame is not None:
         # AutoGraph prefixes the names of what it converts.
-        if frame.f_code.co_name.removeprefix("tf__") == "train_step":
+        name = frame.f_code.co_name.removeprefix("tf__")
+        if name in ("train_step", "_symbolic_build"):
             model = frame.f_locals.get("self")
             if isinstance(model, keras.Model):
-                return model
-        frame = frame.f_back
-    return None
+                return model, name == "train_step"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None, False
+
+
+_install()

@@ -178,7 +178,6 @@ class TLoss(SegmentationLoss):
         self.log_precision, self.scale = float(log_precision), scale
         self._initial_nu_tilde = float(nu_tilde)
         self.create_variable(self._initial_nu_tilde)
-        _training.install()
 
     def create_variable(self, value: float) -> None:
         """Make the variable ν̃ anew, under the distribution strategy in scope."""
