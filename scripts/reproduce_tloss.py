@@ -46,7 +46,7 @@ def study(name: str, data: Path) -> BenchmarkConfig:
         },
         "model": {"features": 8, "max_features": 128},
         "epochs": 100,
-        "batch_size": 4,
+        "batch_size": 8,
         "evaluate_every": 5,
         "evaluate_last": 10,
         # Only the convolutions run in bfloat16; weights, ν, loss and Dice are float32.
