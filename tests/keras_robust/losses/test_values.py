@@ -161,9 +161,7 @@ def test_hard_label_identities():
     np.testing.assert_allclose(rce, -np.log(1e-4) * mae, rtol=1e-5)
     np.testing.assert_allclose(value(losses.GCE(q=1)(y, p)), mae, rtol=1e-5)
     np.testing.assert_allclose(value(losses.NGCE(q=1)(y, p)), mae, rtol=1e-5)
-    np.testing.assert_allclose(
-        value(losses.GCE(q=1e-3)(y, p)), value(losses.CE()(y, p)), rtol=3e-3
-    )
+    np.testing.assert_allclose(value(losses.GCE(q=1e-3)(y, p)), value(losses.CE()(y, p)), rtol=3e-3)
     sce = 0.1 * value(losses.CE()(y, p)) + rce
     np.testing.assert_allclose(value(losses.SCE()(y, p)), sce, rtol=1e-5)
 
@@ -221,9 +219,7 @@ def test_sums_and_factors():
     np.testing.assert_allclose(
         value(total(labels, logits)), parts[0] + 2 * parts[1] + 0.5 * parts[2], rtol=1e-6
     )
-    np.testing.assert_allclose(
-        value(sum([nce, rce, dice])(labels, logits)), sum(parts), rtol=1e-6
-    )
+    np.testing.assert_allclose(value(sum([nce, rce, dice])(labels, logits)), sum(parts), rtol=1e-6)
     np.testing.assert_allclose(
         value(losses.get("apl1", **options)(labels, logits)), sum(parts), rtol=1e-6
     )
@@ -258,7 +254,12 @@ def test_half_precision_predictions_are_computed_in_float32(name, dtype):
 
 @pytest.mark.parametrize(
     ("true", "predicted"),
-    [((2, 4, 5), (2, 4, 6, 3)), ((2, 4, 5, 2), (2, 4, 5, 3)), ((3, 4, 5), (2, 4, 5, 1)), ((4,), (2, 4, 5, 1))],
+    [
+        ((2, 4, 5), (2, 4, 6, 3)),
+        ((2, 4, 5, 2), (2, 4, 5, 3)),
+        ((3, 4, 5), (2, 4, 5, 1)),
+        ((4,), (2, 4, 5, 1)),
+    ],
 )
 def test_shapes_that_do_not_fit_are_both_named(true, predicted):
     for name in ("mae", "t", "ce+dice"):

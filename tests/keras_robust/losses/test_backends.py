@@ -1,0 +1,30 @@
+"""The loss tests once per installed backend, each in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+HERE = Path(__file__).parent
+FILES = ["test_values.py", "test_gradients.py", "test_student_t.py", "test_fit.py"]
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_losses_on(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("started by the TensorFlow run")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *(str(HERE / name) for name in FILES)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=HERE.parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
