@@ -20,7 +20,8 @@ from keras_robust.experiments.runs import RunRecord, count_epochs, read_status
 from keras_robust.experiments.worker import BUSY, LOCK, PID, STOPPED
 from keras_robust.files import atomic_write_json, atomic_write_text, locked
 
-WORKER = (sys.executable, "-m", "keras_robust.experiments.worker")
+# -P: modules in the working directory must not stand in for the standard library.
+WORKER = (sys.executable, "-P", "-m", "keras_robust.experiments.worker")
 
 
 @dataclass

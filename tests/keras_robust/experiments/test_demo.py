@@ -8,7 +8,9 @@ from keras_robust.cli import app
 from keras_robust.experiments.demo import demo_study
 
 
-def test_demo_leaves_a_self_contained_report_and_continues(tmp_path):
+def test_demo_leaves_a_self_contained_report_and_continues(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise ImportError('somebody has a file of this name')")
+    monkeypatch.chdir(tmp_path)
     command = ["demo", "--output", str(tmp_path), "--size", "16", "--features", "2"]
     first = CliRunner().invoke(app, [*command, "--epochs", "2"])
     assert first.exit_code == 0, first.output
