@@ -131,6 +131,10 @@ def train(
                 run = train(chosen, folder, resume=resume, progress=view)
         except DivergenceError as error:
             raise ValueError(str(error)) from error
+        except KeyboardInterrupt:
+            again = f"keras-robust train --output {folder} --resume"
+            typer.secho(f"Interrupted. Continue with: {again}", err=True, fg="yellow")
+            raise typer.Exit(130) from None
     for name, value in run.results.items():
         typer.echo(f"{name}: {value:.4f}")
     typer.echo(f"Run: {folder}")

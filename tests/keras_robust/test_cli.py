@@ -60,6 +60,18 @@ def test_errors_are_messages_without_traceback(arguments, message):
     assert message in result.output and "Traceback" not in result.output
 
 
+def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
+    from keras_robust import training
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    result = run("train", "--data", "somewhere", "--output", tmp_path / "run")
+    assert result.exit_code == 130
+    assert f"--output {tmp_path / 'run'} --resume" in result.output.replace("\n", "")
+
+
 def test_help_is_quick():
     code = "import sys; from keras_robust.cli import app; print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

@@ -53,3 +53,20 @@ def test_config_round_trip():
 def test_inputs_without_spatial_axes_are_refused():
     with pytest.raises(ValueError, match=r"spatial.*Received: inputs.shape=\(4, 3\)"):
         InstanceNormalization()(np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (2, 4, 5, 6, 2)])
+def test_gradients_equal_those_of_group_normalization(shape):
+    import tensorflow as tf
+
+    x, upstream = (tf.constant(RNG.normal(size=shape), tf.float32) for _ in range(2))
+    gradients = []
+    for layer in (InstanceNormalization(), keras.layers.GroupNormalization(-1, epsilon=1e-5)):
+        layer.build(shape)
+        layer.gamma.assign(np.linspace(0.5, 2, shape[-1]))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(layer(x) * upstream)
+        gradients.append(tape.gradient(value, [x, layer.gamma.value, layer.beta.value]))
+    for ours, theirs in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)

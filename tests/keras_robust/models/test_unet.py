@@ -83,6 +83,7 @@ def test_errors_name_the_argument(options, message):
         UNet(**options)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_saves_and_loads_as_a_keras_file(tmp_path):
     model = UNet((16, 20, 3), features=2)
     model.save(tmp_path / "unet.keras")
