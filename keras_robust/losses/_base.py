@@ -129,9 +129,18 @@ class VoxelLoss(SegmentationLoss):
         """Loss of each voxel, `(batch, *spatial)`, from tensors `(batch, *spatial, channels)`."""
         raise NotImplementedError
 
+    def hard_values(self, targets, predictions):
+        """The same for integer labels, whose targets are all 0 or 1, where that is cheaper."""
+        return self.values(targets, predictions)
+
     def weighted_values(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.convert_to_tensor(y_true)
         aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype)
-        values = self.values(aligned.targets, aligned.predictions)
+        is_hard = "float" not in keras.backend.standardize_dtype(y_true.dtype)
+        is_hard &= y_true.shape[-1] == 1 or len(y_true.shape) < len(aligned.targets.shape)
+        values = (self.hard_values if is_hard else self.values)(
+            aligned.targets, aligned.predictions
+        )
         per_image, per_voxel = voxel_weights(sample_weight, values)
         weights = per_voxel
         if per_image is not None:

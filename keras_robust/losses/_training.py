@@ -164,7 +164,7 @@ def _exempt_from_weight_decay(model: keras.Model) -> None:
     if host is None or optimizer is None or optimizer.built:
         return
     if getattr(optimizer, "weight_decay", None):
-        exempt = getattr(optimizer, "_exclude_from_weight_decay", set())
+        exempt: set = getattr(optimizer, "_exclude_from_weight_decay", set())
         optimizer._exclude_from_weight_decay = exempt | {
             optimizer._var_key(v) for v in host.trainable_variables
         }

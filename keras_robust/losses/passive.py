@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_robust.losses._base import VoxelLoss, invalid
-from keras_robust.losses._probabilities import expectation, probabilities
+from keras_robust.losses._probabilities import probabilities
 
 
 def mean_absolute_error(targets, predictions, *, from_logits: bool = False):
@@ -37,8 +37,9 @@ def reverse_cross_entropy(targets, predictions, *, clamp: float = 1e-4, from_log
     p = probabilities(predictions, from_logits)
     log_targets = ops.log(ops.maximum(targets, clamp))
     if predictions.shape[-1] > 1:
-        return -expectation(p, log_targets)
-    return -expectation(p, log_targets, ops.log(ops.maximum(1 - targets, clamp)))
+        return -ops.sum(p * log_targets, axis=-1)
+    log_background = ops.log(ops.maximum(1 - targets, clamp))
+    return ops.squeeze(p * (log_background - log_targets) - log_background, -1)
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")
@@ -79,6 +80,11 @@ class RCE(VoxelLoss):
         return reverse_cross_entropy(
             targets, predictions, clamp=self.clamp, from_logits=self.from_logits
         )
+
+    def hard_values(self, targets, predictions):
+        # Without a logarithm: -ln(clamp) (1 - p_y).
+        error = mean_absolute_error(targets, predictions, from_logits=self.from_logits)
+        return -math.log(self.clamp) * error
 
     def get_config(self) -> dict[str, Any]:
         return {"clamp": self.clamp, **super().get_config()}

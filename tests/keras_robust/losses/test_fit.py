@@ -13,6 +13,11 @@ from tests.keras_robust.losses.helpers import value
 L = keras.layers
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
 def data(images=16, size=8):
     x = np.random.default_rng(0).uniform(size=(images, size, size, 3)).astype("float32")
     return x, (x[..., :1] > 0.5).astype("float32")

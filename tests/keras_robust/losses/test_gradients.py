@@ -1,5 +1,7 @@
 """Gradients: right where they can be checked, finite everywhere."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -31,19 +33,18 @@ def test_gradients_equal_finite_differences(name, classes):
     labels = labels if classes > 1 else np.minimum(labels, 1)
     logits = logits[..., :classes].astype("float64")
     loss = make(name, from_logits=True, dtype="float64")
-    try:
-        exact = value(loss(labels, logits)).dtype == np.float64
-    except TypeError:  # pragma: no cover
-        exact = False
-    if not exact:
-        pytest.skip("float64 is switched off in this backend")
-    analytic, _ = gradients(loss, labels, logits)
-    step = 1e-6
-    for index in np.ndindex(2, 3, 2, classes):
-        shift = np.zeros_like(logits)
-        shift[index] = step
-        up, down = (value(loss(labels, logits + s)) for s in (shift, -shift))
-        np.testing.assert_allclose(analytic[index], (up - down) / (2 * step), rtol=1e-4, atol=1e-7)
+    with warnings.catch_warnings():
+        # JAX has no float64 unless it is switched on, and says so.
+        warnings.simplefilter("ignore")
+        analytic, _ = gradients(loss, labels, logits)
+        double = value(loss(labels, logits)).dtype == np.float64
+        step, rtol, atol = (1e-6, 1e-4, 1e-7) if double else (1e-2, 2e-2, 5e-4)
+        for index in np.ndindex(2, 3, 2, classes):
+            shift = np.zeros_like(logits)
+            shift[index] = step
+            up, down = (value(loss(labels, logits + s)) for s in (shift, -shift))
+            slope = (up - down) / (2 * step)
+            np.testing.assert_allclose(analytic[index], slope, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("name", WITH_VOXEL_EVENT)

@@ -159,6 +159,7 @@ def test_hard_label_identities():
     y, p, _ = binary(rng)
     mae, rce = value(losses.MAE()(y, p)), value(losses.RCE()(y, p))
     np.testing.assert_allclose(rce, -np.log(1e-4) * mae, rtol=1e-5)
+    np.testing.assert_allclose(value(losses.RCE()(y.astype("float32"), p)), rce, rtol=1e-5)
     np.testing.assert_allclose(value(losses.GCE(q=1)(y, p)), mae, rtol=1e-5)
     np.testing.assert_allclose(value(losses.NGCE(q=1)(y, p)), mae, rtol=1e-5)
     np.testing.assert_allclose(value(losses.GCE(q=1e-3)(y, p)), value(losses.CE()(y, p)), rtol=3e-3)
