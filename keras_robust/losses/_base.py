@@ -50,7 +50,7 @@ class SegmentationLoss(keras.losses.Loss):
 
     @property
     def compute_dtype(self) -> str:
-        return "float64" if self.dtype == "float64" else "float32"
+        return "float64" if self.dtype == "float64" and _has_float64() else "float32"
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         values, weights, count = self.weighted_values(y_true, y_pred, sample_weight)
@@ -205,6 +205,14 @@ def replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _has_float64() -> bool:
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return jax.config.jax_enable_x64
 
 
 def _is_loss(value: Any) -> bool:

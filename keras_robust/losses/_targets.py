@@ -28,7 +28,7 @@ def align(y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32
         ValueError: the shapes do not fit; the message names both.
     """
     y_true = ops.convert_to_tensor(y_true)
-    y_pred = ops.cast(ops.convert_to_tensor(y_pred), dtype)
+    y_pred = ops.convert_to_tensor(y_pred, dtype=dtype)
     channels = _checked_channels(y_true, y_pred)
     if len(y_true.shape) == len(y_pred.shape) - 1:
         y_true = ops.expand_dims(y_true, -1)

@@ -47,7 +47,8 @@ def attach(model: keras.Model, loss: Any) -> None:
     """Make the parameters of `loss` trainable weights of `model`, in place of earlier ones.
 
     `model.compile(loss=loss)` does this by itself; call it only for a model whose `compile` does
-    not pass the loss on to `keras.Model.compile`.
+    not pass the loss on to `keras.Model.compile`, after `compile` and before the first `fit` or
+    `evaluate`, which show the optimiser the weights.
 
     Args:
         model: any Keras model.
@@ -68,7 +69,7 @@ def attach(model: keras.Model, loss: Any) -> None:
 def detach(model: keras.Model) -> None:
     """Take the parameters of an earlier loss out of the weights of `model`."""
     for host in (model, *model._flatten_layers(include_self=False)):
-        layer = host.__dict__.get(_ATTRIBUTE)
+        layer = getattr(host, _ATTRIBUTE, None)
         if isinstance(layer, LossParameters):
             host._tracker.unlock()
             host._tracker.untrack(layer)
@@ -158,9 +159,8 @@ def _move_into_scope(model: keras.Model, losses: list) -> None:
 def _exempt_from_weight_decay(model: keras.Model) -> None:
     """Weight decay would pull ν towards 1, which no prior asks for."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    host = model.__dict__.get(_ATTRIBUTE) or (
-        model.layers[-1].__dict__.get(_ATTRIBUTE) if model.layers else None
-    )
+    hosts = [model, *model.layers[-1:]]
+    host = next((h for h in (getattr(h, _ATTRIBUTE, None) for h in hosts) if h), None)
     if host is None or optimizer is None or optimizer.built:
         return
     if getattr(optimizer, "weight_decay", None):

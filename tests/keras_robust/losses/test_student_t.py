@@ -107,6 +107,8 @@ def test_total_scale_has_the_gradient_of_equation_4():
 @settings(max_examples=30, deadline=None)
 def test_small_errors_are_penalised_like_mse(nu_tilde, scales):
     """Appendix A, eq. 4: for δ -> 0 the loss is a linear function of δ²."""
+    if TLoss(dtype="float64").compute_dtype == "float32":
+        pytest.skip("float64 is switched off in this backend")
     rng = np.random.default_rng(3)
     direction = rng.uniform(0, 1, (1, 4, 4, 1))
     y = np.zeros((1, 4, 4))
