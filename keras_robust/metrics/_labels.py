@@ -1,0 +1,65 @@
+"""Checks of what every measure takes: two label arrays of one shape, and their spacing."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Score", "checked_spacing", "label_array", "label_pair", "scores"]
+
+Score = float | NDArray[np.float64]
+
+
+def label_pair(
+    a: ArrayLike, b: ArrayLike, classes: int
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Both arrays as labels from 0 to classes - 1; with two classes all but zero becomes one."""
+    first, second = label_array("a", a, classes), label_array("b", b, classes)
+    if first.shape != second.shape:
+        raise ValueError(
+            "Invalid value for argument `b`. Expected the shape of `a`. Received: "
+            f"a.shape={first.shape}, b.shape={second.shape}. Resize one to the other first."
+        )
+    return first, second
+
+
+def label_array(name: str, value: ArrayLike, classes: int) -> NDArray[np.integer]:
+    if classes < 2:
+        raise ValueError(
+            "Invalid value for argument `classes`. Expected at least 2 (background included). "
+            f"Received: classes={classes}"
+        )
+    labels = np.asarray(value)
+    if labels.dtype != bool and not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected booleans or integer labels. "
+            f"Received: dtype={labels.dtype}. Threshold probabilities first, as in `p > 0.5`."
+        )
+    if classes == 2:
+        # 0/255 masks are as common as 0/1.
+        return (labels != 0).view(np.uint8)
+    labels = labels.view(np.uint8) if labels.dtype == bool else labels
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
+            f"Received: labels from {labels.min()} to {labels.max()}. Set `classes`."
+        )
+    return labels
+
+
+def checked_spacing(spacing_mm: Sequence[float], ndim: int) -> tuple[float, ...]:
+    """The spacing as a tuple of `ndim` positive, finite floats."""
+    spacing = tuple(float(s) for s in np.ravel(spacing_mm))
+    if len(spacing) != ndim or not all(0 < s < math.inf for s in spacing):
+        raise ValueError(
+            "Invalid value for argument `spacing_mm`. Expected one positive, finite number for "
+            f"each of the {ndim} axes. Received: spacing_mm={spacing_mm}. "
+            "Use 1.0 for every axis to measure in elements."
+        )
+    return spacing
+
+
+def scores(values: Sequence[float]) -> Score:
+    """A float for one foreground class, an array for more."""
+    return float(values[0]) if len(values) == 1 else np.array(values, float)
