@@ -37,7 +37,7 @@ def align(y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32
     if ignore_label is not None:
         ignored = ops.equal(y_true, ops.cast(ignore_label, y_true.dtype))
         valid = ops.logical_not(ops.all(ignored, axis=-1))
-        y_true = ops.where(ignored, ops.zeros_like(y_true), y_true)
+        y_true = ops.where(ops.expand_dims(valid, -1), y_true, ops.zeros_like(y_true))
     if as_labels:
         targets = ops.one_hot(ops.cast(ops.squeeze(y_true, -1), "int32"), channels, dtype=dtype)
     else:
@@ -70,6 +70,17 @@ def voxel_weights(sample_weight, like) -> tuple[Any, Any]:
     )
 
 
+def sum_over(values, axes):
+    """Sum over axes, one after the other.
+
+    Partial sums of few terms keep float32 exact at 2e7 voxels, where TensorFlow's sum over all
+    axes but the last saturates at 2**24 ones.
+    """
+    for axis in sorted(axes, reverse=True):
+        values = ops.sum(values, axis=axis)
+    return values
+
+
 def _checked_channels(y_true, y_pred) -> int:
     expected = (
         "Expected y_pred of shape (batch, *spatial, channels) with y_true of shape "
@@ -91,6 +102,9 @@ def _checked_channels(y_true, y_pred) -> int:
     )
     if not fits:
         raise ValueError(f"Targets do not fit the predictions. {expected}")
+    if rank == 3 and len(y_true.shape) == 3 and channels > 1 and y_true.shape[-1] == channels:
+        # Images without a channel axis would pass as signals with one class per column.
+        raise ValueError(f"Predictions need a channel axis. {expected}. Add it: y_pred[..., None]")
     return channels
 
 

@@ -64,6 +64,7 @@ def attach(model: keras.Model, loss: Any) -> None:
     _move_into_scope(model, losses)
     variables = list({id(v): v for item in losses for v in item.trainable_variables}.values())
     _set(_host(model), LossParameters(variables))
+    _exempt_from_weight_decay(model)
 
 
 def detach(model: keras.Model) -> None:
@@ -92,7 +93,6 @@ def require_trained(loss: Any) -> None:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built and loss in elementary(model.loss):
         attach(model, model.loss)
-        _exempt_from_weight_decay(model)
     if is_training and not _trains(model, loss):
         raise RuntimeError(
             f"{type(loss).__name__} has parameters that model {model.name!r} does not train. "
@@ -158,7 +158,8 @@ def _move_into_scope(model: keras.Model, losses: list) -> None:
 
 def _exempt_from_weight_decay(model: keras.Model) -> None:
     """Weight decay would pull ν towards 1, which no prior asks for."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     hosts = [model, *model.layers[-1:]]
     host = next((h for h in (getattr(h, _ATTRIBUTE, None) for h in hosts) if h), None)
     if host is None or optimizer is None or optimizer.built:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_robust.losses._base import ImageLoss, invalid
 from keras_robust.losses._probabilities import probabilities
+from keras_robust.losses._targets import sum_over
 
 
 def soft_dice(
@@ -29,18 +30,14 @@ def soft_dice(
     p = probabilities(predictions, from_logits)
     if predictions.shape[-1] > 1 and not include_background:
         targets, p = targets[..., 1:], p[..., 1:]
-    spatial = tuple(range(1, len(p.shape) - 1))
-    axes = (0, *spatial) if batch else spatial
+    axes = range(0 if batch else 1, len(p.shape) - 1)
     weighted = p if weights is None else p * ops.expand_dims(weights, -1)
-    intersection = ops.sum(weighted * targets, axis=axes, keepdims=batch)
+    intersection = sum_over(weighted * targets, axes)
     if weights is not None:
         targets = targets * ops.expand_dims(weights, -1)
-    total = ops.sum(weighted, axis=axes, keepdims=batch) + ops.sum(
-        targets, axis=axes, keepdims=batch
-    )
+    total = sum_over(weighted, axes) + sum_over(targets, axes)
     if batch:
-        intersection = ops.reshape(intersection, (1, -1))
-        total = ops.reshape(total, (1, -1))
+        intersection, total = ops.expand_dims(intersection, 0), ops.expand_dims(total, 0)
     empty = ops.equal(total, 0.0)
     safe = ops.where(empty, ops.ones_like(total), total)
     return ops.where(empty, ops.ones_like(total), (2 * intersection + smooth) / (safe + smooth))

@@ -33,7 +33,7 @@ def test_total_scale_is_equation_4_to_the_letter(log_precision):
 
 
 def test_released_code_is_the_paper_with_scaled_residual():
-    """Precision e: S -> e S and a further -D/2 (METHODS of the released implementation)."""
+    """Precision e: S -> e S and a further -D/2."""
     y, p = constant_residual(0.1, (4, 4))
     released = value(TLoss(log_precision=1.0, scale="total")(y, p))
     expected = formulas.t_loss(1.6 * math.e, 16, 1 + 1e-8) - 8
@@ -158,7 +158,7 @@ def test_loss_grows_with_the_residual_and_its_log_slope_is_bounded(squared, dime
     assert -1e-6 <= values[1] - values[0] <= bound * (1 + 1e-3) + 1e-6
 
 
-# Where ν̃ converges, METHODS: minimum of eq. 4 over ν̃ for one level of mean squared error.
+# Minimum of eq. 4 over ν̃ for one level of mean squared error and D >= 64².
 FIXED_POINTS = {0.30: 0.10, 0.10: -1.44, 0.03: -2.77, 0.01: -3.90, 0.003: -5.11}
 
 

@@ -311,3 +311,42 @@ def test_everything_ignored_is_zero(reduction):
     for name in PAPER_NAMES:
         loss = losses.get(name, from_logits=True, ignore_label=255, reduction=reduction)
         np.testing.assert_array_equal(value(loss(labels, logits)), 0, err_msg=name)
+
+
+@pytest.mark.parametrize("name", PAPER_NAMES)
+def test_an_ignored_label_leaves_one_hot_targets_alone(name):
+    """A channel may hold the number of the ignored label: only whole voxels are ignored."""
+    labels, logits = problem(16)
+    loss, ignoring = (losses.get(name, from_logits=True, ignore_label=i) for i in (None, 1))
+    targets = one_hot(labels, 3)
+    np.testing.assert_allclose(value(ignoring(targets, logits)), value(loss(targets, logits)))
+
+
+def test_images_without_a_channel_axis_are_refused():
+    with pytest.raises(ValueError, match=r"channel axis.*y_pred\[\.\.\., None\]"):
+        losses.MAE()(np.zeros((2, 4, 5)), np.zeros((2, 4, 5), "float32"))
+
+
+@pytest.mark.parametrize("name", [*formulas.VOXELWISE, "dice"])
+def test_float32_agrees_with_float64_on_two_thousand_squared(name):
+    """4 million voxels, the mean of a formula in float64."""
+    rng = np.random.default_rng(17)
+    labels = rng.integers(0, 2, (1, 2048, 2048), "uint8")
+    p = rng.uniform(0.01, 0.99, (1, 2048, 2048, 1)).astype("float32")
+    exact = p.reshape(1, -1, 1).astype("float64")
+    qs, ps = one_hot(labels, 2).reshape(1, -1, 2), np.concatenate([1 - exact, exact], -1)
+    expected = {**formulas.VOXELWISE, "dice": formulas.dice}[name](qs, ps).mean()
+    np.testing.assert_allclose(value(losses.get(name)(labels, p)), expected, rtol=1e-6)
+
+
+def test_dice_of_more_voxels_than_float32_counts():
+    """2e7 voxels in each of two classes: an ordinary float32 sum stops at 2**24."""
+    full = np.ones((1, 4480, 4480), "uint8")
+    p = np.zeros((1, 4480, 4480, 3), "float32")
+    p[..., 1] = 1.0
+    # Class 1 is right (0), class 2 is empty in both (0).
+    assert value(losses.Dice()(full, p)) == 0.0
+    p[..., 1] = 0.5
+    p[..., 0] = 0.5
+    # 1 - 2 (n / 2) / (n / 2 + n) = 1 / 3, and 0 for class 2: 1 / 6 on average
+    np.testing.assert_allclose(value(losses.Dice()(full, p)), 1 / 6, rtol=1e-6)
