@@ -51,8 +51,10 @@ fi
 echo "setup: installing keras-robust, its tests and its documentation tools into .venv ($tensorflow)"
 overrides=$(mktemp)
 trap 'rm -f "$overrides"' EXIT
+# keras-hub asks for tensorflow-text, which only its text models use.
+echo "tensorflow-text; python_version < '3'" >"$overrides"
 if [ "$tensorflow" = tensorflow-cpu ]; then
-  echo "tensorflow; python_version < '3'" >"$overrides"
+  echo "tensorflow; python_version < '3'" >>"$overrides"
 fi
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
 env -u VIRTUAL_ENV "$uv" venv --quiet --clear .venv 2>/dev/null ||
