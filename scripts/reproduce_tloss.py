@@ -3,15 +3,16 @@
     python scripts/reproduce_tloss.py isic data/isic2018_task1_128 [--jobs 2]
     python scripts/reproduce_tloss.py shenzhen data/shenzhen_cxr_256
 
-The same command continues an interrupted study; finished runs are skipped. Runs go to `runs/`, the
-table, the tests and the figures to `docs/results/tloss/`. The paper trains on 2,000 images of 256²
-for 100 epochs on a GPU. Here images are few, so that 100 epochs memorise them within minutes:
+The same command continues an interrupted study; finished runs are skipped. Run folders, the table,
+the tests and the figures go to `docs/results/tloss/`. The paper trains on 2,000 images of 256² for
+100 epochs on a GPU. Here images are few, so that 100 epochs memorise them within minutes:
 
 * `isic`: 120 training images at 64², the nine losses of the paper's table 1, CE+Dice, and T-Loss
   with `event="voxel"`, at α = 0 and at α = β = .7, three seeds;
 * `shenzhen`: 120 training images at 64², four losses, the same settings;
 * `search`: further losses and sums of losses at α = β = .7 on `isic`, to find the best one on
-  validation images (`scripts/best_loss.py`).
+  validation images (`scripts/best_loss.py`);
+* `starts`: T-Loss from further initial ν̃ at α = β = .7, for the figure of its sensitivity.
 """
 
 import argparse
@@ -31,6 +32,7 @@ STUDIES = {
         "losses": ["dice", "t+dice", VOXEL_DICE, "mae+dice", "apl1", "apl2", "sce+dice"],
         "noise": CLEAN_AND_NOISY[:1],
     },
+    "starts": {"losses": ["t"], "noise": CLEAN_AND_NOISY[:1], "nu_tilde": [-4.0, 4.0]},
 }
 
 
@@ -61,14 +63,14 @@ def main() -> None:
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("data", type=Path, help="dataset folder")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
-    parser.add_argument("--report", type=Path, default=Path("docs/results/tloss"))
+    parser.add_argument("--output", type=Path, default=Path("docs/results/tloss"))
     arguments = parser.parse_args()
-    folder = arguments.runs / arguments.study
-    config = study(arguments.study, arguments.data.resolve())
+    folder = arguments.output / "runs" / arguments.study
+    config = study(arguments.study, arguments.data)
     with StudyView() as view:
         run_benchmark(config, folder, jobs=arguments.jobs, threads=1, progress=view)
-    print(write_report([folder], arguments.report / arguments.study))
+    title = f"Losses under label noise: {arguments.study}"
+    print(write_report([folder], arguments.output / arguments.study, title))
 
 
 if __name__ == "__main__":
