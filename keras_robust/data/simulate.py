@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import encode_mask, read_mask
 from keras_robust.data.manifest import MANIFEST
 from keras_robust.data.manifest_writing import append_rows, write_view
@@ -150,11 +149,9 @@ class _Job:
     def __call__(self) -> dict[str, Any]:
         """Write the mask; return its line in the journal."""
         clean = read_mask(self.source, None, self.classes, self.ignore_label)
-        ignored = np.zeros(clean.shape, bool)
-        if self.ignore_label is not None:
-            ignored = clean == self.ignore_label
-        noisy, corruption = self.noise.corrupt(np.where(ignored, 0, clean), self.id, self.kind)
-        content = encode_mask(np.where(ignored, clean, noisy), self.classes)
+        known, put_back = set_aside_ignored(clean, self.ignore_label)
+        noisy, corruption = self.noise.corrupt(known, self.id, self.kind)
+        content = encode_mask(put_back(noisy), self.classes)
         atomic_write_bytes(self.target, content)
         return {
             "id": self.id,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
+from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.experiments.figures import style
 from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.runs import RunRecord
@@ -59,16 +60,20 @@ class PanelSource:
 
     def clean(self, id: str) -> np.ndarray:
         """Clean mask, `(H, W)` `bool`."""
-        return self._mask(id, self._clean) > 0
+        return self._foreground(self._mask(id, self._clean))
 
     def noisy(self, id: str) -> np.ndarray | None:
         """The mask that was trained on, if it differs from the clean one."""
         mask = self._mask(id, self._annotator)
         if id in self._log:
-            mask = self._log[id].apply(mask)
+            known, put_back = set_aside_ignored(mask, self._dataset.ignore_label)
+            mask = put_back(self._log[id].apply(known))
         elif self._annotator == self._clean:
             return None
-        return mask > 0
+        return self._foreground(mask)
+
+    def _foreground(self, mask: np.ndarray) -> np.ndarray:
+        return set_aside_ignored(mask, self._dataset.ignore_label)[0] > 0
 
     def _mask(self, id: str, annotator: str) -> np.ndarray:
         return self._dataset.read_mask(self._cases[id, annotator], self._size)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_robust.data import Dataset, read_mask
+from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import encode_mask
 from keras_robust.files import atomic_write_bytes
 from keras_robust.noise import LabelNoise, write_log
@@ -78,7 +79,8 @@ def prepare(
         test = MemorySource.of(test) if test is not None else None
     kinds = np.array(["clean"] * len(train.ids), dtype=object)
     if config.noise is not None:
-        train, kinds = _corrupt(train, config, dataset.classes, folder, progress)
+        labels = (dataset.classes, dataset.ignore_label)
+        train, kinds = _corrupt(train, config, *labels, folder, progress)
     height, width, channels = train.image(0).shape
     return TrainingData(
         train=train,
@@ -95,6 +97,7 @@ def _corrupt(
     source: Source,
     config: TrainConfig,
     classes: int,
+    ignore_label: int | None,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> tuple[Source, np.ndarray]:
@@ -104,7 +107,9 @@ def _corrupt(
     masks, log = [], []
     paths = [picture_path(folder / "noisy_masks", id) for id in source.ids]
     for index, (id, path) in enumerate(zip(source.ids, paths, strict=True)):
-        noisy, corruption = noise.corrupt(source.mask(index), id, plan[id])
+        known, put_back = set_aside_ignored(source.mask(index), ignore_label)
+        noisy, corruption = noise.corrupt(known, id, plan[id])
+        noisy = put_back(noisy)
         log.append(corruption)
         if in_memory:
             masks.append(noisy)
@@ -115,7 +120,6 @@ def _corrupt(
     kinds = np.array([corruption.kind for corruption in log], dtype=object)
     if isinstance(source, MemorySource):
         return MemorySource(source.ids, source.images, np.stack(masks)), kinds
-    ignore_label = source.dataset.ignore_label if isinstance(source, DiskSource) else None
     return (
         Relabelled(source, lambda index: read_mask(paths[index], None, classes, ignore_label)),
         kinds,

@@ -1,0 +1,54 @@
+"""Masks to train on, with simulated noise."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_robust.data import Dataset
+from keras_robust.experiments.panels import PanelSource
+from keras_robust.experiments.runs import RunRecord
+from keras_robust.training import TrainConfig
+from keras_robust.training.labels import prepare
+
+IGNORED = 255
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Four training images of a square beside a strip that counts for nothing."""
+    root = tmp_path / "data"
+    root.mkdir()
+    lines = ["id,image,mask,annotator,split"]
+    for id in "abcd":
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:24, 8:24] = 1
+        mask[:, 25:29] = IGNORED
+        Image.fromarray(mask).save(root / f"{id}-mask.png")
+        Image.fromarray(mask).convert("RGB").save(root / f"{id}.png")
+        lines.append(f"{id},{id}.png,{id}-mask.png,clean,train")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    (root / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "lesion": 1, "ignore": IGNORED}})
+    )
+    return Dataset.open(root)
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+@pytest.mark.parametrize("kind", ["dilate", "erode", "affine"])
+def test_noise_leaves_the_ignored_region_alone(dataset, tmp_path, cache, kind):
+    assert dataset.ignore_label == IGNORED
+    data = {"path": dataset.root, "size": (32, 32), "test_split": None, "cache": cache}
+    noise = {"alpha": 1, "beta": 0.9, "kinds": (kind,)}
+    config = TrainConfig(data=data, noise=noise)
+    folder = tmp_path / "run"
+    prepared = prepare(dataset, config, folder, lambda done, total: None)
+    (folder / "config.yaml").write_text(config.to_yaml())
+    panels = PanelSource(RunRecord.read(folder))
+    for index, id in enumerate(prepared.train.ids):
+        noisy, clean = prepared.train.mask(index), prepared.train_clean.mask(index)
+        np.testing.assert_array_equal(noisy == IGNORED, clean == IGNORED)
+        assert (noisy != clean).any()
+        np.testing.assert_array_equal(panels.noisy(id), noisy == 1)
+        np.testing.assert_array_equal(panels.clean(id), clean == 1)
