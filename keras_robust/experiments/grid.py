@@ -117,8 +117,18 @@ class BenchmarkConfig(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> "BenchmarkConfig":
-        """Read a study from a YAML file."""
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        """Read a study from a YAML file.
+
+        Raises:
+            ValueError: If the file is not YAML, or no study.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a YAML file. "
+                f"Received: path={str(path)!r}, which is to be repaired: {error}"
+            ) from error
         if not isinstance(content, dict):
             raise ValueError(
                 "Invalid value for argument `path`. Expected a YAML file with the keys `base`, "

@@ -80,3 +80,10 @@ def test_yaml_round_trip(tmp_path):
     path.write_text("- t\n")
     with pytest.raises(ValueError, match="Expected a YAML file with the keys"):
         BenchmarkConfig.load(path)
+
+
+def test_a_file_that_is_not_yaml_is_named(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("losses: [t\nnoise: {")
+    with pytest.raises(ValueError, match=r"(?s)broken\.yaml.*line 2"):
+        BenchmarkConfig.load(path)
