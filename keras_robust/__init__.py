@@ -1,4 +1,4 @@
-"""keras-robust: train segmentation models on imperfect masks, and find the masks that are wrong.
+"""keras-robust: train segmentation models on imperfect masks.
 
 Submodules and losses are loaded on first use, so that ``import keras_robust`` costs nothing and
 the numpy-only parts (``noise``, ``metrics``, ``data``) never import Keras.

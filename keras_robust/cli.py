@@ -13,7 +13,7 @@ from keras_robust.console import friendly_errors, progress_bar
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    help="Train segmentation models on imperfect masks, and find the masks that are wrong.",
+    help="Train segmentation models on imperfect masks.",
 )
 
 
