@@ -60,11 +60,10 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is marked interrupted and can be resumed.
     """
     run = Run(folder)
-    run.begin(config, resume)
-    if run.status == "finished":
-        return run
-    with run.recording(config) as note:
-        _train(config, run, note, progress or _silent)
+    with run.claimed(config, resume):
+        if run.status != "finished":
+            with run.recording(config) as note:
+                _train(config, run, note, progress or _silent)
     return run
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import platform
+import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -113,22 +114,30 @@ class Run:
         load_state(model, newest[1]["state.npz"], weights_only=True)
         return model
 
-    def begin(self, config: TrainConfig, resume: bool) -> None:
-        """Claim the folder for a configuration.
+    @contextmanager
+    def claimed(self, config: TrainConfig, resume: bool) -> Iterator[None]:
+        """Hold the folder for a configuration: no other process trains in it meanwhile.
 
-        A folder without a checkpoint holds nothing to lose and is begun anew.
+        A run that ended before its first checkpoint is begun anew; what it left is removed.
 
         Raises:
             ValueError: The folder holds a run and `resume` is not set, or one of another
                 configuration.
+            BlockingIOError: Another process is training in the folder.
         """
+        with self._lock():
+            self._begin(config, resume)
+            yield
+
+    def _begin(self, config: TrainConfig, resume: bool) -> None:
         path = self.folder / "config.yaml"
         differing = _differences(TrainConfig.load(path), config) if path.is_file() else None
-        if any((self.folder / "checkpoints").glob("[0-9]*")):
+        status = self.status
+        if status == "finished" or any((self.folder / "checkpoints").glob("[0-9]*")):
             if not resume:
                 raise ValueError(
                     "Invalid value for argument `folder`. Expected a folder without a run. "
-                    f"Received: folder={str(self.folder)!r}, whose run is {self.status}. Continue "
+                    f"Received: folder={str(self.folder)!r}, whose run is {status}. Continue "
                     "it (`resume=True`, on the command line --resume) or take another folder."
                 )
             if differing:
@@ -137,41 +146,51 @@ class Run:
                     f"in {str(self.folder)!r} began with. Received: other values of "
                     f"{', '.join(differing)}. Take another folder for another configuration."
                 )
+        elif status != "absent":
+            self._remove_dead_attempt()
         if differing != []:
             atomic_write_text(path, config.to_yaml())
+
+    def _remove_dead_attempt(self) -> None:
+        for name in ("noisy_masks", "predictions", "tensorboard"):
+            if (self.folder / name).is_dir():
+                shutil.rmtree(self.folder / name)
+        # What marks the folder as a run goes last: a kill in between leaves the rest to the next.
+        for name in ("noise.jsonl", "history.csv", "test.csv", "run.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def recording(self, config: TrainConfig) -> Iterator[Callable[..., None]]:
         """Keep `run.json` true while the body runs: running, then finished, failed or interrupted.
 
-        Yields a function that writes its keyword arguments to `run.json` at once.
+        To be used inside `claimed`. Yields a function that writes its keyword arguments to
+        `run.json` at once.
         """
-        with self._lock():
-            info: dict[str, Any] = {
-                "status": "running",
-                "seed": config.seed,
-                "versions": versions(),
-                "started": self.info.get("started", _now()),
-                "finished": None,
-                "error": None,
-                "results": {},
-            }
+        info: dict[str, Any] = {
+            "status": "running",
+            "seed": config.seed,
+            "versions": versions(),
+            "started": self.info.get("started", _now()),
+            "finished": None,
+            "error": None,
+            "results": {},
+        }
 
-            def note(**values: Any) -> None:
-                info.update(values)
-                atomic_write_json(self.folder / "run.json", info)
+        def note(**values: Any) -> None:
+            info.update(values)
+            atomic_write_json(self.folder / "run.json", info)
 
-            note()
-            try:
-                yield note
-            except KeyboardInterrupt:
-                note(status="interrupted", finished=_now())
-                raise
-            except BaseException as error:
-                text = "".join(traceback.format_exception_only(error)).strip()
-                note(status="failed", finished=_now(), error=text)
-                raise
-            note(status="finished", finished=_now())
+        note()
+        try:
+            yield note
+        except KeyboardInterrupt:
+            note(status="interrupted", finished=_now())
+            raise
+        except BaseException as error:
+            text = "".join(traceback.format_exception_only(error)).strip()
+            note(status="failed", finished=_now(), error=text)
+            raise
+        note(status="finished", finished=_now())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

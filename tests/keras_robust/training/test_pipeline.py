@@ -170,6 +170,38 @@ def test_two_processes_do_not_train_in_one_folder(small_config, tmp_path):
     with locked(tmp_path / ".training.lock"):
         with pytest.raises(OSError, match="Another process is training"):
             train(small_config, tmp_path)
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_what_a_dead_attempt_left_goes(small_config, tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "failed"}')
+    (tmp_path / "plan.json").write_text("{}")
+    left = ["noise.jsonl", "noisy_masks/a.png", "predictions/a.png", "tensorboard/train/events"]
+    for name in left:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("old")
+    with Run(tmp_path).claimed(small_config, resume=False):
+        assert Run(tmp_path).config == small_config
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".training.lock",
+        "config.yaml",
+        "plan.json",
+    ]
+
+
+def test_a_finished_run_without_its_checkpoints_is_kept(small_config, tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    (tmp_path / "test.csv").write_text("id,dice\n")
+    with pytest.raises(ValueError, match="whose run is finished"):
+        train(small_config, tmp_path)
+    assert train(small_config, tmp_path, resume=True).status == "finished"
+    assert (tmp_path / "test.csv").exists()
+
+
+def test_a_folder_that_holds_no_run_keeps_its_files(small_config, tmp_path):
+    (tmp_path / "predictions").mkdir()
+    with Run(tmp_path).claimed(small_config, resume=False):
+        assert (tmp_path / "predictions").is_dir()
 
 
 def test_half_precision_trains(small_config, tmp_path):
