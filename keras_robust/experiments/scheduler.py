@@ -1,5 +1,6 @@
 """Running a study: parallel processes, resumable, one failure never costing the others."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 import yaml
 
 from keras_robust.experiments.grid import BenchmarkConfig, PlannedRun
+from keras_robust.experiments.loss_check import REFUSED
 from keras_robust.experiments.runs import RunRecord, count_epochs, read_status
 from keras_robust.experiments.worker import BUSY, LOCK, PID, STOPPED
 from keras_robust.files import atomic_write_json, atomic_write_text, locked
@@ -85,6 +87,27 @@ def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return TrainConfig(**config).model_dump(mode="json")
 
 
+def check_losses(losses: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Make sure that losses exist and take their options, in a process that imports Keras for it.
+
+    Args:
+        losses: Names and options, as `losses.get` takes them.
+
+    Raises:
+        ValueError: If `losses.get` refuses one.
+    """
+    process = subprocess.run(
+        [sys.executable, "-P", "-m", "keras_robust.experiments.loss_check"],
+        input=json.dumps(losses, default=str),
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    # Any other end, such as a broken installation, is told by the runs and their logs.
+    if process.returncode == REFUSED:
+        raise ValueError(process.stdout.strip())
+
+
 def run_benchmark(
     config: BenchmarkConfig,
     output: str | Path,
@@ -96,6 +119,7 @@ def run_benchmark(
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
+    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None] = check_losses,
     poll_seconds: float = 0.5,
 ) -> StudyState:
     """Train all runs of a study that are not finished yet, each in a process of its own.
@@ -116,20 +140,22 @@ def run_benchmark(
             `poll_seconds`; `message` is not empty when something happened.
         command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults, and checks it.
+        check: Refuses losses (names and options) that do not exist, of runs not yet begun.
         poll_seconds: How often the processes are looked at.
 
     Returns:
         The last state: which runs are finished, failed (with the error) or trained elsewhere.
 
     Raises:
-        ValueError: If a run folder holds a run begun with another configuration.
+        ValueError: If a run folder holds a run begun with another configuration, or a loss or
+            an option of it does not exist. Nothing is written then.
     """
     if jobs < 1:
         raise ValueError(
             f"Invalid value for argument `jobs`. Expected jobs >= 1. Received: jobs={jobs}."
         )
     output = Path(output)
-    study = StudyState(_prepare(config, output, complete, retry))
+    study = StudyState(_prepare(config, output, complete, check, retry))
     study.done_before = sum(run.done for run in study.runs)
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     queue = deque(run for run in study.runs if run.state == "waiting")
@@ -181,10 +207,23 @@ def _prepare(
     config: BenchmarkConfig,
     output: Path,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
+    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None],
     retry: bool,
 ) -> list[RunState]:
-    # All configurations are checked before the first run folder is touched.
-    planned = [(run, complete(run.config)) for run in config.runs()]
+    # Everything is checked before anything is written.
+    planned = []
+    losses: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for run in config.runs():
+        full = complete(run.config)
+        record = RunRecord.read(output / run.name)
+        if record.status != "waiting":
+            _check_unchanged(record.folder, complete(record.config), full)
+        else:
+            loss = (run.config["loss"], run.config["loss_options"])
+            losses[json.dumps(loss, sort_keys=True, default=str)] = loss
+        planned.append((run, full))
+    if losses:
+        check(list(losses.values()))
     output.mkdir(parents=True, exist_ok=True)
     content = config.model_dump(mode="json")
     atomic_write_text(output / "benchmark.yaml", yaml.safe_dump(content, sort_keys=False))
@@ -193,11 +232,8 @@ def _prepare(
         folder = output / run.name
         folder.mkdir(exist_ok=True)
         record = RunRecord.read(folder)
-        begun = record.status != "waiting"
-        if begun:
-            _check_unchanged(folder, complete(record.config), full)
         atomic_write_json(folder / "plan.json", {"label": run.label})
-        if not begun:
+        if record.status == "waiting":
             atomic_write_text(folder / "config.yaml", yaml.safe_dump(full, sort_keys=False))
         state = RunState(run, folder, int(full.get("epochs", 0)), done=count_epochs(folder))
         if record.status == "finished" or (record.status == "failed" and not retry):
@@ -269,14 +305,23 @@ def _settle(run: RunState, code: int) -> None:
         # Somebody stopped this one worker: that is no failure, and no reason to start it again.
         run.state = "interrupted"
         return
-    if code == 0 and read_status(run.folder) == "finished":
+    try:
+        # Another caller may have taken the run up since its process ended: then it writes run.json.
+        with locked(run.folder / LOCK, wait=False):
+            _record_end(run, code)
+    except BlockingIOError:
+        run.state = "elsewhere"
+
+
+def _record_end(run: RunState, code: int) -> None:
+    record = RunRecord.read(run.folder)
+    if record.status == "finished":
         _read_outcome(run)
         return
-    record = RunRecord.read(run.folder)
-    ended = f"signal {-code}" if code < 0 else f"exit code {code}"
     error = record.info.get("error") if record.status == "failed" else None
     error = str(error or _last_line(run.folder / "log.txt") or "no message")
     if record.status != "failed":
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         error = f"the process ended with {ended}: {error}"
         atomic_write_json(
             run.folder / "run.json", record.info | {"status": "failed", "error": error}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from keras_robust.experiments import live
+from keras_robust.experiments import live, scheduler
 from keras_robust.experiments.grid import BenchmarkConfig
 from keras_robust.experiments.runs import read_status
 from keras_robust.experiments.scheduler import run_benchmark
@@ -63,7 +63,7 @@ def study(tmp_path):
     script.write_text(FAKE)
 
     def run(config, **options):
-        options = {"poll_seconds": 0.05, "complete": dict, **options}
+        options = {"poll_seconds": 0.05, "complete": dict, "check": list, **options}
         return run_benchmark(
             config, tmp_path / "runs", command=[sys.executable, str(script)], **options
         )
@@ -112,9 +112,56 @@ def test_another_configuration_is_not_mixed_in(study):
     study(BenchmarkConfig(base={"epochs": 1}, losses=["t"], seeds=[0]))
     with pytest.raises(ValueError, match="epochs: 1 -> 2"):
         study(BenchmarkConfig(base={"epochs": 2}, losses=["t"], seeds=[0]))
+    assert "epochs: 1" in (study.output / "benchmark.yaml").read_text()
     wider = study(BenchmarkConfig(base={"epochs": 1}, losses=["t", "mae"], seeds=[0, 1]))
     assert wider.count("finished") == 4
     assert starts(study.output / "t_a0.7_b0.7_s0") == 1
+
+
+def test_a_refused_study_writes_nothing(study):
+    study(BenchmarkConfig(base={"epochs": 1}, losses=["t"], seeds=[1]))
+    before = {path: path.read_bytes() for path in study.output.rglob("*") if path.is_file()}
+    # The run of seed 0 is new, that of seed 1 was begun with one epoch.
+    with pytest.raises(ValueError, match="epochs: 1 -> 2"):
+        study(BenchmarkConfig(base={"epochs": 2}, losses=["t"], seeds=[0, 1]))
+    after = {path: path.read_bytes() for path in study.output.rglob("*") if path.is_file()}
+    assert after == before and not (study.output / "t_a0.7_b0.7_s0").exists()
+
+
+def test_losses_are_checked_before_the_first_run(study):
+    config = BenchmarkConfig(base={"epochs": 1}, losses=entries(t=None, mae="x"), seeds=[0, 1])
+
+    def check(losses):
+        assert losses == [("t", {}), ("mae", {"fake": "x"})]
+        raise ValueError("no such option")
+
+    with pytest.raises(ValueError, match="no such option"):
+        study(config, check=check)
+    assert not study.output.exists()
+    study(config)
+    study(config, check=check)  # nothing is new
+
+
+@pytest.mark.parametrize(
+    "loss, message",
+    [(("tt", {}), "'t', 'mae'.*'tt'"), (("gce", {"p": 1}), "among .*'q'.*'gce'.*'p'")],
+)
+def test_a_loss_that_does_not_exist(loss, message):
+    with pytest.raises(ValueError, match=message):
+        scheduler.check_losses([("t", {"nu_tilde": 2.0}), ("ngce+rce", {"q": 0.5}), loss])
+
+
+def test_a_run_that_another_process_took_up_is_not_marked_as_failed(tmp_path):
+    run = scheduler.RunState(None, tmp_path, epochs=1, state="running")
+    (tmp_path / "run.json").write_text('{"status": "running"}')
+    with locked(tmp_path / LOCK):
+        scheduler._settle(run, 1)
+    assert run.state == "elsewhere" and read_status(tmp_path) == "running"
+    scheduler._settle(run, 1)
+    assert run.state == "failed" and read_status(tmp_path) == "failed"
+    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    scheduler._settle(run, 1)
+    assert run.state == "finished" and read_status(tmp_path) == "finished"
 
 
 def test_a_run_of_another_process_is_left_alone(study):
@@ -137,7 +184,7 @@ config = BenchmarkConfig(
         {{"name": name, "options": {{"fake": "slow"}}}} for name in ("t", "mae", "gce")])
 try:
     run_benchmark(config, {output!r}, jobs=2, command=[sys.executable, {script!r}],
-                  complete=dict, poll_seconds=0.05)
+                  complete=dict, check=list, poll_seconds=0.05)
 except KeyboardInterrupt:
     sys.exit(130)
 """
