@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Section(BaseModel):
@@ -66,6 +66,14 @@ class NoiseConfig(_Section):
     seed: int = Field(default=0, ge=0)
     kinds: tuple[str, ...] = ("dilate", "erode", "affine")
     mode: Literal["unbiased", "reference"] = "unbiased"
+    max_angle: float = 30.0
+
+    @model_validator(mode="after")
+    def _is_a_label_noise(self) -> "NoiseConfig":
+        from keras_robust.noise import LabelNoise
+
+        LabelNoise(**self.model_dump())  # raises what does not fit
+        return self
 
 
 class ModelConfig(_Section):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_robust import losses
 from keras_robust.data import Dataset
 from keras_robust.noise import KINDS
 from keras_robust.training.build import (
@@ -59,6 +60,8 @@ def train(
         DivergenceError: The loss became NaN or infinite; epoch, batch and images are named.
         KeyboardInterrupt: Ctrl-C; the run is marked interrupted and can be resumed.
     """
+    limit_threads(config.threads)  # before anything, as that of the loss, starts TensorFlow
+    losses.get(config.loss, **config.loss_options)  # raises before the folder is touched
     run = Run(folder)
     with run.claimed(config, resume):
         if run.status != "finished":
@@ -68,7 +71,6 @@ def train(
 
 
 def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: Progress) -> None:
-    limit_threads(config.threads)
     dataset = Dataset.open(config.data.path)
     data = prepare(dataset, config, run.folder, lambda done, n: progress("data", done, n, {}))
     note(image_shape=list(data.image_shape), classes=dataset.classes, devices=replicas())

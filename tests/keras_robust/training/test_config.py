@@ -25,6 +25,8 @@ def test_yaml_round_trip(tmp_path):
         {"epochs": 0},
         {"data": {"path": "a", "size": (0, 4)}},
         {"noise": {"alpha": 2, "beta": 0.5}},
+        {"noise": {"alpha": 0.5, "beta": 0.5, "kinds": ("dilat",)}},
+        {"noise": {"alpha": 0.5, "beta": 0.5, "max_angle": 200}},
         {"precision": "float8"},
     ],
 )

@@ -204,6 +204,15 @@ def test_a_folder_that_holds_no_run_keeps_its_files(small_config, tmp_path):
         assert (tmp_path / "predictions").is_dir()
 
 
+@pytest.mark.parametrize("change", [{"loss": "nope"}, {"loss_options": {"gamma": 2}}])
+def test_an_unknown_loss_or_option_is_named_before_the_folder_is_touched(
+    small_config, tmp_path, change
+):
+    with pytest.raises(ValueError, match="nope|gamma"):
+        train(small_config.model_copy(update=change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_half_precision_trains(small_config, tmp_path):
     config = small_config.model_copy(
         update={"precision": "mixed_bfloat16", "epochs": 1, "noise": None, "loss": "ce+dice"}
