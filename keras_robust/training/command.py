@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from keras_robust.training.config import TrainConfig
+from keras_robust.training.config import TrainConfig, parse_yaml
 
 
 def run_config(
@@ -26,7 +24,7 @@ def run_config(
         resume: Whether `output` may hold a run.
 
     Raises:
-        ValueError: An assignment without `=`, or values that do not fit.
+        ValueError: An assignment without `=` or that is no YAML, or values that do not fit.
 
     >>> chosen, folder = run_config(None, None, {"data.path": "lesions"}, ["noise.alpha=0.7",
     ...     "noise.beta=0.7"])
@@ -47,7 +45,7 @@ def run_config(
                 "Invalid value for argument `set`. Expected name=value, such as noise.alpha=0.7. "
                 f"Received: set={assignment!r}"
             )
-        given[name.strip()] = yaml.safe_load(text)
+        given[name.strip()] = parse_yaml(text, f"the option {assignment!r}")
     for name, value in given.items():
         _assign(values, name.split("."), value)
     if "path" not in (values.get("data") or {}):

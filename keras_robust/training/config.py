@@ -7,6 +7,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
+def parse_yaml(text: str, name: str) -> Any:
+    """The value that a text in YAML holds.
+
+    Raises:
+        ValueError: The text is no YAML; the message gives `name`, line and column.
+
+    >>> parse_yaml("[1, 2]", "the option")
+    [1, 2]
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"Expected YAML in {name}. Received what cannot be read: {error}") from error
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -138,10 +153,10 @@ class TrainConfig(_Section):
         working directory.
 
         Raises:
-            ValueError: The file holds no mapping, or the values do not fit
+            ValueError: The file is no YAML or holds no mapping, or the values do not fit
                 (`pydantic.ValidationError`, which is a ValueError).
         """
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"), f"the file {str(path)!r}")
         if not isinstance(content, dict):
             raise ValueError(
                 "Invalid value for argument `path`. Expected a YAML file with the fields of "

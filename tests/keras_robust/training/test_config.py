@@ -42,6 +42,15 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
         TrainConfig.load(tmp_path / "config.yaml")
 
 
+def test_what_is_no_yaml_is_named(tmp_path):
+    path = tmp_path / "lesions.yaml"
+    path.write_text("data: {path: a\nepochs: 5\n")
+    with pytest.raises(ValueError, match=r"lesions\.yaml.*\n.*line 1"):
+        TrainConfig.load(path)
+    with pytest.raises(ValueError, match=r"'epochs=\[3'"):
+        run_config(None, None, {"data.path": "a"}, ["epochs=[3"])
+
+
 def test_options_override_the_file(tmp_path):
     path = tmp_path / "lesions.yaml"
     path.write_text("data: {path: a}\nepochs: 5\nloss: mae\n")
