@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from keras_robust.metrics._nearest import distance_to_surface
 from keras_robust.metrics.surfel_areas import surfel_areas
 
 __all__ = ["OneSided", "SurfaceDistances", "surface_distances"]
@@ -71,7 +71,7 @@ def surface_distances(
         # Shared elements are at distance zero, and most are shared where masks are alike.
         apart = np.flatnonzero(~surfaces[other].ravel()[places[own]])
         if apart.size:
-            mm[apart] = _nearest(places[own][apart], places[other], codes[0].shape, spacing)
+            mm[apart] = distance_to_surface(places[own][apart], surfaces[other], spacing)
         sides.append(OneSided(mm, areas[codes[own].ravel()[places[own]]]))
     return SurfaceDistances(*sides)
 
@@ -85,19 +85,3 @@ def _neighbour_codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
         shift = 2 ** (mask.ndim - 1 - axis)
         codes = codes[(*before, slice(-1))] | codes[(*before, slice(1, None))] << shift
     return codes
-
-
-def _nearest(
-    places: NDArray[np.intp],
-    surface: NDArray[np.intp],
-    shape: tuple[int, ...],
-    spacing: tuple[float, ...],
-) -> Floats:
-    """Distance from each place to the nearest of the surface; both are indices into `shape`."""
-    here, there = (np.stack(np.unravel_index(flat, shape), axis=1) for flat in (places, surface))
-    # A surface has far fewer elements than its box, which makes a tree quicker than a distance
-    # transform; sliding midpoints, as medians are slow on the many equal coordinates of a grid.
-    tree = cKDTree(there * np.array(spacing), balanced_tree=False, compact_nodes=False)
-    nearest = tree.query(here * np.array(spacing))[1]
-    # From whole steps, so that equal distances are equal wherever the masks are.
-    return np.sqrt((((here - there[nearest]) * spacing) ** 2).sum(axis=1))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -227,8 +228,8 @@ def _per_class(
     a: NDArray[np.integer], b: NDArray[np.integer], spacing: tuple[float, ...], classes: int
 ) -> Iterator[SurfaceDistances | bool]:
     """For each foreground label its distances, or else whether one array holds it."""
-    boxes = zip(find_objects(a, classes - 1), find_objects(b, classes - 1), strict=True)
-    for label, (one, other) in enumerate(boxes, start=1):
+    boxes = [_boxes(labels, classes) for labels in (a, b)]
+    for label, (one, other) in enumerate(zip(*boxes, strict=True), start=1):
         if one is None or other is None:
             yield one is not other
             continue
@@ -237,6 +238,22 @@ def _per_class(
             for p, q in zip(one, other, strict=True)
         )
         yield surface_distances(a[box] == label, b[box] == label, spacing)
+
+
+def _boxes(labels: NDArray[np.integer], classes: int) -> list[tuple[slice, ...] | None]:
+    """The bounding box of each foreground label, `None` without elements."""
+    if classes > 2:
+        return find_objects(labels, classes - 1)
+    # Quicker for one label, whose rows need not be read to their ends.
+    box: list[slice] = []
+    mask = labels.view(bool)
+    while mask.ndim:
+        held = np.flatnonzero(mask.reshape(len(mask), prod(mask.shape[1:])).any(axis=1))
+        if not held.size:
+            return [None]
+        box.append(slice(int(held[0]), int(held[-1]) + 1))
+        mask = mask[box[-1]].any(axis=0)
+    return [tuple(box)]
 
 
 def _checked(
