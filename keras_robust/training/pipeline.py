@@ -56,10 +56,17 @@ def train(
         The finished run.
 
     Raises:
-        ValueError: The configuration, the dataset and the folder do not fit together.
+        ValueError: The configuration, the dataset and the folder do not fit together; or Keras
+            runs on another backend than TensorFlow.
         DivergenceError: The loss became NaN or infinite; epoch, batch and images are named.
         KeyboardInterrupt: Ctrl-C; the run is marked interrupted and can be resumed.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Invalid value for the backend of Keras. Expected 'tensorflow', which `train` needs "
+            f"(losses and models work on every backend). Received: {keras.backend.backend()!r}. "
+            "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
+        )
     limit_threads(config.threads)  # before anything, as that of the loss, starts TensorFlow
     losses.get(config.loss, **config.loss_options)  # raises before the folder is touched
     run = Run(folder)

@@ -213,6 +213,13 @@ def test_an_unknown_loss_or_option_is_named_before_the_folder_is_touched(
     assert not (tmp_path / "run").exists()
 
 
+def test_other_backends_are_refused(small_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow"):
+        train(small_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_half_precision_trains(small_config, tmp_path):
     config = small_config.model_copy(
         update={"precision": "mixed_bfloat16", "epochs": 1, "noise": None, "loss": "ce+dice"}
