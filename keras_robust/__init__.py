@@ -12,29 +12,5 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_LOSSES = [
-    "CE",
-    "Dice",
-    "GCE",
-    "MAE",
-    "NCE",
-    "NGCE",
-    "RCE",
-    "SCE",
-    "TLoss",
-]
-
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    submodules=[
-        "data",
-        "experiments",
-        "inference",
-        "losses",
-        "metrics",
-        "models",
-        "noise",
-        "training",
-    ],
-    submod_attrs={"losses": _LOSSES},
-)
+# The names are those of `__init__.pyi`, which type checkers and editors read.
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

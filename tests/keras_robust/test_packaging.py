@@ -12,7 +12,7 @@ import pytest
 import keras_robust
 
 ROOT = Path(__file__).parents[2]
-KINDS = {".py", ".typed", ".csv", ".jpg", ".png", ".md"}
+KINDS = {".py", ".pyi", ".typed", ".csv", ".jpg", ".png", ".md"}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,10 @@ def test_only_the_package_and_its_metadata(wheel):
     assert stray == []
 
 
-def test_every_tracked_module_is_inside(wheel):
+def test_every_module_and_the_stub_are_inside(wheel):
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "keras_robust").rglob("*.py")}
-    assert modules - set(wheel.namelist()) == set()
+    stub = "keras_robust/__init__.pyi"
+    assert (modules | {stub}) - set(wheel.namelist()) == set()
 
 
 def test_the_sample_is_inside_and_small(wheel):
