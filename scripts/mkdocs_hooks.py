@@ -1,5 +1,7 @@
-"""For the documentation: the reference of the command line, from the commands themselves."""
+"""For the documentation: the reference of the command line, and tables of measurements."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -8,12 +10,50 @@ from typer.main import get_command
 
 from keras_robust.cli import app
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
-    """Put the options of all commands in the place of `{{ commands }}`."""
-    if "{{ commands }}" not in markdown:
-        return markdown
+    """Put a generated text in the place of each `{{ name }}`."""
+    for name, text in TEXTS.items():
+        if f"{{{{ {name} }}}}" in markdown:
+            markdown = markdown.replace(f"{{{{ {name} }}}}", text())
+    return markdown
+
+
+def _commands() -> str:
     command = get_command(app)
     context = typer.Context(command, info_name="keras-robust")
     text = get_docs_for_click(obj=command, ctx=context, name="keras-robust")
-    return markdown.replace("{{ commands }}", text.split("\n", 1)[1])
+    return text.split("\n", 1)[1]
+
+
+def _results(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _startup() -> str:
+    report = _results("startup")
+    rows = "".join(
+        f"| {what} | {seconds:.2f} s | {report['least_seconds'][what]:.2f} s |\n"
+        for what, seconds in report["median_seconds"].items()
+    )
+    return (
+        f"| command | median of {report['repeats']} | least |\n|---|--:|--:|\n{rows}\n"
+        f"Measured with Python {report['python']} on {report['processor']}."
+    )
+
+
+def _input_memory() -> str:
+    report = _results("input_memory")
+    rows = "".join(
+        f"| {row['images']:,} | {row['peak_mib']:.0f} MiB | {row['images_per_second']:.0f} |\n"
+        for row in report["results"]
+    )
+    return (
+        f"| images | peak memory | images per second |\n|--:|--:|--:|\n{rows}\n"
+        f"Peak memory grows by {report['growth']:.1%}. Measured on {report['machine']}."
+    )
+
+
+TEXTS = {"commands": _commands, "startup": _startup, "input_memory": _input_memory}
