@@ -96,6 +96,9 @@ def train(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
     annotator: Annotated[str | None, typer.Option(help="Whose masks to train on.")] = None,
+    clean_annotator: Annotated[
+        str | None, typer.Option(help="Whose masks to measure Dice against.")
+    ] = None,
     size: Annotated[
         tuple[int, int] | None, typer.Option(help="Height and width in pixels.")
     ] = None,
@@ -115,6 +118,7 @@ def train(
     options = {
         "data.path": data,
         "data.annotator": annotator,
+        "data.clean_annotator": clean_annotator,
         "data.size": size,
         "loss": loss,
         "epochs": epochs,

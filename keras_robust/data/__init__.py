@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader as _lazy
 
+from keras_robust.data.annotators import clean_annotator, simulated_annotators
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import UnreadableImageError, read_image, read_mask
 from keras_robust.data.packaged_sample import sample, sample_path
@@ -32,11 +33,13 @@ __all__ = [
     "Report",
     "UnreadableImageError",
     "annotator_name",
+    "clean_annotator",
     "read_image",
     "read_mask",
     "sample",
     "sample_path",
     "simulate_dataset",
+    "simulated_annotators",
     "split",
     "verify",
 ]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_robust.data.annotators import JOURNAL, simulated_annotators
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import encode_mask, read_mask
@@ -20,7 +21,6 @@ from keras_robust.noise import Corruption, LabelNoise, write_log
 
 __all__ = ["annotator_name", "simulate_dataset"]
 
-JOURNAL = "simulation.jsonl"
 LOG = "noise.jsonl"
 
 
@@ -269,8 +269,7 @@ def _is_done(job: _Job, record: Mapping[str, Any]) -> bool:
 def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) -> tuple[Case, ...]:
     """The cases whose masks are to be corrupted."""
     if source is None:
-        homes = {(case.annotator, _mask(case).parent) for case in dataset if case.mask}
-        simulated = {name for name, folder in homes if (folder / JOURNAL).is_file()}
+        simulated = simulated_annotators(dataset)
         drawn = [name for name in dataset.annotators if name not in simulated]
         if len(drawn) != 1:
             raise ValueError(

@@ -28,16 +28,20 @@ class PanelSource:
         Raises:
             ValueError, OSError: If it is no longer there or cannot be read.
         """
-        from keras_robust.data import Dataset
+        from keras_robust.data import Dataset, clean_annotator
         from keras_robust.noise import read_log
 
         settings = run.config.get("data") or {}
         self._dataset = Dataset.open(settings["path"])
         self._size = tuple(settings.get("size") or (256, 256))
-        named = settings.get("clean_annotator")
-        candidates = [name for name in self._dataset.annotators if not name.startswith("noisy")]
-        self._clean = named or candidates[0]
-        self._annotator = settings.get("annotator") or self._clean
+        trained = settings.get("annotator")
+        clean = settings.get("clean_annotator") or clean_annotator(self._dataset, trained)
+        if clean is None:
+            raise ValueError(
+                f"{settings['path']} has no clear clean annotator any more: it has "
+                f"{', '.join(self._dataset.annotators) or 'none'}"
+            )
+        self._clean, self._annotator = clean, trained or clean
         log = run.folder / "noise.jsonl"
         self._log = {entry.id: entry for entry in read_log(log)} if log.is_file() else {}
         self._cases = {(case.id, case.annotator): case for case in self._dataset.cases}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data import Case, Dataset, read_mask
+from keras_robust.data import Case, Dataset, clean_annotator, read_mask
 from keras_robust.files import atomic_write_text
 from keras_robust.metrics import dice, pooled_dice
 from keras_robust.training.names import picture_path
@@ -65,7 +65,7 @@ def evaluate(
     Args:
         predictions: Run folder, `.keras` file, or folder of masks `<id>.png`.
         dataset: Folder or `keras_robust.data.Dataset`.
-        annotator: Whose masks; `None` for the only one whose name does not start with `noisy`.
+        annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
         progress: Called as `progress(done, total)`.
 
@@ -74,7 +74,7 @@ def evaluate(
         ValueError: There is more than one annotator to choose from, or no mask.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
-    chosen = dataset.select(annotator=annotator or _clean_annotator(dataset), split=split)
+    chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
     if not len(chosen):
         raise ValueError(
             "Invalid value for argument `split`. Expected a split with masks of the annotator. "
@@ -119,11 +119,12 @@ def _predicted(
             progress(number, len(dataset))
 
 
-def _clean_annotator(dataset: Dataset) -> str:
-    candidates = [name for name in dataset.annotators if not name.startswith("noisy")]
-    if len(candidates) != 1:
+def _only_drawn(dataset: Dataset) -> str:
+    name = clean_annotator(dataset)
+    if name is None:
         raise ValueError(
             "Invalid value for argument `annotator`. Expected one of the dataset's annotators "
-            f"{dataset.annotators}. Received: annotator=None"
+            f"{dataset.annotators}. Received: annotator=None. Name one (on the command line "
+            "--annotator NAME)."
         )
-    return candidates[0]
+    return name

@@ -19,7 +19,9 @@ def parse_yaml(text: str, name: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"Expected YAML in {name}. Received what cannot be read: {error}") from error
+        raise ValueError(
+            f"Expected YAML in {name}. Received what cannot be read: {error}"
+        ) from error
 
 
 class _Section(BaseModel):
@@ -33,8 +35,9 @@ class DataConfig(_Section):
         path: Dataset folder (any layout that `keras_robust.data.Dataset.open` reads).
         size: (height, width) in pixels that images and masks are resized to.
         annotator: Whose masks to train on; `None` for the only one, or the clean one.
-        clean_annotator: Whose masks to evaluate against; `None` for the only annotator whose
-            name does not start with `noisy`.
+        clean_annotator: Whose masks to evaluate against; `None` for `annotator` where that is not
+            simulated (see `keras_robust.data.simulated_annotators`), else for the only annotator
+            that is not.
         train_split: Split to train on.
         test_split: Split to evaluate on; `None` for no test images.
         train_limit: Train on at most so many images, drawn at random; `None` for all.

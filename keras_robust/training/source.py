@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_robust.data import Dataset
+from keras_robust.data import Dataset, clean_annotator
 from keras_robust.training.config import DataConfig
 
 
@@ -76,15 +76,13 @@ def choose_annotators(dataset: Dataset, config: DataConfig) -> tuple[str, str]:
     known = dataset.annotators
     clean = config.clean_annotator
     if clean is None:
-        candidates = [name for name in known if not name.startswith("noisy")]
-        if len(candidates) != 1:
-            raise _annotator_error("clean_annotator", known, None)
-        clean = candidates[0]
+        clean = clean_annotator(dataset, config.annotator)
     annotator = clean if config.annotator is None else config.annotator
-    for argument, name in (("annotator", annotator), ("clean_annotator", clean)):
-        if name not in known:
-            raise _annotator_error(argument, known, name)
-    return annotator, clean
+    if annotator is not None and annotator not in known:
+        raise _annotator_error("annotator", known, annotator)
+    if clean is None or clean not in known:
+        raise _annotator_error("clean_annotator", known, clean)
+    return annotator or clean, clean
 
 
 def choose_cases(
@@ -107,5 +105,6 @@ def choose_cases(
 def _annotator_error(argument: str, known: tuple[str, ...], received: str | None) -> ValueError:
     return ValueError(
         f"Invalid value for argument `{argument}`. Expected one of the dataset's annotators {known}"
-        f". Received: {argument}={received!r}"
+        f". Received: {argument}={received!r}. Name one (`{argument}`, on the command line "
+        f"--{argument.replace('_', '-')} NAME)."
     )
