@@ -27,7 +27,7 @@ from keras_robust.training.predictions import save_predictions
 from keras_robust.training.run import Run, write_csv
 from keras_robust.training.source import Source
 from keras_robust.training.state import dump_state, load_state
-from keras_robust.training.stream import batch_ids, training_stream
+from keras_robust.training.stream import batch_ids, reading_errors, training_stream
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
@@ -56,8 +56,8 @@ def train(
         The finished run.
 
     Raises:
-        ValueError: The configuration, the dataset and the folder do not fit together; or Keras
-            runs on another backend than TensorFlow.
+        ValueError: The configuration, the dataset and the folder do not fit together; an image
+            cannot be read; or Keras runs on another backend than TensorFlow.
         DivergenceError: The loss became NaN or infinite; epoch, batch and images are named.
         KeyboardInterrupt: Ctrl-C; the run is marked interrupted and can be resumed.
     """
@@ -72,7 +72,7 @@ def train(
     run = Run(folder)
     with run.claimed(config, resume):
         if run.status != "finished":
-            with run.recording(config) as note:
+            with run.recording(config) as note, reading_errors():
                 _train(config, run, note, progress or _silent)
     return run
 

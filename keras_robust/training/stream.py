@@ -1,10 +1,36 @@
 """Batches as `tf.data`: a pure function of the seed, so that any epoch can be had again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import tensorflow as tf
 
 from keras_robust.training.augment import DRAWS, augment_batch, normalize_batch, to_unit_range
 from keras_robust.training.source import MemorySource, Source
+
+# Errors of reading, by id: TensorFlow turns them into text of its own on their way.
+_failures: list[tuple[str, Exception]] = []
+
+
+@contextmanager
+def reading_errors() -> Iterator[None]:
+    """Raise what failed while a stream was read, instead of TensorFlow's account of it.
+
+    Raises:
+        ValueError: An image or mask cannot be read; its id is named.
+
+    >>> with reading_errors():
+    ...     pass
+    """
+    _failures.clear()
+    try:
+        yield
+    except tf.errors.OpError:
+        if not _failures:
+            raise
+        id, error = _failures[0]
+        raise ValueError(f"Case {id!r} cannot be read. {error}") from error
 
 
 def training_stream(
@@ -94,6 +120,13 @@ def _batches(source, indices, batch_size, threads, drop):
     example = source.image(0)
 
     def read(index):
+        try:
+            return _read(index)
+        except (ValueError, OSError) as error:
+            _failures.append((source.ids[index], error))
+            raise
+
+    def _read(index):
         image = source.image(index)
         if image.shape != example.shape or image.dtype != example.dtype:
             raise ValueError(

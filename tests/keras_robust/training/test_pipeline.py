@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_robust.noise import KINDS
-from keras_robust.training import DivergenceError, Run, train
+from keras_robust.training import DataConfig, DivergenceError, Run, train
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.run import HISTORY_COLUMNS
 
@@ -218,6 +219,27 @@ def test_other_backends_are_refused(small_config, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow"):
         train(small_config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_image_that_cannot_be_read_is_named(small_config, tmp_path, split):
+    root = tmp_path / "data"
+    root.mkdir()
+    picture = Image.fromarray(np.eye(32, dtype=np.uint8) * 255)
+    lines = ["id,image,mask,annotator,split"]
+    for id in ("a-train", "b-train", "c-test", "d-test"):
+        picture.save(root / f"{id}.png")
+        picture.save(root / f"{id}-mask.png")
+        lines.append(f"{id},{id}.png,{id}-mask.png,clean,{id[2:]}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    broken = "b-train" if split == "train" else "d-test"
+    (root / f"{broken}.png").write_bytes(b"no image")
+    config = small_config.model_copy(
+        update={"data": DataConfig(path=root, size=(32, 32)), "noise": None, "epochs": 1}
+    )
+    with pytest.raises(ValueError, match=f"{broken}.* cannot be read"):
+        train(config, tmp_path / "run")
+    assert "cannot be read" in Run(tmp_path / "run").info["error"]
 
 
 def test_half_precision_trains(small_config, tmp_path):
