@@ -71,7 +71,7 @@ def simulate(
     from keras_robust.data import simulate_dataset
     from keras_robust.noise import LabelNoise, read_log
 
-    with friendly_errors(), progress_bar("Simulating") as progress:
+    with friendly_errors(continues=True), progress_bar("Simulating") as progress:
         chosen = tuple(kind.strip() for kind in kinds.split(","))
         noise = LabelNoise(alpha, beta, seed, chosen, mode, max_angle)
         folder = simulate_dataset(
@@ -208,7 +208,7 @@ def benchmark(
     from keras_robust.experiments.scheduler import run_benchmark
 
     output = output or Path("runs") / config.stem
-    with friendly_errors(), StudyView() as view:
+    with friendly_errors(continues=True), StudyView() as view:
         study = BenchmarkConfig.load(config)
         state = run_benchmark(study, output, jobs=jobs, threads=threads, retry=retry, progress=view)
     for run in state.runs:
@@ -250,7 +250,7 @@ def demo(
 
     typer.echo("Two losses, 80 dermoscopy images, 70 % of the training masks made wrong.")
     typer.echo("A few minutes; after Ctrl-C the same command continues.")
-    with friendly_errors():
+    with friendly_errors(continues=True):
         try:
             with RunBars() as bars:
                 run_demo(output, demo_study(size, features, epochs), jobs, bars)

@@ -9,10 +9,13 @@ __all__ = ["friendly_errors", "progress_bar"]
 
 
 @contextmanager
-def friendly_errors() -> Iterator[None]:
+def friendly_errors(continues: bool = False) -> Iterator[None]:
     """End the command with the message of an error that the user can repair.
 
     The exit code is 2, and 130 after Ctrl-C.
+
+    Args:
+        continues: Whether the same command takes up what Ctrl-C left, which is then said.
 
     >>> with friendly_errors():
     ...     pass
@@ -23,7 +26,8 @@ def friendly_errors() -> Iterator[None]:
         typer.secho(f"Error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
-        typer.secho("Interrupted. The same command again continues.", err=True, fg="yellow")
+        hint = " The same command again continues." if continues else ""
+        typer.secho(f"Interrupted.{hint}", err=True, fg="yellow")
         raise typer.Exit(130) from None
 
 

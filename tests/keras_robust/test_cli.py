@@ -72,6 +72,24 @@ def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
     assert f"--output {tmp_path / 'run'} --resume" in result.output.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    ("command", "function", "continues"),
+    [
+        (["verify", "x"], "keras_robust.data.verify", False),
+        (["simulate", "x", "--alpha", 1, "--beta", 1], "keras_robust.data.simulate_dataset", True),
+        (["evaluate", "x", "x"], "keras_robust.inference.evaluate", False),
+    ],
+)
+def test_interrupted_commands_say_whether_they_continue(monkeypatch, command, function, continues):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(function, interrupted)
+    result = run(*command)
+    assert result.exit_code == 130 and "Interrupted." in result.output
+    assert ("again continues" in result.output) == continues
+
+
 def test_help_is_quick():
     code = "import sys; from keras_robust.cli import app; print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
