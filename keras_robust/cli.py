@@ -25,6 +25,13 @@ def _main() -> None:
 DatasetFolder = Annotated[
     Path, typer.Argument(help="Dataset folder: manifest, nnU-Net raw, ISIC 2017 or Shenzhen.")
 ]
+Normalize = Annotated[
+    str | None,
+    typer.Option(
+        help="Input of a .keras model: range (-1 to 1), zscore, or none (as stored).",
+        show_default="range, or as the run was trained",
+    ),
+]
 
 
 @app.command()
@@ -153,13 +160,20 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write probabilities (0..255) as well.")
     ] = False,
+    normalize: Normalize = None,
 ) -> None:
     """Write a mask for every image of a dataset, in the image's own size."""
     with friendly_errors(), progress_bar("Predicting") as progress:
         from keras_robust import inference
 
         inference.predict(
-            model, dataset, output, split=split, probabilities=probabilities, progress=progress
+            model,
+            dataset,
+            output,
+            split=split,
+            probabilities=probabilities,
+            normalize=normalize,
+            progress=progress,
         )
     typer.echo(f"Masks: {output}")
 
@@ -175,13 +189,19 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = "test",
     output: Annotated[Path | None, typer.Option(help="Write the Dice of each image, CSV.")] = None,
+    normalize: Normalize = None,
 ) -> None:
     """Dice of a run or of masks on disk against the masks of a dataset."""
     with friendly_errors(), progress_bar("Evaluating") as progress:
         from keras_robust import inference
 
         result = inference.evaluate(
-            predictions, dataset, annotator=annotator, split=split or None, progress=progress
+            predictions,
+            dataset,
+            annotator=annotator,
+            split=split or None,
+            normalize=normalize,
+            progress=progress,
         )
         if output is not None:
             result.write_csv(output)

@@ -55,6 +55,7 @@ def evaluate(
     *,
     annotator: str | None = None,
     split: str | None = None,
+    normalize: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run, or masks on disk, against the masks of one annotator.
@@ -67,6 +68,7 @@ def evaluate(
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
+        normalize: What the model in a `.keras` file expects; see `Predictor.load`.
         progress: Called as `progress(done, total)`.
 
     Raises:
@@ -84,7 +86,7 @@ def evaluate(
     options = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
 
     def pairs() -> Iterator[tuple[NDArray, NDArray]]:
-        for case, labels in _predicted(Path(predictions), chosen, progress):
+        for case, labels in _predicted(Path(predictions), chosen, normalize, progress):
             mask = dataset.read_mask(case)
             scores[case.id] = float(np.mean(dice(labels, mask, **options)))  # type: ignore[arg-type]
             yield labels, mask
@@ -97,12 +99,12 @@ def evaluate(
 
 
 def _predicted(
-    path: Path, dataset: Dataset, progress: Progress | None
+    path: Path, dataset: Dataset, normalize: str | None, progress: Progress | None
 ) -> Iterator[tuple[Case, NDArray]]:
     if (path / "run.json").is_file() or path.suffix == ".keras":
         from keras_robust.inference.predict import Predictor, labels_of
 
-        for case, probabilities in Predictor.load(path).cases(dataset, progress):
+        for case, probabilities in Predictor.load(path, normalize).cases(dataset, progress):
             yield case, labels_of(probabilities)
         return
     missing = [case.id for case in dataset if not picture_path(path, case.id).is_file()]

@@ -19,6 +19,7 @@ from keras_robust.training.run import Run
 
 Progress = Callable[[int, int], None]
 PIXELS_PER_BATCH = 2**20
+NORMALIZE = ("range", "zscore", "none")
 
 
 class Predictor:
@@ -26,7 +27,9 @@ class Predictor:
 
     Args:
         model: From `(batch, H, W, C)` to probabilities `(batch, H, W, 1)` or `(batch, H, W, K)`.
-        normalize: `"range"` or `"zscore"`; see `keras_robust.training.DataConfig`.
+        normalize: What the model expects: `"range"` or `"zscore"`, see
+            `keras_robust.training.DataConfig`, or `"none"`, values as they are stored (8-bit:
+            0..255), for a model that scales by itself.
 
     >>> from keras_robust.models import UNet
     >>> predictor = Predictor(UNet((32, 32, 3), features=2))
@@ -35,25 +38,37 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model, normalize: str = "range"):
+        if normalize not in NORMALIZE:
+            raise ValueError(
+                f"Invalid value for argument `normalize`. Expected one of {NORMALIZE}. "
+                f"Received: normalize={normalize!r}"
+            )
         self.model = model
         self.normalize = normalize
         _, height, width, self.channels = model.input_shape
         self.size = (height, width)
         self._forward = tf.function(
-            lambda images: model(normalize_batch(to_unit_range(images), normalize), training=False),
+            lambda images: model(_prepared(images, normalize), training=False),
             reduce_retracing=True,
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> "Predictor":
+    def load(cls, path: str | Path, normalize: str | None = None) -> "Predictor":
         """A predictor from a run folder or from a model saved as `.keras`.
 
         From a run, numbers alone are read, into the architecture of its configuration. A `.keras`
-        file is read in safe mode, and taken to expect images in [-1, 1].
+        file is read in safe mode. Its model must return probabilities: one sigmoid channel, or one
+        softmax channel per class.
+
+        Args:
+            path: Run folder or `.keras` file.
+            normalize: What the model in a `.keras` file expects, see `Predictor`; `None` for
+                `"range"`, images in [-1, 1]. A run knows what it was trained with.
 
         Raises:
             FileNotFoundError: There is neither, or the run has no checkpoint yet.
-            ValueError: A file of another kind; these can hold code.
+            ValueError: A file of another kind (these can hold code), or `normalize` is not what
+                the run was trained with.
         """
         path = Path(path)
         if path.is_dir():
@@ -63,7 +78,13 @@ class Predictor:
                     "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
                     f".keras file. Received: path={str(path)!r}"
                 )
-            return cls(run.load_model(), run.config.data.normalize)
+            trained = run.config.data.normalize
+            if normalize not in (None, trained):
+                raise ValueError(
+                    f"Invalid value for argument `normalize`. Expected {trained!r}, with which the "
+                    f"run was trained. Received: normalize={normalize!r}. Leave it out."
+                )
+            return cls(run.load_model(), trained)
         if path.suffix != ".keras":
             raise ValueError(
                 "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
@@ -71,7 +92,9 @@ class Predictor:
             )
         from keras_robust import losses, models  # noqa: F401  registers what the file may name
 
-        return cls(keras.models.load_model(path, compile=False, safe_mode=True))
+        return cls(
+            keras.models.load_model(path, compile=False, safe_mode=True), normalize or "range"
+        )
 
     def probabilities(self, image: NDArray) -> NDArray[np.float32]:
         """Probabilities `(H, W, 1)` or `(H, W, K)` of one image `(H, W, C)` of any size."""
@@ -110,7 +133,21 @@ class Predictor:
         return images, shapes
 
     def _predict(self, images: NDArray) -> NDArray[np.float32]:
-        return np.asarray(self._forward(tf.constant(images)))
+        probabilities = np.asarray(self._forward(tf.constant(images)))
+        # Half precision may overshoot a little; logits overshoot by far.
+        if probabilities.min() < -0.01 or probabilities.max() > 1.01:
+            raise ValueError(
+                "Invalid value for argument `model`. Expected a model that returns probabilities, "
+                f"0 to 1. Received: values from {probabilities.min():.3g} to "
+                f"{probabilities.max():.3g}. End the model with a sigmoid or a softmax."
+            )
+        return probabilities
+
+
+def _prepared(images: tf.Tensor, normalize: str) -> tf.Tensor:
+    if normalize == "none":
+        return tf.cast(images, tf.float32)
+    return normalize_batch(to_unit_range(images), normalize)
 
 
 def labels_of(probabilities: NDArray) -> NDArray[np.uint8]:
@@ -127,6 +164,7 @@ def predict(
     *,
     split: str | None = None,
     probabilities: bool = False,
+    normalize: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write a mask for every image of a dataset, in the image's own size.
@@ -137,6 +175,7 @@ def predict(
         output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them.
         split: Only this split.
         probabilities: Also write `probabilities/<id>.png`, foreground probability as 0..255.
+        normalize: What the model in a `.keras` file expects; see `Predictor.load`.
         progress: Called as `progress(done, total)`.
 
     Returns:
@@ -145,7 +184,7 @@ def predict(
     Raises:
         FileNotFoundError, ValueError: See `Predictor.load` and `Dataset.open`.
     """
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model)
+    predictor = model if isinstance(model, Predictor) else Predictor.load(model, normalize)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset if split is None else dataset.select(split=split)
     output = Path(output)

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,6 +57,32 @@ def test_a_keras_file_predicts_as_the_run_does(predictor, few, tmp_path):
         predictor.probabilities(image),
         atol=1e-6,
     )
+
+
+def test_the_input_of_a_keras_file_can_be_named(few, tmp_path):
+    # Says what it is given: the brightest value over 255, through no trained layer.
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.GlobalMaxPooling2D(keepdims=True)(inputs)
+    outputs = keras.layers.UpSampling2D(16)(keras.layers.Rescaling(1 / 255)(outputs))
+    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    image = np.full((16, 16, 3), 200, np.uint8)
+    for normalize, expected in {"none": 200, "range": 200 / 127.5 - 1, "zscore": 0}.items():
+        found = Predictor.load(tmp_path / "model.keras", normalize).probabilities(image)
+        np.testing.assert_allclose(found, expected / 255, atol=1e-4)
+    with pytest.raises(ValueError, match="normalize='unit'"):
+        Predictor.load(tmp_path / "model.keras", "unit")
+
+
+def test_a_run_knows_its_own_input(trained_run):
+    with pytest.raises(ValueError, match="Expected 'range', with which the run was trained"):
+        Predictor.load(trained_run.folder, "none")
+
+
+def test_logits_are_no_probabilities():
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, keras.layers.Rescaling(20.0)(inputs))
+    with pytest.raises(ValueError, match="End the model with a sigmoid"):
+        Predictor(model).probabilities(np.full((16, 16, 3), 200, np.uint8))
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl", "missing"])
