@@ -88,13 +88,22 @@ def choose_annotators(dataset: Dataset, config: DataConfig) -> tuple[str, str]:
 def choose_cases(
     dataset: Dataset, annotator: str, split: str, limit: int | None, seed: int
 ) -> Dataset:
-    """Cases of one annotator and split; at most `limit`, drawn by `seed`."""
-    chosen = dataset.select(annotator=annotator, split=split)
-    if not len(chosen):
+    """Cases of one annotator and split; at most `limit`, drawn by `seed`.
+
+    Raises:
+        ValueError: The annotator has no masks in the split; the message says what to do.
+    """
+    chosen = dataset.select(annotator=annotator)
+    if split not in {case.split for case in chosen}:
         raise ValueError(
-            "Invalid value for argument `annotator`. Expected an annotator with masks in the split "
-            f"{split!r}. Received: annotator={annotator!r}"
+            "Invalid value for a split. Expected one in which the annotator "
+            f"{annotator!r} has masks: {', '.join(chosen.splits) or 'the dataset has none'}. "
+            f"Received: split={split!r}. Name another (--set data.train_split=NAME, --set "
+            "data.test_split=NAME), train without test images (--set data.test_split=null), or "
+            "divide the ids with `keras_robust.data.split` and write the column `split` of "
+            "manifest.csv."
         )
+    chosen = chosen.select(split=split)
     if limit is None or limit >= len(chosen):
         return chosen
     # A prefix of one permutation: a smaller limit draws a subset of a larger one's images.

@@ -11,6 +11,7 @@ from keras_robust.experiments.panels import PanelSource
 from keras_robust.experiments.runs import RunRecord
 from keras_robust.training import TrainConfig
 from keras_robust.training.labels import prepare
+from keras_robust.training.source import choose_cases
 
 IGNORED = 255
 
@@ -33,6 +34,16 @@ def dataset(tmp_path):
         json.dumps({"labels": {"background": 0, "lesion": 1, "ignore": IGNORED}})
     )
     return Dataset.open(root)
+
+
+def test_a_split_that_is_missing_comes_with_remedies(dataset):
+    assert len(choose_cases(dataset, "clean", "train", None, 0)) == 4
+    with pytest.raises(ValueError, match=r"(?s)train.*split='test'.*data\.test_split=null"):
+        choose_cases(dataset, "clean", "test", None, 0)
+    manifest = dataset.root / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",train", ","))
+    with pytest.raises(ValueError, match=r"has none.*keras_robust\.data\.split"):
+        choose_cases(Dataset.open(dataset.root), "clean", "train", None, 0)
 
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
