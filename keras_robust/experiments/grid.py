@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from keras_robust.training.config import parse_yaml
 
 
 def _short(value: Any) -> str:
@@ -122,13 +123,7 @@ class BenchmarkConfig(BaseModel):
         Raises:
             ValueError: If the file is not YAML, or no study.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a YAML file. "
-                f"Received: path={str(path)!r}, which is to be repaired: {error}"
-            ) from error
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"), f"the file {str(path)!r}")
         if not isinstance(content, dict):
             raise ValueError(
                 "Invalid value for argument `path`. Expected a YAML file with the keys `base`, "
