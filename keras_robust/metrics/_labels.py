@@ -36,10 +36,11 @@ def label_array(name: str, value: ArrayLike, classes: int) -> NDArray[np.integer
             f"Invalid value for argument `{name}`. Expected booleans or integer labels. "
             f"Received: dtype={labels.dtype}. Threshold probabilities first, as in `p > 0.5`."
         )
+    if labels.dtype == bool:
+        return labels.view(np.uint8)
     if classes == 2:
         # 0/255 masks are as common as 0/1.
         return (labels != 0).view(np.uint8)
-    labels = labels.view(np.uint8) if labels.dtype == bool else labels
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
@@ -60,6 +61,6 @@ def checked_spacing(spacing_mm: Sequence[float], ndim: int) -> tuple[float, ...]
     return spacing
 
 
-def scores(values: Sequence[float]) -> Score:
+def scores(values: Sequence[float] | NDArray) -> Score:
     """A float for one foreground class, an array for more."""
     return float(values[0]) if len(values) == 1 else np.array(values, float)

@@ -40,10 +40,11 @@ def _by_tree(places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, 
         for flat in (places, np.flatnonzero(surface))
     )
     # Sliding midpoints, because medians are slow on the many equal coordinates of a grid.
-    tree = cKDTree(there * np.array(spacing), 32, balanced_tree=False, compact_nodes=False)
-    nearest = tree.query(here * np.array(spacing))[1]
+    step_mm = np.array(spacing)
+    tree = cKDTree(there * step_mm, 32, balanced_tree=False, compact_nodes=False)
+    nearest = tree.query(here * step_mm)[1]
     # From whole steps, so that equal distances are equal wherever the masks are.
-    return np.sqrt((((here - there[nearest]) * spacing) ** 2).sum(axis=1))
+    return np.sqrt((((here - there[nearest]) * step_mm) ** 2).sum(axis=1))
 
 
 def _by_rows(places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, ...]) -> Floats:

@@ -44,7 +44,9 @@ class SurfaceDistances:
     b_to_a: OneSided
 
     def average(self) -> float:
-        return self._share(*(side.mm @ side.areas for side in (self.a_to_b, self.b_to_a)))
+        return self._share(
+            float(self.a_to_b.mm @ self.a_to_b.areas), float(self.b_to_a.mm @ self.b_to_a.areas)
+        )
 
     def percentile(self, percent: float) -> float:
         return max(self.a_to_b.percentile(percent), self.b_to_a.percentile(percent))

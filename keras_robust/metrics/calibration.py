@@ -128,7 +128,7 @@ def reliability(
     places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     return Reliability(
         np.bincount(places, minlength=bins),
-        np.bincount(places, confidence, minlength=bins),
+        np.bincount(places, confidence, minlength=bins).astype(float),
         np.bincount(places[right], minlength=bins),
     )
 

@@ -92,7 +92,7 @@ def surface_metrics(
     first, second, spacing = _checked(a, b, spacing_mm, classes)
     tolerances = _tolerances(tolerance_mm, classes)
     missing_row = (*[missing_mm] * 5, missing)
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for found, tolerance in zip(
         _per_class(first, second, spacing, classes), tolerances, strict=True
     ):
@@ -246,13 +246,13 @@ def _boxes(labels: NDArray[np.integer], classes: int) -> list[tuple[slice, ...] 
         return find_objects(labels, classes - 1)
     # Quicker for one label, whose rows need not be read to their ends.
     box: list[slice] = []
-    mask = labels.view(bool)
+    mask: NDArray = labels.view(bool)
     while mask.ndim:
         held = np.flatnonzero(mask.reshape(len(mask), prod(mask.shape[1:])).any(axis=1))
         if not held.size:
             return [None]
         box.append(slice(int(held[0]), int(held[-1]) + 1))
-        mask = mask[box[-1]].any(axis=0)
+        mask = np.any(mask[box[-1]], axis=0)
     return [tuple(box)]
 
 

@@ -54,9 +54,9 @@ def surfel_areas(spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
 @lru_cache(maxsize=2)
 def _normals(ndim: int) -> list[list[Point]]:
     """Per code, the normals of its elements at unit spacing; their lengths are the measures."""
-    corners = list(product((0, 1), repeat=ndim))
+    corners: list[Point] = list(product((0, 1), repeat=ndim))
     faces = list(_faces(ndim))
-    codes = []
+    codes: list[list[Point]] = []
     for code in range(2 ** len(corners)):
         foreground = {corner for bit, corner in enumerate(corners) if code >> bit & 1}
         # A mask and its complement have one surface; where a face is ambiguous, the corners of
