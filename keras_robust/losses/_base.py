@@ -212,7 +212,7 @@ def _has_float64() -> bool:
         return True
     import jax
 
-    return jax.config.jax_enable_x64
+    return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined, unused-ignore]
 
 
 def _is_loss(value: Any) -> bool:
