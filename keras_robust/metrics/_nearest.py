@@ -17,43 +17,46 @@ REACH = 6
 
 
 def distance_to_surface(
-    places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, ...]
+    places: Indices, surface: Indices, shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> Floats:
-    """Distances in mm of the places, flat indices into `surface`, which is not empty.
+    """Distances in mm of places from the nearest element of a surface.
 
     Surfaces are close to each other and have far fewer elements than their box. That makes the
-    search of near rows, and a tree for what is left, several times as quick as an exact distance
-    transform.
+    search of near rows, and a tree for what is left, quicker than an exact distance transform.
+
+    Args:
+        places: Indices of shape (places, dimensions).
+        surface: Indices of shape (elements, dimensions), at least one.
+        shape: Shape of the box that holds both.
+        spacing: Length of a step along each axis, in mm.
     """
-    if places.size < MANY:
+    if len(places) < MANY:
         return _by_tree(places, surface, spacing)
-    mm = _by_rows(places, surface, spacing)
-    left = np.flatnonzero(np.isnan(mm))
-    if left.size:
+    mm = _by_rows(places, surface, shape, spacing)
+    left = np.isnan(mm)
+    if left.any():
         mm[left] = _by_tree(places[left], surface, spacing)
     return mm
 
 
-def _by_tree(places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, ...]) -> Floats:
-    here, there = (
-        np.stack(np.unravel_index(flat, surface.shape), axis=1)
-        for flat in (places, np.flatnonzero(surface))
-    )
-    # Sliding midpoints, because medians are slow on the many equal coordinates of a grid.
+def _by_tree(places: Indices, surface: Indices, spacing: tuple[float, ...]) -> Floats:
     step_mm = np.array(spacing)
-    tree = cKDTree(there * step_mm, 32, balanced_tree=False, compact_nodes=False)
-    nearest = tree.query(here * step_mm)[1]
+    # Sliding midpoints, because medians are slow on the many equal coordinates of a grid.
+    tree = cKDTree(surface * step_mm, 32, balanced_tree=False, compact_nodes=False)
+    nearest = tree.query(places * step_mm)[1]
     # From whole steps, so that equal distances are equal wherever the masks are.
-    return np.sqrt((((here - there[nearest]) * step_mm) ** 2).sum(axis=1))
+    squares = ((places - surface[nearest]) * step_mm) ** 2
+    return np.sqrt(squares.sum(axis=1))
 
 
-def _by_rows(places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, ...]) -> Floats:
+def _by_rows(
+    places: Indices, surface: Indices, shape: tuple[int, ...], spacing: tuple[float, ...]
+) -> Floats:
     """As above; `nan` for places with nothing within the reach."""
     *across, along = spacing
     reach = REACH * prod(across) ** (1 / len(across))
     margins = [
-        min(int(reach / step), size - 1)
-        for step, size in zip(across, surface.shape[:-1], strict=True)
+        min(int(reach / step), size - 1) for step, size in zip(across, shape[:-1], strict=True)
     ]
     offsets = np.stack(
         np.meshgrid(*(np.arange(-m, m + 1) for m in margins), indexing="ij"), axis=-1
@@ -64,16 +67,15 @@ def _by_rows(places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, 
 
     # Beyond the box is no surface.
     rows = np.pad(
-        _squares_in_rows(surface, along),
+        _squares_in_rows(surface, shape, along),
         [*((m, m) for m in margins), (0, 0)],
         constant_values=np.inf,
     )
     strides = np.array(rows.strides) // rows.itemsize
-    starts = np.stack(np.unravel_index(places, surface.shape), axis=1) + [*margins, 0]
-    index, rows = starts @ strides, rows.ravel()
+    index, rows = (places + [*margins, 0]) @ strides, rows.ravel()
 
-    best = np.full(places.size, np.inf)
-    where, nearest = np.arange(places.size), best.copy()
+    best = np.full(len(places), np.inf)
+    where, nearest = np.arange(len(places)), best.copy()
     for shift, square in zip((offsets @ strides[:-1])[order].tolist(), squares[order], strict=True):
         open_ = nearest > square
         if not open_.all():
@@ -84,14 +86,16 @@ def _by_rows(places: Indices, surface: NDArray[np.bool_], spacing: tuple[float, 
     return np.where(best <= reach**2, np.sqrt(best), np.nan)
 
 
-def _squares_in_rows(surface: NDArray[np.bool_], step_mm: float) -> Floats:
+def _squares_in_rows(surface: Indices, shape: tuple[int, ...], step_mm: float) -> Floats:
     """Squared distance to the nearest element in the same row, along the last axis."""
-    size = surface.shape[-1]
+    size = shape[-1]
     far, dtype = (2**14, np.int16) if size < 2**14 else (2**30, np.int32)
     here = np.arange(size, dtype=dtype)
-    before = np.maximum.accumulate(np.where(surface, here, dtype(-far)), axis=-1)
-    after = np.where(surface, here, dtype(far))[..., ::-1]
-    after = np.minimum.accumulate(after, axis=-1)[..., ::-1]
+    before, after = np.full(shape, -far, dtype), np.full(shape, far, dtype)
+    at = tuple(surface.T)
+    before[at] = after[at] = at[-1]
+    before = np.maximum.accumulate(before, axis=-1)
+    after = np.minimum.accumulate(after[..., ::-1], axis=-1)[..., ::-1]
     squares = (np.arange(size + 1) * step_mm) ** 2
     squares[size] = np.inf
     return squares[np.minimum(np.minimum(here - before, after - here), dtype(size))]

@@ -65,16 +65,17 @@ def surface_distances(
     codes = [_neighbour_codes(mask) for mask in (a, b)]
     # One less makes the codes of both interior and exterior the greatest of their type.
     surfaces = [code - np.uint8(1) < 2 ** (2**a.ndim) - 2 for code in codes]
-    places = [np.flatnonzero(surface) for surface in surfaces]
-    areas = surfel_areas(spacing)
+    places = [np.argwhere(surface) for surface in surfaces]
+    areas, shape = surfel_areas(spacing), codes[0].shape
     sides = []
     for own, other in ((0, 1), (1, 0)):
-        mm = np.zeros(places[own].size)
+        at = tuple(places[own].T)
+        mm = np.zeros(len(places[own]))
         # Shared elements are at distance zero, and most are shared where masks are alike.
-        apart = np.flatnonzero(~surfaces[other].ravel()[places[own]])
-        if apart.size:
-            mm[apart] = distance_to_surface(places[own][apart], surfaces[other], spacing)
-        sides.append(OneSided(mm, areas[codes[own].ravel()[places[own]]]))
+        apart = ~surfaces[other][at]
+        if apart.any():
+            mm[apart] = distance_to_surface(places[own][apart], places[other], shape, spacing)
+        sides.append(OneSided(mm, areas[codes[own][at]]))
     return SurfaceDistances(*sides)
 
 

@@ -242,16 +242,15 @@ def test_surface_dice_grows_with_the_tolerance(pair, one, other):
 @given(PAIRS, st.sampled_from([1, 2, 6]))
 @relations
 def test_distances_are_those_of_all_pairs(pair, reach):
-    places, surface = np.flatnonzero(pair[0]), pair[1]
-    assume(places.size and surface.any())
-    spacing = spacing_of(surface)
-    here, there = (np.argwhere(mask) * spacing for mask in pair)
-    expected = np.linalg.norm(here[:, None] - there, axis=-1).min(axis=1)
+    places, surface = (np.argwhere(mask) for mask in pair)
+    assume(len(places) and len(surface))
+    shape, spacing = pair[0].shape, spacing_of(pair[0])
+    expected = np.linalg.norm((places[:, None] - surface) * spacing, axis=-1).min(axis=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest, "REACH", reach)
         for many in (0, 10**6):
             patch.setattr(nearest, "MANY", many)
-            found = nearest.distance_to_surface(places, surface, spacing)
+            found = nearest.distance_to_surface(places, surface, shape, spacing)
             np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
