@@ -1,9 +1,14 @@
 """Shared fixtures: where the optional data packs are."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# Tests started in the background of a shell inherit an ignored SIGINT, and so would the processes
+# whose Ctrl-C they test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def data_pack(name: str) -> Path:

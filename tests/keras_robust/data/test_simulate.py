@@ -378,13 +378,7 @@ def test_ctrl_c_ends_with_a_word_and_can_be_continued(build):
     root = build.manifest()
     command = [sys.executable, "-m", "keras_robust.cli", "simulate", str(sample_path()),
                "--alpha", "1", "--beta", ".7", "--output", str(root.parent / "out")]  # fmt: skip
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A test run in the background of a shell inherits an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     journal = root.parent / "out" / "masks" / "noisy-a1-b0.7-s0" / "simulation.jsonl"
     while not journal.exists():
         time.sleep(0.01)
