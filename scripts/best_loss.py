@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_robust.experiments.runs import RunRecord, find_runs
-from keras_robust.experiments.tables import label_of, markdown
+from keras_robust.experiments.tables import label_of, markdown, setting_label
 from keras_robust.files import atomic_write_text
 from keras_robust.inference import evaluate
 
@@ -47,9 +47,10 @@ def main() -> None:
         if run.setting == hardest
     ]
     by_loss = pd.DataFrame(rows).groupby("loss")
-    table = by_loss.mean().join(by_loss.size().rename("seeds")).round(3)
+    table = by_loss.mean().map("{:.3f}".format).join(by_loss.size().rename("seeds"))
     table = table.sort_values("validation", ascending=False)
-    text = markdown(table)
+    heading = f"# The best loss on validation images\n\nAt {setting_label(hardest)}; mean Dice."
+    text = f"{heading}\n\n{markdown(table)}"
     atomic_write_text(arguments.output, text + "\n")
     print(text)
 
