@@ -7,8 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "calibration": ["Reliability", "expected_calibration_error", "reliability"],
-        "jaccard": ["iou"],
-        "overlap": ["dice", "mean_dice", "pooled_dice"],
+        "overlap": ["dice", "iou", "mean_dice", "pooled_dice"],
         "regions": ["per_region"],
         "surface": [
             "SurfaceMetrics",
