@@ -4,17 +4,17 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.manifest import MANIFEST, REQUIRED, SEPARATOR, read_table
 from keras_robust.files import atomic_write_bytes, atomic_write_json, locked
 
-__all__ = ["append_rows", "write_view"]
+__all__ = ["append_rows", "remove_rows", "writable_home", "write_view"]
 
 
-def append_rows(home: Path, cases: Sequence[Case], annotator: str) -> None:
+def append_rows(home: Path, cases: Sequence[Case], annotator: str, suffix: str = ".png") -> None:
     """Add a row for each case's mask by `annotator`; the bytes of the other rows stay.
 
     Columns that say something about the image are copied; further ones may be about the mask they
@@ -22,25 +22,77 @@ def append_rows(home: Path, cases: Sequence[Case], annotator: str) -> None:
 
     Args:
         home: Manifest folder; the caller holds its lock.
-        cases: Cases by the annotator that was corrupted.
+        cases: Cases whose mask the new annotator's stands beside.
         annotator: The new one, whose masks are masks/ANNOTATOR/ID.png.
+        suffix: That of the new masks.
     """
     content = (home / MANIFEST).read_bytes()
     columns, rows = read_table(content)
     by_key = {(row["id"], row["annotator"]): row for row in rows}
+    of_image = {row["id"]: row for row in reversed(rows)}
     about_image = ("id", "image", "split", "group", "spacing")
     added = []
     for case in cases:
         if (case.id, annotator) not in by_key:
-            row = by_key[case.id, case.annotator]
+            row = by_key.get((case.id, case.annotator)) or of_image[case.id]
             copied = {column: row[column] for column in about_image if column in row}
-            mask = f"masks/{annotator}/{case.id}.png"
+            mask = f"masks/{annotator}/{case.id}{suffix}"
             added.append({**copied, "mask": mask, "annotator": annotator})
     if added:
         newline = "\r\n" if b"\r\n" in content else "\n"
         between = "" if content.endswith(b"\n") else newline
         text = between + _table(columns, added, newline)
         atomic_write_bytes(home / MANIFEST, content + text.encode("utf-8"))
+
+
+def remove_rows(home: Path, ids: Collection[str], annotator: str) -> None:
+    """Remove the rows of masks that `annotator` has withdrawn; the bytes of the others stay.
+
+    Args:
+        home: Manifest folder; the caller holds its lock.
+        ids: Ids of the images.
+        annotator: Whose rows go.
+    """
+    content = (home / MANIFEST).read_bytes()
+    columns, _ = read_table(content)
+    lines = list(io.StringIO(content.decode("utf-8"), newline=""))
+    reader, kept, start = csv.reader(lines), [], 0
+    for cells in reader:
+        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        if start == 0 or row.get("id") not in ids or row.get("annotator") != annotator:
+            kept += lines[start : reader.line_num]
+        start = reader.line_num
+    text = "".join(kept)
+    if len(kept) < len(lines):
+        atomic_write_bytes(home / MANIFEST, text.encode("utf-8"))
+
+
+def writable_home(dataset: Dataset, output: str | os.PathLike[str] | None = None) -> Path:
+    """The manifest folder in which new masks for `dataset` belong.
+
+    Args:
+        dataset: The dataset.
+        output: Folder for a view (see `write_view`); `None` for the dataset's own.
+
+    Raises:
+        ValueError: The dataset's layout holds one annotator, and `output` is not given.
+        PermissionError: The dataset folder is read-only, and `output` is not given.
+        FileExistsError: `output` holds something else.
+    """
+    if output is not None:
+        return write_view(dataset, Path(output))
+    if dataset.layout != "manifest":
+        raise ValueError(
+            "Invalid value for argument `output`. Expected a folder for the new dataset, since "
+            f"{str(dataset.root)!r} has the layout {dataset.layout!r}, which holds one annotator. "
+            "Received: none. Name one (--output DIR); it refers to the images where they are."
+        )
+    if not os.access(dataset.root, os.W_OK):
+        raise PermissionError(
+            f"The dataset folder {str(dataset.root)!r} is read-only. Name another folder as "
+            "`output` (--output DIR); it refers to the images where they are."
+        )
+    return dataset.root
 
 
 def write_view(dataset: Dataset, output: Path) -> Path:

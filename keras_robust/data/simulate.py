@@ -13,7 +13,7 @@ from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import encode_mask, read_mask
 from keras_robust.data.manifest import MANIFEST
-from keras_robust.data.manifest_writing import append_rows, write_view
+from keras_robust.data.manifest_writing import append_rows, writable_home
 from keras_robust.data.names import name_problem
 from keras_robust.data.workers import run_jobs
 from keras_robust.files import atomic_write_bytes, atomic_write_text, locked, remove_leftovers
@@ -92,7 +92,7 @@ def simulate_dataset(
             f"Received: {message}."
         )
     cases = _chosen(dataset, source, annotator, split)
-    home = _home(dataset, output)
+    home = writable_home(dataset, output)
     folder = home / "masks" / annotator
     if not folder.resolve().is_relative_to(home.resolve()):
         raise FileExistsError(
@@ -303,24 +303,6 @@ def _no_split(dataset: Dataset, split: str) -> Dataset:
         "Invalid value for argument `split`. Expected a split in which the source annotator has "
         f"masks: {', '.join(dataset.splits) or 'there is none'}. Received: split={split!r}."
     )
-
-
-def _home(dataset: Dataset, output: str | os.PathLike[str] | None) -> Path:
-    """The manifest folder to write to."""
-    if output is not None:
-        return write_view(dataset, Path(output))
-    if dataset.layout != "manifest":
-        raise ValueError(
-            "Invalid value for argument `output`. Expected a folder for the new dataset, since "
-            f"{str(dataset.root)!r} has the layout {dataset.layout!r}, which holds one annotator. "
-            "Received: none. Name one (--output DIR); it refers to the images where they are."
-        )
-    if not os.access(dataset.root, os.W_OK):
-        raise PermissionError(
-            f"The dataset folder {str(dataset.root)!r} is read-only. Name another folder as "
-            "`output` (--output DIR); it refers to the images where they are."
-        )
-    return dataset.root
 
 
 def _refuse_foreign(home: Path, folder: Path, annotator: str) -> None:
