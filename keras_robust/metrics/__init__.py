@@ -6,6 +6,15 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "agreement": [
+            "PairAgreement",
+            "bootstrap_interval",
+            "cohen_kappa",
+            "confusion_counts",
+            "fleiss_kappa",
+            "pair_agreement",
+            "rating_counts",
+        ],
         "calibration": ["Reliability", "expected_calibration_error", "reliability"],
         "overlap": ["dice", "iou", "mean_dice", "pooled_dice"],
         "regions": ["per_region"],
