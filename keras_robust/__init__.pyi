@@ -5,6 +5,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import models as models
 from . import noise as noise
+from . import quality as quality
 from . import training as training
 from .losses import CE as CE
 from .losses import GCE as GCE

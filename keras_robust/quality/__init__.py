@@ -1,0 +1,13 @@
+"""Which masks of a dataset are suspicious, and why, on NumPy arrays."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "error_map": ["error_map"],
+        "judged": ["Judged"],
+        "kinds": ["KINDS"],
+        "scoring": ["SCORES", "ClassFigures", "Suspicion", "score_masks"],
+    },
+)
