@@ -18,6 +18,7 @@ class InstanceNormalization(keras.layers.Layer):
 
     Args:
         epsilon: Added to the variance.
+        gamma_initializer: Of the scale; `"zeros"` lets a residual block begin as its shortcut.
 
     Call arguments:
         inputs: `(batch, *spatial, channels)`, any number of spatial axes.
@@ -31,9 +32,10 @@ class InstanceNormalization(keras.layers.Layer):
     True
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, gamma_initializer="ones", **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -43,7 +45,11 @@ class InstanceNormalization(keras.layers.Layer):
                 f"with a known number of channels. Received: inputs.shape={tuple(input_shape)}"
             )
         self.gamma = self.add_weight(
-            shape=(channels,), initializer="ones", name="gamma", dtype="float32", autocast=False
+            shape=(channels,),
+            initializer=self.gamma_initializer,
+            name="gamma",
+            dtype="float32",
+            autocast=False,
         )
         self.beta = self.add_weight(
             shape=(channels,), initializer="zeros", name="beta", dtype="float32", autocast=False
@@ -58,7 +64,9 @@ class InstanceNormalization(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
+        initializer = keras.initializers.serialize(self.gamma_initializer)
+        own = {"epsilon": self.epsilon, "gamma_initializer": initializer}
+        return {**super().get_config(), **own}
 
 
 def _normalize(x, gamma, beta, epsilon):

@@ -1,26 +1,12 @@
-"""U-Net of nnU-Net's plain form."""
+"""U-Nets of nnU-Net's forms."""
+
+from collections.abc import Sequence
 
 import keras
 
-from keras_robust.models.normalization import InstanceNormalization
+from keras_robust.models.blocks import Blocks
 
 SMALLEST_POOLED_EDGE = 8
-LEAKY_SLOPE = 0.01
-
-_LAYERS = {
-    2: (
-        keras.layers.Conv2D,
-        keras.layers.Conv2DTranspose,
-        keras.layers.ZeroPadding2D,
-        keras.layers.Cropping2D,
-    ),
-    3: (
-        keras.layers.Conv3D,
-        keras.layers.Conv3DTranspose,
-        keras.layers.ZeroPadding3D,
-        keras.layers.Cropping3D,
-    ),
-}
 
 
 def pooling_strides(
@@ -66,13 +52,18 @@ def UNet(
     max_features: int = 512,
     depth: int | None = None,
     name: str = "unet",
+    *,
+    strides: Sequence[tuple[int, ...]] | None = None,
+    kernels: Sequence[tuple[int, ...]] | None = None,
+    encoder: str = "plain",
+    deep_supervision: bool = False,
 ) -> keras.Model:
-    """U-Net of nnU-Net's plain form, 2-D or 3-D by the length of `input_shape`.
+    """U-Net of nnU-Net's form, 2-D or 3-D by the length of `input_shape`.
 
-    Two blocks of convolution, instance norm and LeakyReLU(0.01) per stage; strided convolutions
-    down, transposed convolutions up, skip connections between; He initialisation for a slope of
-    0.01. Stage i has `min(features * 2**i, max_features)` features. Inputs that the strides do
-    not divide are padded with zeros, the output is cropped back: any size goes in and comes out.
+    Blocks of convolution, instance norm and LeakyReLU(0.01); strided convolutions down, transposed
+    convolutions up, skip connections between; He initialisation for a slope of 0.01. Stage i has
+    `min(features * 2**i, max_features)` features. Inputs that the strides do not divide are padded
+    with zeros, the output is cropped back: any size goes in and comes out.
 
     Args:
         input_shape: `(*spatial, channels)`, all known.
@@ -82,23 +73,38 @@ def UNet(
         depth: Number of down-samplings; `None` halves each axis while it is at least 8 long
             (256 by 256 pixels: 6).
         name: Name of the model.
+        strides: Of each down-sampling, in place of `depth`: one number per axis, as
+            `keras_robust.models.topology` plans them.
+        kernels: Of the convolutions of each stage, one more than there are down-samplings; `None`
+            for 3 along every axis.
+        encoder: `"plain"`, two convolutions per stage down and up, or `"residual"`, nnU-Net's
+            residual encoder of 1, 3, 4, 6, 6, ... residual blocks, and one convolution per stage
+            up.
+        deep_supervision: Return probabilities of every stage of the decoder but the lowest,
+            finest first, instead of the finest alone; see `supervision_weights`.
 
     Returns:
         A functional `keras.Model` from `(batch, *spatial, channels)` to probabilities
-        `(batch, *spatial, classes)`, float32 under every dtype policy.
+        `(batch, *spatial, classes)`, float32 under every dtype policy; a list of them with
+        `deep_supervision`, each of the size of its stage.
 
     Raises:
-        ValueError: A size is unknown or not positive, or `depth` is too large.
+        ValueError: A size is unknown or not positive, `depth` is too large, strides or kernels do
+            not fit, or `deep_supervision` with a size that the strides do not divide.
 
     References:
         [Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597);
-        [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z)
+        [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z);
+        [Isensee et al., 2024](https://arxiv.org/abs/2404.09556) (residual encoder)
 
     >>> UNet((40, 40, 3), features=4, depth=2).output_shape
     (None, 40, 40, 1)
+    >>> model = UNet((32, 32, 3), features=4, deep_supervision=True, encoder="residual")
+    >>> model.output_shape
+    [(None, 32, 32, 1), (None, 16, 16, 1)]
     """
     *spatial, channels = input_shape
-    if len(spatial) not in _LAYERS or not all(size and size > 0 for size in input_shape):
+    if len(spatial) not in (2, 3) or not all(size and size > 0 for size in input_shape):
         raise ValueError(
             "Invalid value for argument `input_shape`. Expected two or three positive spatial "
             f"sizes and a number of channels. Received: input_shape={tuple(input_shape)}"
@@ -109,39 +115,102 @@ def UNet(
                 f"Invalid value for argument `{key}`. Expected a positive integer. "
                 f"Received: {key}={value}"
             )
-    Conv, ConvTranspose, Pad, Crop = _LAYERS[len(spatial)]
-    strides = pooling_strides(tuple(size for size in spatial if size), depth)
-    widths = [min(features * 2**i, max_features) for i in range(len(strides) + 1)]
-    padding = _padding(spatial, strides)
-
-    def initializer():
-        return keras.initializers.VarianceScaling(
-            2 / (1 + LEAKY_SLOPE**2), mode="fan_in", distribution="untruncated_normal"
+    if encoder not in _ENCODERS:
+        raise ValueError(
+            f"Invalid value for argument `encoder`. Expected one of {tuple(_ENCODERS)}. "
+            f"Received: encoder={encoder!r}"
         )
-
-    def block(x, width, stride=1):
-        x = Conv(width, 3, stride, padding="same", kernel_initializer=initializer())(x)
-        x = InstanceNormalization()(x)
-        return keras.layers.LeakyReLU(LEAKY_SLOPE)(x)
-
-    inputs = keras.Input((*spatial, channels), name="image")
+    sizes = tuple(size for size in spatial if size)
+    steps = _checked("strides", strides, sizes) if strides else pooling_strides(sizes, depth)
+    reach = _checked("kernels", kernels, sizes) if kernels else [(3,) * len(sizes)]
+    if kernels is None:
+        reach *= len(steps) + 1
+    if len(reach) != len(steps) + 1:
+        raise ValueError(
+            f"Invalid value for argument `kernels`. Expected {len(steps) + 1}, one more than there "
+            f"are down-samplings. Received: {len(reach)}, kernels={kernels}"
+        )
+    widths = [min(features * 2**i, max_features) for i in range(len(steps) + 1)]
+    padding = _padding(spatial, steps)
     padded = any(sum(pair) for pair in padding)
-    x = Pad(padding)(inputs) if padded else inputs
+    if padded and deep_supervision:
+        raise ValueError(
+            "Invalid value for argument `input_shape`. Expected sizes that the strides divide, "
+            f"since coarser outputs cannot be cropped. Received: input_shape={tuple(input_shape)}. "
+            "Use the `patch` of `keras_robust.models.topology`."
+        )
+    blocks, (encode, up_convolutions) = Blocks(len(spatial)), _ENCODERS[encoder]
+    inputs = keras.Input((*spatial, channels), name="image")
+    x = blocks.Pad(padding)(inputs) if padded else inputs
     skips = []
-    for width, stride in zip(widths, [1, *strides], strict=True):
-        x = block(block(x, width, stride), width)
+    for stage, (width, kernel, stride) in enumerate(zip(widths, reach, [1, *steps], strict=True)):
+        x = encode(blocks, x, stage, width, kernel, stride)
         skips.append(x)
     skips.pop()
-    for width, stride in zip(reversed(widths[:-1]), reversed(strides), strict=True):
-        x = ConvTranspose(width, stride, stride, kernel_initializer=initializer())(x)
+    decoded = []
+    for width, kernel, stride in reversed(list(zip(widths[:-1], reach[:-1], steps, strict=True))):
+        x = blocks.up(x, width, stride)
         x = keras.layers.Concatenate()([x, skips.pop()])
-        x = block(block(x, width), width)
-    x = Conv(classes, 1, kernel_initializer=initializer(), name="logits")(x)
-    if padded:
-        x = Crop(padding)(x)
+        for _ in range(up_convolutions):
+            x = blocks.plain(x, width, kernel)
+        decoded.append(x)
+    finest_first = decoded[:0:-1] or [x]  # without the lowest
     activation = "sigmoid" if classes == 1 else "softmax"
-    outputs = keras.layers.Activation(activation, dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=name)
+    outputs = []
+    for level, decoded_stage in enumerate(finest_first if deep_supervision else [x]):
+        suffix = f"_{level}" if level else ""
+        logits = blocks.head(decoded_stage, classes, f"logits{suffix}")
+        if padded:
+            logits = blocks.Crop(padding)(logits)
+        output = keras.layers.Activation(activation, dtype="float32", name=f"probabilities{suffix}")
+        outputs.append(output(logits))
+    return keras.Model(inputs, outputs if deep_supervision else outputs[0], name=name)
+
+
+def supervision_weights(outputs: int) -> list[float]:
+    """Weights of the losses of a deeply supervised U-Net's outputs: halved per stage, sum 1.
+
+    nnU-Net gives the lowest stage of the decoder the weight 0; `UNet` leaves that output out.
+
+    >>> supervision_weights(2)
+    [0.6666666666666666, 0.3333333333333333]
+    """
+    weights = [0.5**level for level in range(outputs)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _plain_stage(blocks: Blocks, x, stage: int, width: int, kernel, stride):
+    return blocks.plain(blocks.plain(x, width, kernel, stride), width, kernel)
+
+
+def _residual_stage(blocks: Blocks, x, stage: int, width: int, kernel, stride):
+    if stage == 0:
+        x = blocks.plain(x, width, kernel)  # nnU-Net's stem
+    for block in range(residual_blocks(stage)):
+        x = blocks.residual(x, width, kernel, stride if block == 0 else 1)
+    return x
+
+
+def residual_blocks(stage: int) -> int:
+    """Residual blocks of a stage of nnU-Net's residual encoder: 1, 3, 4, then 6."""
+    return (1, 3, 4, 6)[min(stage, 3)]
+
+
+# How a stage of the encoder is made, and how many convolutions a stage of the decoder has.
+_ENCODERS = {"plain": (_plain_stage, 2), "residual": (_residual_stage, 1)}
+
+
+def _checked(
+    argument: str, values: Sequence[Sequence[int]], sizes: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """Strides or kernels as tuples of positive integers, one per axis."""
+    tuples = [tuple(int(number) for number in value) for value in values]
+    if any(len(value) != len(sizes) or min(value) < 1 for value in tuples):
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected {len(sizes)} positive integers for "
+            f"each stage. Received: {argument}={values}"
+        )
+    return tuples
 
 
 def _padding(spatial, strides) -> list[tuple[int, int]]:

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from keras_robust.models import UNet
-from keras_robust.models.unet import pooling_strides
+from keras_robust.models.topology import topology
+from keras_robust.models.unet import pooling_strides, supervision_weights
 
 RNG = np.random.default_rng(0)
 
@@ -90,3 +91,77 @@ def test_saves_and_loads_as_a_keras_file(tmp_path):
     copy = keras.models.load_model(tmp_path / "unet.keras", safe_mode=True)
     x = RNG.normal(size=(1, 16, 20, 3))
     np.testing.assert_array_equal(copy(x), model(x))
+
+
+# Parameters of dynamic_network_architectures 0.4.4 (the networks of nnU-Net v2 2.8.1), all heads
+# of the decoder built: patch, spacing, channels, classes, encoder, parameters.
+PUBLISHED = [
+    ((256, 256), (1, 1), 3, 2, "plain", 33_472_396),
+    ((20, 320, 256), (5, 0.5, 0.5), 1, 4, "plain", 43_531_032),
+    ((40, 56, 40), (1, 1, 1), 1, 3, "plain", 5_603_177),
+    ((40, 56, 40), (1, 1, 1), 1, 3, "residual", 25_895_593),
+]
+
+
+@pytest.mark.parametrize("patch, spacing, channels, classes, encoder, parameters", PUBLISHED)
+def test_as_many_parameters_as_the_published_networks(
+    patch, spacing, channels, classes, encoder, parameters
+):
+    shape = topology(spacing, patch)
+    model = UNet(
+        (*patch, channels),
+        classes=classes,
+        max_features=512 if len(patch) == 2 else 320,
+        strides=shape.strides,
+        kernels=shape.kernels,
+        encoder=encoder,
+        deep_supervision=True,
+    )
+    # The lowest head, of weight 0 in the loss, is left out here: features × classes + classes.
+    lowest = min(32 * 2 ** (len(shape.strides) - 1), 512 if len(patch) == 2 else 320)
+    head = lowest * classes + classes
+    assert model.count_params() + head == parameters
+
+
+def test_deep_supervision_returns_every_stage_but_the_lowest_finest_first():
+    model = UNet((32, 64, 2), features=2, deep_supervision=True)
+    # The decoder ends at 4 × 8, 8 × 16, 16 × 32 and 32 × 64.
+    assert [shape[1:3] for shape in model.output_shape] == [(32, 64), (16, 32), (8, 16)]
+    weights = supervision_weights(4)
+    # 1, 1/2, 1/4, 1/8 over 15/8
+    np.testing.assert_allclose(weights, [8 / 15, 4 / 15, 2 / 15, 1 / 15])
+
+
+def test_a_residual_block_begins_as_its_shortcut():
+    from keras_robust.models.blocks import Blocks
+
+    inputs = keras.Input((8, 8, 4))
+    block = keras.Model(inputs, Blocks(2).residual(inputs, 4, 3))
+    x = RNG.normal(size=(1, 8, 8, 4)).astype("float32")
+    np.testing.assert_allclose(block(x), np.where(x > 0, x, 0.01 * x), atol=1e-6)
+
+
+def test_anisotropic_strides_and_kernels_keep_the_thick_axis():
+    model = UNet(
+        (4, 16, 16, 1), features=2, strides=[(1, 2, 2), (2, 2, 2)], kernels=[(1, 3, 3)] * 3
+    )
+    assert model.output_shape == (None, 4, 16, 16, 1)
+    x = np.zeros((1, 4, 16, 16, 1), "float32")
+    first = keras.Model(model.input, model.layers[1].output)
+    x[0, 2] = 1
+    changed = np.abs(np.asarray(first(x)) - np.asarray(first(x * 0))).max(axis=(0, 2, 3, 4))
+    assert changed[2] > 0 and not changed[[0, 1, 3]].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strides": [(2, 2, 2)]}, "`strides`"),
+        ({"kernels": [(3, 3)]}, "`kernels`. Expected 4"),
+        ({"encoder": "transformer"}, "`encoder`"),
+        ({"input_shape": (30, 32, 3), "deep_supervision": True}, "cannot be cropped"),
+    ],
+)
+def test_errors_of_the_topology_name_the_argument(options, message):
+    with pytest.raises(ValueError, match=message):
+        UNet(**{"input_shape": (32, 32, 3), **options})
