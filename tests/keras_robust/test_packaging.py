@@ -1,4 +1,4 @@
-"""The wheel holds the package, its sample data, and nothing else."""
+"""The wheel holds the two packages, their sample data, and nothing else."""
 
 import subprocess
 import sys
@@ -12,7 +12,8 @@ import pytest
 import keras_robust
 
 ROOT = Path(__file__).parents[2]
-KINDS = {".py", ".pyi", ".typed", ".csv", ".jpg", ".png", ".md"}
+PACKAGES = ("keras_robust", "napari_plugin")
+KINDS = {".py", ".pyi", ".typed", ".csv", ".jpg", ".png", ".md", ".yaml", ".svg", ".json"}
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +27,18 @@ def wheel(tmp_path_factory):
         yield archive
 
 
-def test_only_the_package_and_its_metadata(wheel):
+def test_only_the_packages_and_their_metadata(wheel):
     metadata = f"keras_robust-{keras_robust.__version__}.dist-info"
-    assert {name.split("/")[0] for name in wheel.namelist()} == {"keras_robust", metadata}
-    inside = [Path(name) for name in wheel.namelist() if name.startswith("keras_robust/")]
+    assert {name.split("/")[0] for name in wheel.namelist()} == {*PACKAGES, metadata}
+    inside = [Path(name) for name in wheel.namelist() if name.split("/")[0] in PACKAGES]
     stray = [str(p) for p in inside if p.suffix not in KINDS or "__pycache__" in p.parts]
     assert stray == []
 
 
 def test_every_module_and_the_stub_are_inside(wheel):
-    modules = {str(p.relative_to(ROOT)) for p in (ROOT / "keras_robust").rglob("*.py")}
-    stub = "keras_robust/__init__.pyi"
-    assert (modules | {stub}) - set(wheel.namelist()) == set()
+    modules = {str(p.relative_to(ROOT)) for name in PACKAGES for p in (ROOT / name).rglob("*.py")}
+    others = {"keras_robust/__init__.pyi", "napari_plugin/napari.yaml", "napari_plugin/icon.svg"}
+    assert (modules | others) - set(wheel.namelist()) == set()
 
 
 def test_the_sample_is_inside_and_small(wheel):
@@ -72,6 +73,7 @@ def test_metadata(wheel):
     assert metadata["Version"] == project["version"] == keras_robust.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == "<3.14,>=3.11"
+    assert "Framework :: napari" in metadata.get_all("Classifier")
     assert "bash scripts/demo.sh" in metadata.get_payload()
     assert any(n.endswith("licenses/LICENSE") for n in wheel.namelist())
 

@@ -1,0 +1,154 @@
+"""What the layers of a viewer are, how large their elements are, and boxes to choose them."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["LayerBox", "Spacing", "about", "case_id", "guess", "role", "spacing"]
+
+WORDS = {
+    "difference": r"differen|disagree",
+    "prediction": r"pred|model|output|suggest",
+    "noisy": r"nois|crowd|corrupt|novice",
+    "corrected": r"correct|repair",
+    "reference": r"ref|clean|truth|\bgt\b|_gt\b|gold|expert|mask|label",
+}
+
+
+def about(layer: Layer) -> Mapping[str, Any]:
+    """What keras-robust has noted on a layer: dataset, id, annotator, role, spacing."""
+    noted = layer.metadata.get("keras_robust")
+    return noted if isinstance(noted, Mapping) else {}
+
+
+def role(layer: Layer) -> str:
+    """ "image", "reference", "noisy", "prediction", "corrected", "difference", or "" if unknown."""
+    noted = about(layer).get("role")
+    if noted:
+        return str(noted)
+    if isinstance(layer, Image):
+        return "image"
+    name = layer.name.casefold()
+    return next((known for known, words in WORDS.items() if re.search(words, name)), "")
+
+
+def case_id(layer: Layer) -> str:
+    """The id of the image that a layer shows, or else the layer's name."""
+    return str(about(layer).get("id") or layer.name)
+
+
+def guess(layers: Iterable[Layer]) -> dict[str, Layer | None]:
+    """The likely image, reference, noisy and prediction among layers, upper layers first.
+
+    Masks whose role is unknown fill the places left, lower ones first; layers of one image are
+    kept together where their ids are known.
+    """
+    usable = [layer for layer in layers if isinstance(layer, (Image, Labels))][::-1]
+    found: dict[str, Layer | None] = dict.fromkeys(("image", "reference", "noisy", "prediction"))
+
+    def fits(layer: Layer) -> bool:
+        ids = {about(other).get("id") for other in found.values() if other is not None}
+        return not about(layer).get("id") or ids <= {None, about(layer)["id"]}
+
+    for layer in usable:
+        own = role(layer)
+        if own in found and found[own] is None and fits(layer):
+            if isinstance(layer, Image) == (own == "image"):
+                found[own] = layer
+    unknown = [layer for layer in usable[::-1] if isinstance(layer, Labels) and not role(layer)]
+    for name in ("reference", "noisy", "prediction"):
+        if found[name] is None and unknown:
+            found[name] = unknown.pop(0)
+    return found
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Distance between neighbouring elements of a layer, along each axis.
+
+    Attributes:
+        step: One number per axis.
+        unit: "mm", or "px" where nothing is known.
+    """
+
+    step: tuple[float, ...]
+    unit: str
+
+
+def spacing(layer: Layer) -> Spacing:
+    """Of a layer: as noted with its dataset, otherwise its scale, in its units or else in mm."""
+    noted = about(layer).get("spacing_mm")
+    if noted is not None and len(noted) == layer.ndim:
+        return Spacing(tuple(float(s) for s in noted), "mm")
+    scale = tuple(abs(float(s)) or 1.0 for s in layer.scale)
+    try:
+        step = tuple(
+            float((s * unit).to("mm").magnitude) for s, unit in zip(scale, layer.units, strict=True)
+        )
+    except Exception:  # pixels are no length; each version of pint has its own error
+        return Spacing(scale, "px" if set(scale) == {1.0} else "mm")
+    return Spacing(step, "mm")
+
+
+class LayerBox(QComboBox):
+    """A box to choose a layer, which follows the list of layers.
+
+    Args:
+        viewer: Whose layers.
+        accepts: Whether a layer may be chosen.
+        none: Text of the first entry, which stands for no layer.
+
+    Attributes:
+        chosen: Another layer was chosen, by the user or because the last one was removed.
+    """
+
+    chosen = Signal()
+
+    def __init__(self, viewer: "ViewerModel", accepts: Callable[[Layer], bool], none: str = "none"):
+        super().__init__()
+        self._viewer, self._accepts, self._none = viewer, accepts, none
+        self._layers: list[Layer] = []
+        self.by_hand = False  # what the user chose stays chosen
+        self.setMinimumContentsLength(8)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.activated.connect(self._note_hand)
+        self.currentIndexChanged.connect(self._tell)
+        self.update_layers()
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer chosen."""
+        index = self.currentIndex() - 1
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def choose(self, layer: Layer | None) -> None:
+        """Choose a layer of the list, or none."""
+        self.setCurrentIndex(self._layers.index(layer) + 1 if layer in self._layers else 0)
+
+    def update_layers(self) -> None:
+        """Follow the list of layers; one that was removed is no longer chosen."""
+        before = self.layer
+        with QSignalBlocker(self):
+            self._layers = [layer for layer in self._viewer.layers if self._accepts(layer)][::-1]
+            self.clear()
+            self.addItems([self._none, *(layer.name for layer in self._layers)])
+            for index, layer in enumerate(self._layers, start=1):
+                self.setItemData(index, layer.name, Qt.ItemDataRole.ToolTipRole)
+            self.choose(before)
+        if self.layer is not before:
+            self.by_hand = False
+            self._tell()
+
+    def _note_hand(self) -> None:
+        self.by_hand = True
+
+    def _tell(self) -> None:
+        self.chosen.emit()

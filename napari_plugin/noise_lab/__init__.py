@@ -1,0 +1,22 @@
+"""Simulate annotation errors."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QWidget
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["NoiseLabWidget"]
+
+
+class NoiseLabWidget(QWidget):
+    """Simulate annotation errors.
+
+    Args:
+        viewer: The viewer that it works in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer"):
+        super().__init__()
+        self.viewer = viewer
