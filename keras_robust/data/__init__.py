@@ -15,7 +15,7 @@ from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import UnreadableImageError, read_image, read_mask
 from keras_robust.data.packaged_sample import sample, sample_path
 from keras_robust.data.problems import Problem, Report
-from keras_robust.data.splits import split
+from keras_robust.data.splits import folds, split
 from keras_robust.data.verify import verify
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "UnreadableImageError",
     "annotator_name",
     "clean_annotator",
+    "folds",
     "read_image",
     "read_mask",
     "sample",

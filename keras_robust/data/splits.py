@@ -1,10 +1,10 @@
-"""Splitting images in two, repeatably."""
+"""Splitting images in two, or in folds, repeatably."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping
 
-__all__ = ["split"]
+__all__ = ["folds", "split"]
 
 
 def split(
@@ -44,19 +44,7 @@ def split(
             "Invalid value for argument `fraction`. Expected 0 < fraction < 1. "
             f"Received: fraction={fraction}"
         )
-    repeated = [id for id, count in Counter(ids).items() if count > 1]
-    if repeated:
-        raise ValueError(
-            "Invalid value for argument `ids`. Expected distinct ids. "
-            f"Received: {repeated[:5]} more than once."
-        )
-    for name, mapping in (("stratify", stratify), ("group", group)):
-        missing = [] if mapping is None else [id for id in ids if id not in mapping]
-        if missing:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Expected an entry for every id. "
-                f"Received: none for {missing[:5]} (of {len(missing)})."
-            )
+    _check_ids(ids, stratify=stratify, group=group)
     units = _units(ids, group)
     if len(units) < 2:
         raise ValueError(
@@ -74,6 +62,63 @@ def split(
         first = set(everything[:1] if not first else everything[:-1])
     chosen = {id for unit in first for id in unit}
     return tuple(sorted(chosen)), tuple(sorted(set(ids) - chosen))
+
+
+def folds(
+    ids: Collection[str], count: int, seed: int = 0, group: Mapping[str, Hashable] | None = None
+) -> dict[str, int]:
+    """Divide ids in folds of about the same size, for cross-validation.
+
+    As for `split`, the folds depend on the ids, the seed and the groups alone.
+
+    Args:
+        ids: Distinct ids.
+        count: Number of folds.
+        seed: Which of the possible divisions.
+        group: Group of every id, such as a patient; no group is divided.
+
+    Returns:
+        Fold of every id, 0 to count - 1. Sizes differ by one at most, or by the largest group.
+
+    Raises:
+        ValueError: Fewer than two folds, fewer ids or groups than folds, or ids without a group.
+
+    >>> parts = folds([f"case{i}" for i in range(10)], 3)
+    >>> sorted(list(parts.values()).count(fold) for fold in range(3))
+    [3, 3, 4]
+    """
+    _check_ids(ids, group=group)
+    units = _units(ids, group)
+    if not 2 <= count <= len(units):
+        what = "groups" if group is not None else "ids"
+        raise ValueError(
+            f"Invalid value for argument `count`. Expected 2 to {len(units)} folds, the number of "
+            f"{what}. Received: count={count}"
+        )
+    sizes = [0] * count
+    fold_of = {}
+    # The largest first, each where there is most room.
+    for unit in sorted(units, key=lambda unit: (-len(unit), _draw(seed, unit[0]))):
+        fold = sizes.index(min(sizes))
+        sizes[fold] += len(unit)
+        fold_of.update(dict.fromkeys(unit, fold))
+    return dict(sorted(fold_of.items()))
+
+
+def _check_ids(ids: Collection[str], **mappings: Mapping[str, Hashable] | None) -> None:
+    repeated = [id for id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            "Invalid value for argument `ids`. Expected distinct ids. "
+            f"Received: {repeated[:5]} more than once."
+        )
+    for name, mapping in mappings.items():
+        missing = [] if mapping is None else [id for id in ids if id not in mapping]
+        if missing:
+            raise ValueError(
+                f"Invalid value for argument `{name}`. Expected an entry for every id. "
+                f"Received: none for {missing[:5]} (of {len(missing)})."
+            )
 
 
 def _take(strata: Mapping[str, list[tuple[str, ...]]], fraction: float) -> set[tuple[str, ...]]:

@@ -38,8 +38,11 @@ class DataConfig(_Section):
         clean_annotator: Whose masks to evaluate against; `None` for `annotator` where that is not
             simulated (see `keras_robust.data.simulated_annotators`), else for the only annotator
             that is not.
-        train_split: Split to train on.
+        train_split: Split to train on; `None` for all images, whatever their split.
         test_split: Split to evaluate on; `None` for no test images.
+        fold: (k, n) trains on the images of `train_split` that are not in fold k, from 0, of n, and
+            evaluates on those that are, in place of `test_split`; see `keras_robust.data.folds`.
+            Images of one group are in one fold.
         train_limit: Train on at most so many images, drawn at random; `None` for all.
         test_limit: The same for the test images.
         limit_seed: Seed of these draws, apart from the seed of the run: runs of different seeds
@@ -54,8 +57,9 @@ class DataConfig(_Section):
     size: tuple[int, int] = (256, 256)
     annotator: str | None = None
     clean_annotator: str | None = None
-    train_split: str = "train"
+    train_split: str | None = "train"
     test_split: str | None = "test"
+    fold: tuple[int, int] | None = None
     train_limit: int | None = Field(default=None, ge=1)
     test_limit: int | None = Field(default=None, ge=1)
     limit_seed: int = Field(default=0, ge=0)
@@ -69,6 +73,16 @@ class DataConfig(_Section):
             raise ValueError(
                 "Invalid value for argument `size`. Expected a positive height and width. "
                 f"Received: size={value}"
+            )
+        return value
+
+    @field_validator("fold")
+    @classmethod
+    def _is_a_fold(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 0 <= value[0] < value[1] >= 2:
+            raise ValueError(
+                "Invalid value for argument `fold`. Expected (k, n) with 0 <= k < n and n >= 2. "
+                f"Received: fold={value}"
             )
         return value
 

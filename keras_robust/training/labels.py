@@ -11,7 +11,7 @@ from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import encode_mask
 from keras_robust.files import atomic_write_bytes
 from keras_robust.noise import LabelNoise, write_log
-from keras_robust.training.config import TrainConfig
+from keras_robust.training.config import DataConfig, TrainConfig
 from keras_robust.training.names import picture_path
 from keras_robust.training.source import (
     DiskSource,
@@ -20,6 +20,7 @@ from keras_robust.training.source import (
     Source,
     choose_annotators,
     choose_cases,
+    choose_fold,
 )
 
 
@@ -59,18 +60,14 @@ def prepare(
     """
     options = config.data
     annotator, clean_annotator = choose_annotators(dataset, options)
-    limits = (options.train_limit, options.limit_seed)
-    chosen = choose_cases(dataset, annotator, options.train_split, *limits)
+    chosen, test_cases = _chosen(dataset, options, annotator, clean_annotator)
     clean = chosen
     if clean_annotator != annotator:
-        clean = dataset.select(annotator=clean_annotator, split=options.train_split)
-        clean = clean.select(ids=chosen.ids)
+        clean = dataset.select(annotator=clean_annotator).select(ids=chosen.ids)
     train: Source = DiskSource(chosen, options.size)
     train_clean: Source = DiskSource(clean, options.size)
     test: Source | None = None
-    if options.test_split is not None:
-        limits = (options.test_limit, options.limit_seed)
-        test_cases = choose_cases(dataset, clean_annotator, options.test_split, *limits)
+    if test_cases is not None:
         test = DiskSource(test_cases, options.size)
     if options.cache == "memory":
         train = MemorySource.of(train)
@@ -91,6 +88,21 @@ def prepare(
         classes=dataset.classes,
         ignore_label=dataset.ignore_label,
     )
+
+
+def _chosen(
+    dataset: Dataset, options: DataConfig, annotator: str, clean_annotator: str
+) -> tuple[Dataset, Dataset | None]:
+    """Cases to train on, and cases to evaluate on."""
+    if options.fold is not None:
+        outside, within = choose_fold(dataset, annotator, options)
+        return outside, dataset.select(annotator=clean_annotator).select(ids=within.ids)
+    limits = (options.train_limit, options.limit_seed)
+    train = choose_cases(dataset, annotator, options.train_split, *limits)
+    if options.test_split is None:
+        return train, None
+    limits = (options.test_limit, options.limit_seed)
+    return train, choose_cases(dataset, clean_annotator, options.test_split, *limits)
 
 
 def _corrupt(

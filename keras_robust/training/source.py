@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_robust.data import Dataset, clean_annotator
+from keras_robust.data import Dataset, clean_annotator, folds
 from keras_robust.training.config import DataConfig
 
 
@@ -86,15 +86,15 @@ def choose_annotators(dataset: Dataset, config: DataConfig) -> tuple[str, str]:
 
 
 def choose_cases(
-    dataset: Dataset, annotator: str, split: str, limit: int | None, seed: int
+    dataset: Dataset, annotator: str, split: str | None, limit: int | None, seed: int
 ) -> Dataset:
-    """Cases of one annotator and split; at most `limit`, drawn by `seed`.
+    """Cases of one annotator and split (`None`: of all); at most `limit`, drawn by `seed`.
 
     Raises:
         ValueError: The annotator has no masks in the split; the message says what to do.
     """
     chosen = dataset.select(annotator=annotator)
-    if split not in {case.split for case in chosen}:
+    if split is not None and split not in {case.split for case in chosen}:
         raise ValueError(
             "Invalid value for a split. Expected one in which the annotator "
             f"{annotator!r} has masks: {', '.join(chosen.splits) or 'the dataset has none'}. "
@@ -103,7 +103,29 @@ def choose_cases(
             "divide the ids with `keras_robust.data.split` and write the column `split` of "
             "manifest.csv."
         )
-    chosen = chosen.select(split=split)
+    chosen = chosen if split is None else chosen.select(split=split)
+    return _drawn(chosen, limit, seed)
+
+
+def choose_fold(dataset: Dataset, annotator: str, config: DataConfig) -> tuple[Dataset, Dataset]:
+    """Cases of one annotator outside and within the fold of a configuration.
+
+    Raises:
+        ValueError: See `choose_cases` and `keras_robust.data.folds`.
+    """
+    number, count = config.fold or (0, 1)
+    chosen = choose_cases(dataset, annotator, config.train_split, None, 0)
+    group = {case.id: ("group", case.group) if case.group else ("id", case.id) for case in chosen}
+    fold_of = folds(chosen.ids, count, group=group)
+    outside = chosen.select(ids=[id for id, fold in fold_of.items() if fold != number])
+    within = chosen.select(ids=[id for id, fold in fold_of.items() if fold == number])
+    return (
+        _drawn(outside, config.train_limit, config.limit_seed),
+        _drawn(within, config.test_limit, config.limit_seed),
+    )
+
+
+def _drawn(chosen: Dataset, limit: int | None, seed: int) -> Dataset:
     if limit is None or limit >= len(chosen):
         return chosen
     # A prefix of one permutation: a smaller limit draws a subset of a larger one's images.

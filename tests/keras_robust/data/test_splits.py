@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_robust.data import split
+from keras_robust.data import folds, split
 
 IDS = st.lists(st.text(min_size=1, max_size=6), min_size=2, max_size=60, unique=True)
 FRACTION = st.floats(0.01, 0.99)
@@ -41,6 +41,39 @@ def test_groups_stay_together(groups, fraction, seed):
     first, second = split(list(ids), fraction, seed, stratify=dict.fromkeys(ids, 0), group=ids)
     assert not {ids[id] for id in first} & {ids[id] for id in second}
     assert first and second and len(first) + len(second) == len(ids)
+
+
+@settings(deadline=None)
+@given(IDS, st.integers(2, 6), st.integers(0, 9))
+def test_folds_are_filled_evenly(ids, count, seed):
+    if count > len(ids):
+        with pytest.raises(ValueError, match=f"2 to {len(ids)} folds"):
+            folds(ids, count, seed)
+        return
+    fold_of = folds(ids, count, seed)
+    sizes = Counter(fold_of.values())
+    assert set(fold_of) == set(ids) and set(sizes) == set(range(count))
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+    assert folds(ids[::-1], count, seed) == fold_of
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=10, max_size=80), st.integers(2, 4))
+def test_folds_keep_groups_together(groups, count):
+    ids = {f"case{i}": group for i, group in enumerate(groups)}
+    if len(set(groups)) < count:
+        return
+    fold_of = folds(list(ids), count, group=ids)
+    assert len({(ids[id], fold) for id, fold in fold_of.items()}) == len(set(groups))
+    sizes = Counter(fold_of.values())
+    assert len(sizes) == count
+    assert max(sizes.values()) - min(sizes.values()) <= max(Counter(groups).values())
+
+
+def test_known_folds_stay_the_same_for_ever():
+    fold_of = folds([f"case{i}" for i in range(6)], 3)
+    assert [fold_of[f"case{i}"] for i in range(6)] == [0, 2, 2, 0, 1, 1]
+    assert folds([f"case{i}" for i in range(6)], 3, seed=1) != fold_of
 
 
 def test_known_split_stays_the_same_for_ever():

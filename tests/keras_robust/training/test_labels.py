@@ -63,3 +63,25 @@ def test_noise_leaves_the_ignored_region_alone(dataset, tmp_path, cache, kind):
         assert (noisy != clean).any()
         np.testing.assert_array_equal(panels.noisy(id), noisy == 1)
         np.testing.assert_array_equal(panels.clean(id), clean == 1)
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_folds_train_on_the_rest_and_keep_groups_together(dataset, tmp_path, cache):
+    manifest = dataset.root / "manifest.csv"
+    rows = manifest.read_text().split()
+    # The split is of no account: c is in another one. a and b are of one patient.
+    rows = [f"{row},{group}" for row, group in zip(rows, ["group", "p", "p", "", "q"], strict=True)]
+    manifest.write_text("\n".join(rows).replace("c-mask.png,clean,train", "c-mask.png,clean,test"))
+    held_out = []
+    for fold in range(3):
+        data = {"path": dataset.root, "size": (32, 32), "train_split": None, "fold": (fold, 3)}
+        config = TrainConfig(data=data | {"cache": cache})
+        prepared = prepare(Dataset.open(dataset.root), config, tmp_path, lambda done, total: None)
+        assert sorted(prepared.train.ids + prepared.test.ids) == list("abcd")
+        held_out.append("".join(prepared.test.ids))
+    assert sorted(held_out) == ["ab", "c", "d"]
+
+
+def test_a_fold_is_one_of_several():
+    with pytest.raises(ValueError, match="0 <= k < n"):
+        TrainConfig(data={"path": "x", "fold": (3, 3)})
