@@ -5,6 +5,7 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "consensus": ["Staple", "majority", "soft_consensus", "staple"],
         "error_map": ["error_map"],
         "judged": ["Judged"],
         "kinds": ["KINDS"],
