@@ -5,7 +5,9 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "audit_folder": ["Audit", "AuditCase", "read_audit"],
         "consensus": ["Staple", "majority", "soft_consensus", "staple"],
+        "detection": ["auroc", "average_precision", "precision_at_k", "spearman"],
         "error_map": ["error_map"],
         "judged": ["Judged"],
         "kinds": ["KINDS"],
