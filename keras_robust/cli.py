@@ -93,6 +93,43 @@ def simulate(
 
 
 @app.command()
+def plan(
+    dataset: DatasetFolder,
+    output: Annotated[Path, typer.Option(help="Folder for fingerprint.json and plan.json.")] = Path(
+        "plan"
+    ),
+    annotator: Annotated[str | None, typer.Option(help="Whose masks to look at.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split; train where there is one.")
+    ] = None,
+    memory_gib: Annotated[
+        float | None,
+        typer.Option(help="Memory of the accelerator in GiB.", show_default="8; L: 24"),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="plain, or a residual encoder: M or L.")] = "plain",
+    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")] = None,
+) -> None:
+    """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
+    from keras_robust.data import Dataset, clean_annotator
+    from keras_robust.data.fingerprint import fingerprint
+    from keras_robust.files import atomic_write_text
+    from keras_robust.models.planning import make_plan
+
+    with friendly_errors(), progress_bar("Looking at images") as progress:
+        whole = Dataset.open(dataset)
+        chosen = whole.select(annotator=annotator or clean_annotator(whole))
+        split = split or ("train" if "train" in chosen.splits else None)
+        found = fingerprint(chosen.select(split=split), progress, workers)
+        made = make_plan(found, memory_gib, preset)
+        atomic_write_text(output / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
+        atomic_write_text(output / "plan.json", made.to_json())
+    typer.echo(f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} mm")
+    typer.echo(f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}")
+    typer.echo(f"Network: {made.encoder}, features {', '.join(map(str, made.features))}")
+    typer.echo(f"Plan: {output / 'plan.json'}")
+
+
+@app.command()
 def train(
     config: Annotated[
         Path | None, typer.Argument(help="Configuration as YAML; options override it.")

@@ -1,7 +1,14 @@
 """Segmentation models, and the rules that size them."""
 
-from keras_robust.models.normalization import InstanceNormalization
-from keras_robust.models.topology import Topology, topology
-from keras_robust.models.unet import UNet, supervision_weights
+import lazy_loader as _lazy
 
-__all__ = ["InstanceNormalization", "Topology", "UNet", "supervision_weights", "topology"]
+# Planning must not cost the import of Keras.
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "normalization": ["InstanceNormalization"],
+        "planning": ["Plan", "make_plan"],
+        "topology": ["Topology", "plan_topology"],
+        "unet": ["UNet", "supervision_weights"],
+    },
+)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-__all__ = ["Topology", "topology"]
+__all__ = ["Topology", "plan_topology", "residual_blocks"]
 
 SMALLEST_EDGE = 4  # of the feature maps of the bottleneck
 ISOTROPIC = 2  # spacings within this factor of the smallest count as equal
@@ -40,7 +40,7 @@ class Topology:
         return sizes
 
 
-def topology(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
+def plan_topology(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
     """Strides, kernels and padded patch by the rules of nnU-Net.
 
     An axis is halved while it has at least 8 voxels and its spacing is less than twice the
@@ -61,10 +61,10 @@ def topology(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
     References:
         [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), supplementary note 2.
 
-    >>> shape = topology((3, 0.78, 0.78), (40, 224, 192))
+    >>> shape = plan_topology((3, 0.78, 0.78), (40, 224, 192))
     >>> shape.pools, shape.strides[0], shape.kernels[0]
     ((3, 5, 5), (1, 2, 2), (1, 3, 3))
-    >>> topology((1, 1, 1), (35, 51, 35)).patch
+    >>> plan_topology((1, 1, 1), (35, 51, 35)).patch
     (40, 56, 40)
     """
     if len(spacing) != len(patch) or not all(value > 0 for value in (*spacing, *patch)):
@@ -95,3 +95,12 @@ def topology(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
     total = [prod(stride[axis] for stride in strides) for axis in axes]
     padded = tuple(-(-size // step) * step for size, step in zip(patch, total, strict=True))
     return Topology(padded, tuple(strides), tuple(kernels))
+
+
+def residual_blocks(stage: int) -> int:
+    """Residual blocks of a stage of nnU-Net's residual encoder: 1, 3, 4, then 6.
+
+    >>> [residual_blocks(stage) for stage in range(5)]
+    [1, 3, 4, 6, 6]
+    """
+    return (1, 3, 4, 6)[min(stage, 3)]

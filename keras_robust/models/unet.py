@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_robust.models.blocks import Blocks
+from keras_robust.models.topology import residual_blocks
 
 SMALLEST_POOLED_EDGE = 8
 
@@ -74,7 +75,7 @@ def UNet(
             (256 by 256 pixels: 6).
         name: Name of the model.
         strides: Of each down-sampling, in place of `depth`: one number per axis, as
-            `keras_robust.models.topology` plans them.
+            `keras_robust.models.plan_topology` plans them.
         kernels: Of the convolutions of each stage, one more than there are down-samplings; `None`
             for 3 along every axis.
         encoder: `"plain"`, two convolutions per stage down and up, or `"residual"`, nnU-Net's
@@ -137,7 +138,7 @@ def UNet(
         raise ValueError(
             "Invalid value for argument `input_shape`. Expected sizes that the strides divide, "
             f"since coarser outputs cannot be cropped. Received: input_shape={tuple(input_shape)}. "
-            "Use the `patch` of `keras_robust.models.topology`."
+            "Use the `patch` of `keras_robust.models.plan_topology`."
         )
     blocks, (encode, up_convolutions) = Blocks(len(spatial)), _ENCODERS[encoder]
     inputs = keras.Input((*spatial, channels), name="image")
@@ -189,11 +190,6 @@ def _residual_stage(blocks: Blocks, x, stage: int, width: int, kernel, stride):
     for block in range(residual_blocks(stage)):
         x = blocks.residual(x, width, kernel, stride if block == 0 else 1)
     return x
-
-
-def residual_blocks(stage: int) -> int:
-    """Residual blocks of a stage of nnU-Net's residual encoder: 1, 3, 4, then 6."""
-    return (1, 3, 4, 6)[min(stage, 3)]
 
 
 # How a stage of the encoder is made, and how many convolutions a stage of the decoder has.

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_robust.models.topology import topology
+from keras_robust.models.topology import plan_topology
 
 # What nnU-Net v2 2.8.1 computes for these, first stride (all ones) left out.
 NNUNET = [
@@ -49,7 +49,7 @@ NNUNET = [
 
 @pytest.mark.parametrize("spacing, patch, pools, strides, kernels, padded", NNUNET)
 def test_equals_nnunet(spacing, patch, pools, strides, kernels, padded):
-    found = topology(spacing, patch)
+    found = plan_topology(spacing, patch)
     assert found.pools == pools
     assert list(found.strides) == strides
     assert list(found.kernels) == kernels
@@ -66,7 +66,7 @@ def test_equals_nnunet(spacing, patch, pools, strides, kernels, padded):
 )
 def test_the_padded_patch_holds_the_wish_and_is_divided_by_the_strides(case):
     spacing, patch = case
-    found = topology(spacing, patch)
+    found = plan_topology(spacing, patch)
     for size, padded, pools in zip(patch, found.patch, found.pools, strict=True):
         assert padded >= size
         assert padded % 2**pools == 0
@@ -76,8 +76,8 @@ def test_the_padded_patch_holds_the_wish_and_is_divided_by_the_strides(case):
 
 def test_axes_may_be_exchanged():
     one, other = (
-        topology((3, 0.78, 0.78), (40, 224, 192)),
-        topology((0.78, 3, 0.78), (224, 40, 192)),
+        plan_topology((3, 0.78, 0.78), (40, 224, 192)),
+        plan_topology((0.78, 3, 0.78), (224, 40, 192)),
     )
     assert [s[1] for s in one.strides] == [s[0] for s in other.strides]
     assert [k[0] for k in one.kernels] == [k[1] for k in other.kernels]
@@ -88,4 +88,4 @@ def test_axes_may_be_exchanged():
 )
 def test_impossible_values_are_named(spacing, patch):
     with pytest.raises(ValueError, match="Invalid value for argument `patch`"):
-        topology(spacing, patch)
+        plan_topology(spacing, patch)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_robust.models import UNet
-from keras_robust.models.topology import topology
+from keras_robust.models.topology import plan_topology
 from keras_robust.models.unet import pooling_strides, supervision_weights
 
 RNG = np.random.default_rng(0)
@@ -107,7 +107,7 @@ PUBLISHED = [
 def test_as_many_parameters_as_the_published_networks(
     patch, spacing, channels, classes, encoder, parameters
 ):
-    shape = topology(spacing, patch)
+    shape = plan_topology(spacing, patch)
     model = UNet(
         (*patch, channels),
         classes=classes,

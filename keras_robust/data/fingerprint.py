@@ -1,0 +1,180 @@
+"""What a data set is like: shapes, spacings, intensities, sizes of the classes."""
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from keras_robust.data.dataset import Case, Dataset
+
+__all__ = ["CaseFingerprint", "Fingerprint", "Intensities", "fingerprint"]
+
+SAMPLED_VOXELS = 10_000  # of the foreground of a case
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CaseFingerprint(_Record):
+    """One image.
+
+    Args:
+        id: Of the case.
+        shape: In voxels, channels apart.
+        cropped_shape: Of the box that holds all voxels that are not 0.
+        spacing_mm: Of the voxels; 1 along each axis where the case has none.
+        class_voxels: Voxels of each class, background first.
+    """
+
+    id: str
+    shape: tuple[int, ...]
+    cropped_shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    class_voxels: tuple[int, ...]
+
+    @property
+    def cropped_share(self) -> float:
+        """Voxels of the box over those of the image."""
+        return prod(self.cropped_shape) / prod(self.shape)
+
+
+class Intensities(_Record):
+    """Of the foreground of one channel, over all cases."""
+
+    mean: float
+    std: float
+    median: float
+    min: float
+    max: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+class Fingerprint(_Record):
+    """A data set in figures; readable as JSON.
+
+    Args:
+        classes: Background included.
+        channel_names: As dataset.json names them, else numbers.
+        intensities: Of each channel; `None` without any foreground.
+        cases: Every image.
+    """
+
+    classes: int
+    channel_names: tuple[str, ...]
+    intensities: tuple[Intensities, ...] | None
+    cases: tuple[CaseFingerprint, ...]
+
+
+def fingerprint(
+    dataset: Dataset,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> Fingerprint:
+    """Look at every image and mask of a data set.
+
+    Intensities are those of at most 10,000 foreground voxels of each case, drawn by its id: the
+    same whatever the order and the number of workers.
+
+    Args:
+        dataset: With one mask per image; cases without a mask are left out.
+        progress: Called with (done, total).
+        workers: Threads; `None` for all CPUs. Each holds one image.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        ValueError: No masks, several annotators, or images that differ in channels or axes.
+
+    >>> from keras_robust.data import sample
+    >>> found = fingerprint(sample().select(ids=sample().ids[:3]))
+    >>> found.classes, found.channel_names, found.cases[0].shape
+    (2, ('0', '1', '2'), (256, 256))
+    """
+    cases = [case for case in dataset if case.mask is not None]
+    annotators = sorted({case.annotator for case in cases})
+    if len(annotators) != 1:
+        raise ValueError(
+            "Invalid value for argument `dataset`. Expected the masks of one annotator. Received: "
+            f"{', '.join(annotators) or 'no masks'}. Choose with `dataset.select(annotator=...)`."
+        )
+    looked = []
+    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
+    try:
+        for done, facts in enumerate(pool.map(lambda case: _look(dataset, case), cases), start=1):
+            looked.append(facts)
+            if progress:
+                progress(done, len(cases))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the rest
+    found = [case for case, _ in looked]
+    kinds = {(len(case.shape), len(values)) for case, values in looked}
+    if len(kinds) != 1:
+        raise ValueError(
+            "Invalid value for argument `dataset`. Expected images of the same number of axes and "
+            f"channels. Received (axes, channels): {', '.join(map(str, sorted(kinds)))}."
+        )
+    values = np.concatenate([values for _, values in looked], axis=1)
+    return Fingerprint(
+        classes=dataset.classes,
+        channel_names=_channel_names(dataset, len(values)),
+        intensities=tuple(map(_describe, values)) if values.size else None,
+        cases=tuple(found),
+    )
+
+
+def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.float64]]:
+    """Figures of a case, and the intensities (channels, n) of some of its foreground."""
+    image, mask = dataset.read_image(case), dataset.read_mask(case)
+    if image.shape[:-1] != mask.shape:
+        raise ValueError(
+            f"Expected a mask of the image's size {image.shape[:-1]}. Received: {mask.shape} in "
+            f"{case.mask} (case {case.id!r}). `keras-robust verify` lists all such masks."
+        )
+    filled = (image != 0).any(axis=-1)
+    axes = range(mask.ndim)
+    rows = [np.flatnonzero(filled.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
+    cropped = [int(row[-1] - row[0]) + 1 if len(row) else n for row, n in zip(rows, mask.shape, strict=True)]
+    foreground = np.flatnonzero((mask > 0) & (mask < dataset.classes))
+    generator = np.random.default_rng(zlib.crc32(case.id.encode()))
+    drawn = generator.choice(foreground, min(len(foreground), SAMPLED_VOXELS), replace=False)
+    voxels = np.bincount(mask.ravel(), minlength=dataset.classes)[: dataset.classes]
+    found = CaseFingerprint(
+        id=case.id,
+        shape=mask.shape,
+        cropped_shape=tuple(cropped),
+        spacing_mm=case.spacing or (1.0,) * mask.ndim,
+        class_voxels=tuple(int(n) for n in voxels),
+    )
+    return found, image.reshape(-1, image.shape[-1])[drawn].astype(np.float64).T
+
+
+def _describe(values: NDArray[np.float64]) -> Intensities:
+    low, median, high = np.percentile(values, [0.5, 50, 99.5])
+    return Intensities(
+        mean=float(values.mean()),
+        std=float(values.std()),
+        median=float(median),
+        min=float(values.min()),
+        max=float(values.max()),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+    )
+
+
+def _channel_names(dataset: Dataset, channels: int) -> tuple[str, ...]:
+    file = dataset.root / "dataset.json"
+    meta = json.loads(file.read_bytes()) if file.is_file() else {}
+    names = meta.get("channel_names") or meta.get("modality") or {}
+    listed: Sequence[str] = list(names.values()) if isinstance(names, dict) else list(names)
+    if len(listed) == channels:
+        return tuple(str(name) for name in listed)
+    return tuple(str(number) for number in range(channels))

@@ -1,0 +1,72 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_robust.data import Dataset, sample
+from keras_robust.data.fingerprint import Fingerprint, fingerprint
+
+
+@pytest.fixture
+def two_images(tmp_path):
+    """A bright square in a black frame, and its mask; the second image is all bright."""
+    folder = tmp_path / "squares"
+    folder.mkdir()
+    square = np.zeros((8, 10), np.uint8)
+    square[2:6, 3:9] = 100
+    mask = np.zeros((8, 10), np.uint8)
+    mask[2:4, 3:5] = 255
+    for name, pixels in {"a": square, "b": np.full_like(square, 50)}.items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+        Image.fromarray(mask).save(folder / f"{name}_mask.png")
+    rows = [f"{name},{name}.png,{name}_mask.png,me,train,2x0.5" for name in "ab"]
+    head = "id,image,mask,annotator,split,spacing"
+    (folder / "manifest.csv").write_text("\n".join([head, *rows]) + "\n")
+    return folder
+
+
+def test_figures_of_hand_drawn_images(two_images):
+    found = fingerprint(Dataset.open(two_images))
+    first, second = found.cases
+    assert first.shape == second.shape == (8, 10)
+    assert first.cropped_shape == (4, 6)  # rows 2 to 5, columns 3 to 8
+    assert second.cropped_shape == (8, 10)
+    assert first.cropped_share == 24 / 80
+    assert first.class_voxels == (76, 4)
+    assert first.spacing_mm == (2, 0.5)
+    # Four voxels of 100 and four of 50.
+    assert found.intensities[0].mean == 75
+    assert found.intensities[0].std == 25
+    assert (found.intensities[0].min, found.intensities[0].max) == (50, 100)
+
+
+def test_the_same_by_any_number_of_workers_and_through_json():
+    dataset = sample().select(ids=sample().ids[:6])
+    one, many = fingerprint(dataset, workers=1), fingerprint(dataset, workers=4)
+    assert one == many
+    assert Fingerprint.model_validate_json(one.model_dump_json()) == one
+
+
+def test_channel_names_come_from_dataset_json(two_images):
+    (two_images / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
+    assert fingerprint(Dataset.open(two_images)).channel_names == ("CT",)
+
+
+def test_progress_counts_every_case(two_images):
+    seen = []
+    fingerprint(Dataset.open(two_images), lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_a_mask_of_another_size_is_named(two_images):
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(two_images / "b_mask.png")
+    with pytest.raises(ValueError, match="case 'b'"):
+        fingerprint(Dataset.open(two_images))
+
+
+def test_several_annotators_must_be_chosen_from(two_images):
+    with open(two_images / "manifest.csv", "a") as file:
+        file.write("a,a.png,a_mask.png,other,train,2x0.5\n")
+    with pytest.raises(ValueError, match="me, other"):
+        fingerprint(Dataset.open(two_images))
