@@ -12,11 +12,20 @@ import lazy_loader as _lazy
 
 from keras_robust.data.annotators import clean_annotator, simulated_annotators
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.images import UnreadableImageError, read_image, read_mask
+from keras_robust.data.images import (
+    UnreadableImageError,
+    image_shape,
+    mask_suffix,
+    read_image,
+    read_mask,
+    write_mask,
+)
 from keras_robust.data.packaged_sample import sample, sample_path
 from keras_robust.data.problems import Problem, Report
 from keras_robust.data.splits import folds, split
 from keras_robust.data.verify import verify
+from keras_robust.data.volume_header import VolumeHeader, read_header
+from keras_robust.data.volumes import read_volume, write_mask_like
 
 if TYPE_CHECKING:
     from keras_robust.data.simulate import annotator_name, simulate_dataset
@@ -32,15 +41,22 @@ __all__ = [
     "Problem",
     "Report",
     "UnreadableImageError",
+    "VolumeHeader",
     "annotator_name",
     "clean_annotator",
     "folds",
+    "image_shape",
+    "mask_suffix",
+    "read_header",
     "read_image",
     "read_mask",
+    "read_volume",
     "sample",
     "sample_path",
     "simulate_dataset",
     "simulated_annotators",
     "split",
     "verify",
+    "write_mask",
+    "write_mask_like",
 ]
