@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "error_map": ["error_map"],
         "judged": ["Judged"],
         "kinds": ["KINDS"],
+        "review": ["ReviewSession", "agreement", "disagreement", "read_log"],
         "scoring": ["SCORES", "ClassFigures", "Suspicion", "score_masks"],
     },
 )
