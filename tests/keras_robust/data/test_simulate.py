@@ -258,11 +258,11 @@ def test_refuses_to_overwrite(build, contents):
             simulate_dataset(root, noise, annotator=NAME)
     with pytest.raises(ValueError, match="other than the source"):
         simulate_dataset(root, NOISE, annotator="isic_gt")
-    with pytest.raises(FileExistsError, match="not simulated"):
+    with pytest.raises(FileExistsError, match="from elsewhere"):
         simulate_dataset(root, NOISE, source=NAME, annotator="isic_gt")
     (root / "masks" / "mine").mkdir()
     (root / "masks" / "mine" / "a.png").write_bytes(b"precious")
-    with pytest.raises(FileExistsError, match="not simulated"):
+    with pytest.raises(FileExistsError, match="from elsewhere"):
         simulate_dataset(root, NOISE, annotator="mine")
     with locked(folder / ".lock"), pytest.raises(BlockingIOError, match="Another process"):
         simulate_dataset(root, NOISE)
