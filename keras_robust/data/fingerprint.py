@@ -142,7 +142,10 @@ def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.flo
     filled = (image != 0).any(axis=-1)
     axes = range(mask.ndim)
     rows = [np.flatnonzero(filled.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
-    cropped = [int(row[-1] - row[0]) + 1 if len(row) else n for row, n in zip(rows, mask.shape, strict=True)]
+    cropped = [
+        int(row[-1] - row[0]) + 1 if len(row) else n
+        for row, n in zip(rows, mask.shape, strict=True)
+    ]
     foreground = np.flatnonzero((mask > 0) & (mask < dataset.classes))
     generator = np.random.default_rng(zlib.crc32(case.id.encode()))
     drawn = generator.choice(foreground, min(len(foreground), SAMPLED_VOXELS), replace=False)
