@@ -47,7 +47,8 @@ class RunBars:
         for run in study.runs:
             name = run.plan.name
             if name not in self._tasks:
-                label = loss_label(run.plan.config["loss"], run.plan.config["loss_options"])
+                config = run.plan.config
+                label = run.plan.label or loss_label(config["loss"], config["loss_options"])
                 self._tasks[name] = self._bars.add_task(label, total=run.epochs)
             self._bars.update(self._tasks[name], completed=run.done)  # type: ignore[arg-type]
         if self.console.is_terminal:

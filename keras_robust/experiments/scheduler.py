@@ -2,20 +2,18 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 
+from keras_robust.experiments.children import Child, sigterm_interrupts, stop
 from keras_robust.experiments.grid import BenchmarkConfig, PlannedRun
 from keras_robust.experiments.loss_check import REFUSED
 from keras_robust.experiments.runs import RunRecord, count_epochs, read_status
@@ -67,13 +65,6 @@ class StudyState:
             run.epochs - run.done for run in self.runs if run.state in ("waiting", "running")
         )
         return left * elapsed / new if new > 0 else None
-
-
-@dataclass
-class _Child:
-    process: subprocess.Popen[bytes]
-    log: TextIO
-    started: float = field(default_factory=time.monotonic)
 
 
 def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,16 +141,56 @@ def run_benchmark(
         ValueError: If a run folder holds a run begun with another configuration, or a loss or
             an option of it does not exist. Nothing is written then.
     """
+    content = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return run_planned(
+        config.runs(),
+        output,
+        jobs=jobs,
+        threads=threads,
+        retry=retry,
+        retries=retries,
+        progress=progress,
+        command=command,
+        complete=complete,
+        check=check,
+        poll_seconds=poll_seconds,
+        files={"benchmark.yaml": content},
+    )
+
+
+def run_planned(
+    runs: Sequence[PlannedRun],
+    output: str | Path,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    retry: bool = False,
+    retries: int = 1,
+    progress: Callable[[StudyState], None] | None = None,
+    command: Sequence[str] = WORKER,
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
+    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None] = check_losses,
+    poll_seconds: float = 0.5,
+    files: Mapping[str, str] | None = None,
+) -> StudyState:
+    """Train planned runs that are not finished yet: `run_benchmark` without its grid.
+
+    Args:
+        runs: Each of a name of its own.
+        files: Texts to write into `output`, by name, once the runs have passed the checks.
+
+    Other arguments, what is returned and what is raised are as of `run_benchmark`.
+    """
     if jobs < 1:
         raise ValueError(
             f"Invalid value for argument `jobs`. Expected jobs >= 1. Received: jobs={jobs}."
         )
     output = Path(output)
-    study = StudyState(_prepare(config, output, complete, check, retry))
+    study = StudyState(_prepare(runs, output, complete, check, retry, files or {}))
     study.done_before = sum(run.done for run in study.runs)
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     queue = deque(run for run in study.runs if run.state == "waiting")
-    children: dict[int, _Child] = {}
+    children: dict[int, Child] = {}
     tell = progress or (lambda state: None)
 
     def note(message: str = "") -> None:
@@ -167,7 +198,7 @@ def run_benchmark(
         tell(study)
 
     note()
-    with _sigterm_interrupts():
+    with sigterm_interrupts():
         try:
             while queue or children:
                 while queue and len(children) < jobs:
@@ -199,21 +230,22 @@ def run_benchmark(
                         note(f"{run.plan.name}: {_describe(run)}")
                 note()
         finally:
-            _stop(children)
+            stop(children.values())
     return study
 
 
 def _prepare(
-    config: BenchmarkConfig,
+    runs: Sequence[PlannedRun],
     output: Path,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
     check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None],
     retry: bool,
+    files: Mapping[str, str],
 ) -> list[RunState]:
     # Everything is checked before anything is written.
     planned = []
     losses: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for run in config.runs():
+    for run in runs:
         full = complete(run.config)
         record = RunRecord.read(output / run.name)
         if record.status != "waiting":
@@ -225,8 +257,8 @@ def _prepare(
     if losses:
         check(list(losses.values()))
     output.mkdir(parents=True, exist_ok=True)
-    content = config.model_dump(mode="json")
-    atomic_write_text(output / "benchmark.yaml", yaml.safe_dump(content, sort_keys=False))
+    for name, content in files.items():
+        atomic_write_text(output / name, content)
     states = []
     for run, full in planned:
         folder = output / run.name
@@ -256,7 +288,7 @@ def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> 
         )
 
 
-def _start(run: RunState, command: Sequence[str], threads: int) -> _Child | None:
+def _start(run: RunState, command: Sequence[str], threads: int) -> Child | None:
     if not _is_free(run.folder):
         run.state = "elsewhere"
         return None
@@ -264,29 +296,11 @@ def _start(run: RunState, command: Sequence[str], threads: int) -> _Child | None
     if read_status(run.folder) == "finished":
         _read_outcome(run)
         return None
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": "1" if threads == 1 else "2",
-        # Several runs share one GPU only if none takes all of its memory.
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
-        "PYTHONUNBUFFERED": "1",
-    }
-    log = open(run.folder / "log.txt", "a", encoding="utf-8")
-    # A session of its own: Ctrl-C reaches the children through this process only, once.
-    process = subprocess.Popen(
-        [*command, str(run.folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+    child = Child.start(command, run.folder, threads)
     run.state = "running"
     run.attempts += 1
     run.error = ""
-    return _Child(process, log)
+    return child
 
 
 def _is_free(folder: Path) -> bool:
@@ -354,34 +368,3 @@ def _last_line(path: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _stop(children: dict[int, _Child], patience_seconds: float = 30.0) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        for child in children.values():
-            if child.process.poll() is None:
-                child.process.send_signal(number)
-        end = time.monotonic() + patience_seconds
-        while time.monotonic() < end and any(c.process.poll() is None for c in children.values()):
-            time.sleep(0.05)
-    for child in children.values():
-        if child.process.poll() is None:
-            child.process.kill()
-            child.process.wait()
-        child.log.close()
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread, where no handler can be set
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
