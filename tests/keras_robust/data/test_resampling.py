@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.transform import resize
+
+from keras_robust.data.resampling import (
+    resample_image,
+    resample_labels,
+    resampled_shape,
+    thick_axis,
+)
+
+RNG = np.random.default_rng(0)
+SHAPES = st.integers(2, 3).flatmap(
+    lambda rank: st.tuples(*[st.tuples(*[st.integers(1, 9)] * rank)] * 2)
+)
+
+
+def test_shapes_cover_the_same_space():
+    assert resampled_shape((35, 51, 35), (1, 1, 1), (1, 1, 1)) == (35, 51, 35)
+    assert resampled_shape((1, 9), (1, 1), (10, 3)) == (1, 3)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_images_equal_scikit_image(order):
+    image = RNG.normal(size=(12, 9, 14)).astype("float32")
+    expected = resize(image, (20, 13, 10), order=order, mode="edge", clip=True, anti_aliasing=False)
+    found = resample_image(image[..., np.newaxis], (20, 13, 10), order=order)
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
+
+
+@given(SHAPES)
+def test_a_constant_stays_and_the_range_is_kept(shapes):
+    old, new = shapes
+    np.testing.assert_allclose(resample_image(np.full((*old, 2), 3.5), new), 3.5, rtol=1e-5)
+    image = RNG.normal(size=(*old, 1))
+    found = resample_image(image, new)
+    assert found.min() >= image.min() - 1e-6 and found.max() <= image.max() + 1e-6
+    assert found.shape == (*new, 1)
+
+
+@given(SHAPES)
+def test_labels_stay_labels(shapes):
+    old, new = shapes
+    labels = RNG.choice([0, 2, 5], size=old).astype("uint8")
+    found = resample_labels(labels, new)
+    assert found.shape == new and found.dtype == np.uint8
+    assert set(np.unique(found)) <= set(np.unique(labels))
+
+
+def test_there_and_back_keeps_large_structures():
+    labels = np.zeros((24, 24, 24), "uint8")
+    labels[4:12, 4:20, 4:20] = 1
+    labels[12:20, 4:20, 4:20] = 2
+    back = resample_labels(resample_labels(labels, (36, 36, 36)), labels.shape)
+    np.testing.assert_array_equal(back, labels)
+
+
+def test_slices_along_a_thick_axis_do_not_mix():
+    # Three slices of 0, 1, 0 become six: each old slice twice, no value between.
+    image = np.zeros((3, 4, 4, 1))
+    image[1] = 1
+    found = resample_image(image, (6, 8, 8), separate=0)
+    assert set(np.unique(found)) == {0, 1}
+    np.testing.assert_array_equal(found[:, 0, 0, 0], [0, 0, 1, 1, 0, 0])
+    assert len(np.unique(resample_image(image, (6, 8, 8)))) > 2
+
+
+def test_the_thick_axis_must_be_one():
+    assert thick_axis((1, 1, 1)) is None
+    assert thick_axis((0.5, 5, 0.5)) == 1
+    assert thick_axis((1, 1, 1), (1, 1, 4)) == 2
+    assert thick_axis((5, 1)) is None
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(ValueError, match="`shape`. Expected 2"):
+        resample_labels(np.zeros((3, 3), "uint8"), (3, 3, 3))
+    with pytest.raises(ValueError, match="`shape`"):
+        resample_image(np.zeros((3, 3, 1)), (3, 0))
