@@ -81,7 +81,7 @@ class ReviewFiles:
         """
         path = self.draft(id)
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
                 about = json.loads(str(content["about"]))
                 return (
                     np.asarray(content["labels"], np.uint8),
