@@ -14,6 +14,7 @@ from .losses import NCE as NCE
 from .losses import NGCE as NGCE
 from .losses import RCE as RCE
 from .losses import SCE as SCE
+from .losses import SVLS as SVLS
 from .losses import Dice as Dice
 from .losses import TLoss as TLoss
 

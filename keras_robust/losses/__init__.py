@@ -24,6 +24,7 @@ from keras_robust.losses.normalized import (
 )
 from keras_robust.losses.passive import MAE, RCE, mean_absolute_error, reverse_cross_entropy
 from keras_robust.losses.student_t import TLoss, student_t_nll
+from keras_robust.losses.svls import SVLS, smooth_targets
 
 __all__ = [
     "CE",
@@ -34,6 +35,7 @@ __all__ = [
     "NGCE",
     "RCE",
     "SCE",
+    "SVLS",
     "SegmentationLoss",
     "Sum",
     "TLoss",
@@ -47,6 +49,7 @@ __all__ = [
     "normalized_cross_entropy",
     "normalized_generalized_cross_entropy",
     "reverse_cross_entropy",
+    "smooth_targets",
     "soft_dice",
     "student_t_nll",
 ]

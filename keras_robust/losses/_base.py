@@ -28,6 +28,7 @@ class SegmentationLoss(keras.losses.Loss):
             targets `(batch, *spatial, K)`.
         y_pred: `(batch, *spatial, 1)` for a sigmoid head, `(batch, *spatial, K)` for softmax.
         sample_weight: one weight per image `(batch,)` or per voxel `(batch, *spatial)`.
+        kept: boolean `(batch, *spatial)`; voxels where it is false are ignored. None keeps all.
 
     Raises:
         ValueError: shapes that do not fit, or an option outside its range.
@@ -52,8 +53,8 @@ class SegmentationLoss(keras.losses.Loss):
     def compute_dtype(self) -> str:
         return "float64" if self.dtype == "float64" and _has_float64() else "float32"
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        values, weights, count = self.weighted_values(y_true, y_pred, sample_weight)
+    def __call__(self, y_true, y_pred, sample_weight=None, kept=None):
+        values, weights, count = self.weighted_values(y_true, y_pred, sample_weight, kept)
         return self.reduce(values, weights, count)
 
     def call(self, y_true, y_pred):
@@ -61,14 +62,14 @@ class SegmentationLoss(keras.losses.Loss):
         values, weights, _ = self.weighted_values(y_true, y_pred)
         return values if weights is None else values * weights
 
-    def weighted_values(self, y_true, y_pred, sample_weight=None):
+    def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         """Values, their weights (None: all one) and how many count (None: all).
 
         Values at ignored voxels are 0, and their weight is 0.
         """
         raise NotImplementedError
 
-    def image_values(self, y_true, y_pred, sample_weight=None):
+    def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
         """Weighted loss of each image, shape `(batch,)`."""
         raise NotImplementedError
 
@@ -133,9 +134,9 @@ class VoxelLoss(SegmentationLoss):
         """The same for integer labels, whose targets are all 0 or 1, where that is cheaper."""
         return self.values(targets, predictions)
 
-    def weighted_values(self, y_true, y_pred, sample_weight=None):
+    def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         y_true = ops.convert_to_tensor(y_true)
-        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype)
+        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
         is_hard = "float" not in keras.backend.standardize_dtype(y_true.dtype)
         is_hard &= y_true.shape[-1] == 1 or len(y_true.shape) < len(aligned.targets.shape)
         values = (self.hard_values if is_hard else self.values)(
@@ -153,14 +154,14 @@ class VoxelLoss(SegmentationLoss):
             count = ops.sum(valid)
         return values, weights, count
 
-    def image_values(self, y_true, y_pred, sample_weight=None):
-        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight)
+    def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight, kept)
         axes = tuple(range(1, len(values.shape)))
         if weights is not None:
             values = values * weights
-        if self.ignore_label is None:
+        if self.ignore_label is None and kept is None:
             return ops.mean(values, axis=axes) if axes else values
-        valid = align(y_true, y_pred, self.ignore_label, self.compute_dtype).valid
+        valid = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept).valid
         count = ops.sum(ops.cast(valid, values.dtype), axis=axes)
         return ops.sum(values, axis=axes) / ops.maximum(count, 1.0)
 
@@ -176,16 +177,16 @@ class ImageLoss(SegmentationLoss):
         """Loss of each image, `(batch,)`."""
         raise NotImplementedError
 
-    def weighted_values(self, y_true, y_pred, sample_weight=None):
-        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype)
+    def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
         per_image, weights = voxel_weights(sample_weight, aligned.predictions[..., 0])
         if aligned.valid is not None:
             valid = ops.cast(aligned.valid, self.compute_dtype)
             weights = valid if weights is None else weights * valid
         return self.values(aligned.targets, aligned.predictions, weights), per_image, None
 
-    def image_values(self, y_true, y_pred, sample_weight=None):
-        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight)
+    def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight, kept)
         return values if weights is None else values * weights
 
 

@@ -61,21 +61,21 @@ class Sum(SegmentationLoss):
         ]
         return cls([term for _, term in flat], [weight for weight, _ in flat])
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true, y_pred, sample_weight=None, kept=None):
         if self.reduction in ("none", None):
-            return self.image_values(y_true, y_pred, sample_weight)
+            return self.image_values(y_true, y_pred, sample_weight, kept)
         pairs = zip(self.weights, self.losses, strict=True)
-        return sum(weight * loss(y_true, y_pred, sample_weight) for weight, loss in pairs)
+        return sum(weight * loss(y_true, y_pred, sample_weight, kept) for weight, loss in pairs)
 
     def call(self, y_true, y_pred):
         return self.image_values(y_true, y_pred)
 
-    def image_values(self, y_true, y_pred, sample_weight=None):
+    def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
         pairs = zip(self.weights, self.losses, strict=True)
-        return sum(w * loss.image_values(y_true, y_pred, sample_weight) for w, loss in pairs)
+        return sum(w * loss.image_values(y_true, y_pred, sample_weight, kept) for w, loss in pairs)
 
-    def weighted_values(self, y_true, y_pred, sample_weight=None):
-        return self.image_values(y_true, y_pred, sample_weight), None, None
+    def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        return self.image_values(y_true, y_pred, sample_weight, kept), None, None
 
     def terms(self):
         for loss in self.losses:

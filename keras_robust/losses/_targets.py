@@ -17,12 +17,15 @@ class Aligned(NamedTuple):
     valid: Any
 
 
-def align(y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32") -> Aligned:
+def align(
+    y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32", kept=None
+) -> Aligned:
     """Align targets with predictions `(batch, *spatial, channels)`.
 
     Targets may be integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`, or one-hot or soft
     targets `(batch, *spatial, channels)`. A voxel is ignored where its label (for soft targets:
-    every channel) equals `ignore_label`.
+    every channel) equals `ignore_label`, or where `kept`, a boolean tensor `(batch, *spatial)`, is
+    false.
 
     Raises:
         ValueError: the shapes do not fit; the message names both.
@@ -42,6 +45,8 @@ def align(y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32
         targets = ops.one_hot(ops.cast(ops.squeeze(y_true, -1), "int32"), channels, dtype=dtype)
     else:
         targets = ops.cast(y_true, dtype)
+    if kept is not None:
+        valid = kept if valid is None else ops.logical_and(valid, kept)
     return Aligned(targets, y_pred, valid)
 
 

@@ -197,9 +197,9 @@ class TLoss(SegmentationLoss):
         """Current ν = exp(ν̃) + ε, the degrees of freedom."""
         return math.exp(self.nu_tilde) + self.epsilon
 
-    def weighted_values(self, y_true, y_pred, sample_weight=None):
+    def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         _training.require_trained(self)
-        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype)
+        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
         error = ops.square(aligned.targets - probabilities(aligned.predictions, self.from_logits))
         per_image, weights = voxel_weights(sample_weight, aligned.predictions[..., 0])
         if aligned.valid is not None:
@@ -212,8 +212,8 @@ class TLoss(SegmentationLoss):
             values = self._voxel_event(error, weights, nu)
         return values, per_image, None
 
-    def image_values(self, y_true, y_pred, sample_weight=None):
-        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight)
+    def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight, kept)
         return values if weights is None else values * weights
 
     def _image_event(self, error, weights, nu):
