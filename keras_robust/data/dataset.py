@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.data.images import Size, read_image, read_mask
@@ -23,7 +24,8 @@ class Case:
         annotator: Who drew the mask, "" without one.
         split: "train", "val", "test", or "" where the dataset has none.
         group: What must not be split up, such as a patient.
-        spacing: Pixel size in mm, (row, column).
+        spacing: Pixel size in mm, (row, column), or voxel size along each stored axis; a volume's
+            from its header where the dataset does not tell it.
         extra: Further columns of the manifest.
         channels: Files of all channels in order, where they are apart; else only `image`.
     """
@@ -55,6 +57,7 @@ class Dataset:
         layout: "manifest", "nnunet", "isic2017" or "shenzhen".
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.
+        soft_annotators: Those whose masks are 8-bit probabilities of the foreground.
 
     >>> from keras_robust.data import sample_path
     >>> dataset = Dataset.open(sample_path())
@@ -72,17 +75,20 @@ class Dataset:
     layout: str = "manifest"
     ignore_label: int | None = None
     sources: tuple[Path, ...] = ()
+    soft_annotators: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
         """Open a dataset folder; its layout is recognised.
 
         Args:
-            path: A folder with manifest.csv, an nnU-Net raw folder of 2-D images, or one in the
-                official ISIC 2017 or Shenzhen layout.
+            path: A folder with manifest.csv, an nnU-Net raw folder, or one in the official
+                ISIC 2017 or Shenzhen layout.
 
         Returns:
-            The dataset. Images and masks are not read yet.
+            The dataset. Images and masks are not read yet, but for the headers of volumes, and
+            the masks of a few where a manifest does not name the classes (`labels` in
+            dataset.json).
 
         Raises:
             FileNotFoundError: No such folder.
@@ -143,18 +149,44 @@ class Dataset:
         """The image of a case with all its channels: see `keras_robust.data.read_image`."""
         return read_image(case.channels, size)
 
-    def read_mask(self, case: Case, size: Size | None = None) -> NDArray:
+    def read_mask(self, case: Case, size: Size | None = None) -> NDArray[np.uint8]:
         """The mask of a case: see `keras_robust.data.read_mask`.
+
+        A soft mask is foreground where its probability is more than one half.
 
         Raises:
             ValueError: The case has no mask.
         """
-        if case.mask is None:
+        if case.annotator in self.soft_annotators:
+            return (self.read_target(case, size) > 0.5).view(np.uint8)
+        return read_mask(_mask_of(case), size, self.classes, self.ignore_label)
+
+    def read_target(
+        self, case: Case, size: Size | None = None
+    ) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """What to train on: the labels of a case, or its probabilities where its mask is soft.
+
+        Args:
+            case: With a mask.
+            size: As in `keras_robust.data.read_mask`; probabilities are interpolated linearly.
+
+        Returns:
+            Labels, uint8, or probabilities of the foreground, float32, of shape (H, W) or that of
+            the volume.
+
+        Raises:
+            ValueError: As `read_mask`; also a soft mask that is not of one 8-bit channel.
+        """
+        if case.annotator not in self.soft_annotators:
+            return self.read_mask(case, size)
+        levels = read_image(_mask_of(case), size)
+        if levels.shape[-1] != 1 or levels.size and not 0 <= levels.min() <= levels.max() <= 255:
             raise ValueError(
-                "Invalid value for argument `case`. Expected a case with a mask. "
-                f"Received: case {case.id!r} without one. Select an annotator first."
+                "Invalid value for argument `case`. Expected a soft mask of one channel of 0 to "
+                f"255. Received: {str(case.mask)!r} with {levels.shape[-1]} channels from "
+                f"{levels.min()} to {levels.max()}. Correct `soft` in dataset.json, or the file."
             )
-        return read_mask(case.mask, size, self.classes, self.ignore_label)
+        return levels[..., 0] / np.float32(255)
 
     @property
     def annotators(self) -> tuple[str, ...]:
@@ -187,6 +219,15 @@ class Dataset:
 def ordered(cases: list[Case]) -> tuple[Case, ...]:
     """The order of every dataset, whatever the order of its rows and files."""
     return tuple(sorted(cases, key=lambda case: (case.id, case.annotator)))
+
+
+def _mask_of(case: Case) -> Path:
+    if case.mask is None:
+        raise ValueError(
+            "Invalid value for argument `case`. Expected a case with a mask. "
+            f"Received: case {case.id!r} without one. Select an annotator first."
+        )
+    return case.mask
 
 
 def _require(argument: str, wanted: Collection[str], known: Collection[str]) -> None:

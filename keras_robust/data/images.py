@@ -220,6 +220,12 @@ def _checked(size: Size, rank: int) -> Size:
     return tuple(map(int, size))
 
 
+def stored_values(path: PathLike) -> tuple[set[int], int]:
+    """The values that a mask holds as stored, and the number of its pixels."""
+    labels = _read_stored_labels(Path(path))
+    return _values(labels), labels.size
+
+
 def _values(labels: NDArray) -> set[int]:
     if labels.dtype != np.uint8:
         return set(np.unique(labels).tolist())

@@ -1,6 +1,7 @@
 """Which layout a dataset folder has."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from keras_robust.data.dataset import Dataset
@@ -8,6 +9,7 @@ from keras_robust.data.manifest import MANIFEST, read_manifest
 from keras_robust.data.nnunet import read_nnunet
 from keras_robust.data.paired import ISIC2017, read_isic2017, read_shenzhen
 from keras_robust.data.problems import Problem, quote
+from keras_robust.data.volume_facts import with_spacing
 
 __all__ = ["read_layout"]
 
@@ -43,7 +45,10 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Dataset | None, list[Prob
         )
     for _, marks, read in LAYOUTS:
         if any((root / mark).exists() for mark in marks):
-            return read(root)
+            dataset, problems = read(root)
+            if dataset is not None:
+                dataset = replace(dataset, cases=with_spacing(dataset.cases))
+            return dataset, problems
     looked_for = "; ".join(f"{name}: {' or '.join(marks)}" for name, marks, _ in LAYOUTS)
     contents = sorted(child.name for child in root.iterdir())
     shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")

@@ -10,6 +10,7 @@ from typing import Any
 from keras_robust.data.dataset import Case, Dataset, ordered
 from keras_robust.data.names import name_problem
 from keras_robust.data.problems import Problem, error
+from keras_robust.data.volume_facts import classes_of_volumes
 
 __all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
 
@@ -24,8 +25,9 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     manifest.csv has the columns `id, image, mask, annotator, split`, optionally `group` and
     `spacing` (mm, "row x column", as in 0.5x0.5), and further ones, which become `Case.extra`.
     Paths are relative to the folder and stay inside it; files elsewhere need their folder in
-    `sources` of dataset.json. Its other keys, all optional: `name`, and `labels`, names to
-    values as in nnU-Net, without which masks are binary.
+    `sources` of dataset.json. Its other keys, all optional: `name`; `labels`, names to
+    values as in nnU-Net, without which masks are binary, but those of volumes have the classes
+    found in some of them; and `soft`, the annotators whose masks are 8-bit probabilities.
 
     Args:
         root: The folder.
@@ -59,8 +61,14 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     if not rows:
         problems.append(error("manifest", "has no rows below its header", path=MANIFEST))
     kept = _without_duplicates([case for case in cases if case], problems)
+    if "labels" not in meta:
+        soft_names = meta.get("soft") if isinstance(meta.get("soft"), list) else []
+        classes = classes_of_volumes([c for c in kept if c.annotator not in (soft_names or [])])
     name = str(meta.get("name") or root.resolve().name)
-    dataset = Dataset(root, name, classes, ordered(kept), "manifest", ignore_label, tuple(sources))
+    soft = _read_soft(meta.get("soft", []), classes, problems)
+    dataset = Dataset(
+        root, name, classes, ordered(kept), "manifest", ignore_label, tuple(sources), soft
+    )
     return dataset, problems
 
 
@@ -176,6 +184,18 @@ def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Pat
         else:
             folders.append(folder)
     return folders
+
+
+def _read_soft(soft: Any, classes: int, problems: list[Problem]) -> tuple[str, ...]:
+    if not isinstance(soft, list) or not all(isinstance(name, str) for name in soft):
+        expected = "a list of annotators"
+    elif soft and classes != 2:
+        expected = "no annotator, since soft masks have two classes"
+    else:
+        return tuple(soft)
+    message = f"Expected `soft` as {expected}. Received: {soft!r} and {classes} classes."
+    problems.append(error("dataset.json", message, path="dataset.json"))
+    return ()
 
 
 def _read_row(

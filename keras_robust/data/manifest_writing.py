@@ -6,15 +6,19 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.images import mask_suffix
 from keras_robust.data.manifest import MANIFEST, REQUIRED, SEPARATOR, read_table
 from keras_robust.files import atomic_write_bytes, atomic_write_json, locked
 
-__all__ = ["append_rows", "remove_rows", "writable_home", "write_view"]
+__all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", "write_view"]
 
 
-def append_rows(home: Path, cases: Sequence[Case], annotator: str, suffix: str = ".png") -> None:
+def append_rows(
+    home: Path, cases: Sequence[Case], annotator: str, suffix: str | None = None
+) -> None:
     """Add a row for each case's mask by `annotator`; the bytes of the other rows stay.
 
     Columns that say something about the image are copied; further ones may be about the mask they
@@ -23,8 +27,8 @@ def append_rows(home: Path, cases: Sequence[Case], annotator: str, suffix: str =
     Args:
         home: Manifest folder; the caller holds its lock.
         cases: Cases whose mask the new annotator's stands beside.
-        annotator: The new one, whose masks are masks/ANNOTATOR/ID.png.
-        suffix: That of the new masks.
+        annotator: The new one, whose masks are masks/ANNOTATOR/ID.png, or .nii.gz of volumes.
+        suffix: Another suffix of the new masks.
     """
     content = (home / MANIFEST).read_bytes()
     columns, rows = read_table(content)
@@ -36,7 +40,7 @@ def append_rows(home: Path, cases: Sequence[Case], annotator: str, suffix: str =
         if (case.id, annotator) not in by_key:
             row = by_key.get((case.id, case.annotator)) or of_image[case.id]
             copied = {column: row[column] for column in about_image if column in row}
-            mask = f"masks/{annotator}/{case.id}{suffix}"
+            mask = f"masks/{annotator}/{case.id}{suffix or mask_suffix(case.image)}"
             added.append({**copied, "mask": mask, "annotator": annotator})
     if added:
         newline = "\r\n" if b"\r\n" in content else "\n"
@@ -111,10 +115,15 @@ def write_view(dataset: Dataset, output: Path) -> Path:
             f"Received: output={str(output)!r}. Choose one beside it"
             + (", or leave `output` out to write into the dataset." if _is_manifest(root) else ".")
         )
-    meta: dict[str, object] = {"name": dataset.name}
+    meta: dict[str, Any] = {"name": dataset.name}
     if (root / "dataset.json").is_file():
         labels = json.loads((root / "dataset.json").read_bytes()).get("labels")
         meta |= {"labels": labels} if labels else {}
+    if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
+        names = ["background", *(f"label {number}" for number in range(1, dataset.classes))]
+        meta["labels"] = {name: number for number, name in enumerate(names)}
+    if dataset.soft_annotators:
+        meta["soft"] = list(dataset.soft_annotators)
     meta["sources"] = [_reference(folder, output) for folder in (root, *dataset.sources)]
     with locked(output / ".manifest.lock"):
         if _is_manifest(output) or (output / "dataset.json").exists():
@@ -122,16 +131,35 @@ def write_view(dataset: Dataset, output: Path) -> Path:
                 there = json.loads((output / "dataset.json").read_bytes())
             except (OSError, ValueError):
                 there = None
-            if there != meta:
+            if not _is_view(there, meta):
                 raise FileExistsError(
                     "Invalid value for argument `output`. Expected a new folder, or one that was "
                     f"written for the same dataset. Received: output={str(output)!r}, which holds "
                     "another one. Choose another folder."
                 )
+            meta = there
         atomic_write_json(output / "dataset.json", meta)
         if not _is_manifest(output):
             atomic_write_bytes(output / MANIFEST, _manifest_of(dataset, output).encode("utf-8"))
     return output
+
+
+def add_soft_annotator(home: Path, annotator: str) -> None:
+    """Name an annotator whose masks are probabilities in dataset.json, where it is not yet.
+
+    Args:
+        home: Manifest folder; the caller holds its lock.
+        annotator: Its name.
+    """
+    file = home / "dataset.json"
+    meta = json.loads(file.read_bytes()) if file.is_file() else {}
+    if annotator not in meta.get("soft", []):
+        atomic_write_json(file, {**meta, "soft": [*meta.get("soft", []), annotator]})
+
+
+def _is_view(there: Any, meta: Mapping[str, Any]) -> bool:
+    """Whether dataset.json is that of the view, to which soft annotators may have been added."""
+    return isinstance(there, dict) and {**there, "soft": None} == {**meta, "soft": None}
 
 
 def _manifest_of(dataset: Dataset, output: Path) -> str:

@@ -1,4 +1,4 @@
-"""The raw layout of nnU-Net v2, with 2-D images."""
+"""The raw layout of nnU-Net v2, with images or volumes."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from keras_robust.data.problems import Problem, error
 __all__ = ["ANNOTATOR", "read_nnunet"]
 
 ANNOTATOR = "nnunet_gt"
-ENDINGS = (".png", ".bmp", ".tif")  # what nnU-Net's own reader of natural images takes
+ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")  # of nnU-Net's readers, but stacks in TIFF
 
 
 def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
@@ -36,8 +36,8 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
         return None, [error("dataset.json", message, path="dataset.json")]
     if ending not in ENDINGS:
         message = (
-            f"Expected a file_ending of 2-D images ({', '.join(ENDINGS)}). Received: {ending!r}. "
-            "Volumes are not read yet: export their slices."
+            f"Expected a file_ending of {', '.join(ENDINGS)}. Received: {ending!r}. "
+            "Convert the files to one of these."
         )
         return None, [error("dataset.json", message, path="dataset.json")]
     classes, ignore_label = read_labels(labels, problems)

@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image
 
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.images import UnreadableImageError, decode, read_image, read_mask
+from keras_robust.data.geometry import geometry_problem, listed_mm
+from keras_robust.data.images import UnreadableImageError, image_shape, read_image
 from keras_robust.data.layouts import read_layout
 from keras_robust.data.names import name_problem
 from keras_robust.data.problems import Problem, Report
+from keras_robust.data.volume_header import VolumeHeader, is_volume, read_header
 
 __all__ = ["verify"]
 
@@ -27,7 +29,8 @@ class _Facts:
     """What one file showed: its problems, its size and the hash of its pixels."""
 
     problems: list[Problem] = field(default_factory=list)
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
+    header: VolumeHeader | None = None
     digest: str | None = None
     empty: bool = False
 
@@ -40,9 +43,11 @@ def verify(
     """Every problem of every case of a dataset, at once.
 
     Errors are files that are missing, unreadable, truncated or outside the dataset folder; masks
-    of another size than their image or with values that are no labels; rows given twice; and the
-    same id, group or image (by its pixels) in two splits. Warnings are empty masks, one image or
-    mask under several ids of one split, and images that a viewer would turn (EXIF).
+    of another size than their image or with values that are no labels; masks of volumes whose
+    spacing, axes or origin are not the image's; images with values that are not finite; rows given
+    twice; and the same id, group or image (by its pixels) in two splits. Warnings are empty masks,
+    one image or mask under several ids of one split, a spacing that is not that of the volume's
+    header, and images that a viewer would turn (EXIF).
 
     Args:
         dataset: A dataset, or its folder.
@@ -87,13 +92,13 @@ def verify(
     try:
         read = advance(pool.map(_look_at_image, images.values()))
         of_image = dict(zip(images, read, strict=True))
-        read = advance(pool.map(_MaskReader(dataset.classes, dataset.ignore_label), masks.values()))
+        read = advance(pool.map(_MaskReader(dataset), masks.values()))
         of_mask = dict(zip(masks, read, strict=True))
     finally:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the rest
     for facts in (*of_image.values(), *of_mask.values()):
         problems += facts.problems
-    problems += _size_problems(dataset, of_image, of_mask)
+    problems += _grid_problems(dataset, of_image, of_mask)
     problems += _group_problems(dataset)
     problems += _same_images(images, of_image)
     problems += _same_masks(dataset, of_mask)
@@ -113,32 +118,52 @@ def _look_at_image(case: Case) -> _Facts:
         facts.problems.append(_failure(case.id, case.image, error, "size"))
         return facts
     if not np.isfinite(image).all():
-        message = "has values that are not finite; replace them"
+        count = int(np.count_nonzero(~np.isfinite(image)))
+        message = f"has {count} value(s) that are not finite; replace them"
         facts.problems.append(Problem("error", case.id, str(case.image), "values", message))
-    facts.size = (image.shape[0], image.shape[1])
+    facts.size = image.shape[:-1]
+    if is_volume(case.image):
+        _look_at_grids(case, facts)
     facts.digest = _digest(image)
     return facts
 
 
+def _look_at_grids(case: Case, facts: _Facts) -> None:
+    """Whether the channels of a volume lie on one grid, of the spacing that the dataset says."""
+    facts.header = header = read_header(case.image)
+    for path in case.channels[1:]:
+        found = geometry_problem(header, read_header(path)) if is_volume(path) else None
+        if found:
+            message = f"differs from the first channel. {found[1]}"
+            facts.problems.append(Problem("error", case.id, str(path), found[0], message))
+    said = case.spacing or header.spacing_mm
+    if len(said) != 3 or not np.allclose(said, header.spacing_mm, rtol=1e-3):
+        message = (
+            f"the dataset says {listed_mm(said)}, its header {listed_mm(header.spacing_mm)}; "
+            "correct the one that is wrong"
+        )
+        facts.problems.append(Problem("warning", case.id, str(case.image), "spacing", message))
+
+
 @dataclass(frozen=True)
 class _MaskReader:
-    classes: int
-    ignore_label: int | None
+    dataset: Dataset
 
     def __call__(self, case: Case) -> _Facts:
         facts, path = _Facts(), case.mask
         if path is None:
             return facts
         try:
-            mask = read_mask(path, None, self.classes, self.ignore_label)
+            mask = self.dataset.read_mask(case)
         except (OSError, ValueError) as error:
             facts.problems.append(_failure(case.id, path, error, "values"))
             if not isinstance(error, (OSError, UnreadableImageError)):
-                facts.size = decode(path).size[::-1]
+                facts.size = image_shape(path)
             return facts
-        facts.size = (mask.shape[0], mask.shape[1])
+        facts.size = mask.shape
+        facts.header = read_header(path) if is_volume(path) else None
         facts.digest = _digest(mask)
-        facts.empty = not np.any((mask != 0) & (mask != self.ignore_label))
+        facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         if facts.empty:
             message = "has no foreground; keep it only if nothing is there to be drawn"
             facts.problems.append(Problem("warning", case.id, str(path), "empty-mask", message))
@@ -158,21 +183,30 @@ def _failure(id: str, path: Path, error: Exception, otherwise: str) -> Problem:
     return Problem("error", id, str(path), kind, message)
 
 
-def _size_problems(
+def _grid_problems(
     dataset: Dataset, of_image: dict[tuple[Path, ...], _Facts], of_mask: dict[Path, _Facts]
 ) -> list[Problem]:
     problems = []
     for case in dataset.cases:
         if case.mask is None:
             continue
-        image, mask = of_image[case.channels].size, of_mask[case.mask].size
-        if image and mask and image != mask:
+        image, mask = of_image[case.channels], of_mask[case.mask]
+        if image.size and mask.size and image.size != mask.size:
+            unit = "height x width" if len(image.size) == 2 else "size"
             message = (
-                f"Expected the image's height x width, {image[0]} x {image[1]}. "
-                f"Received: {mask[0]} x {mask[1]}. Export the mask on the image's grid."
+                f"Expected the image's {unit}, {_times(image.size)}. "
+                f"Received: {_times(mask.size)}. Export the mask on the image's grid."
             )
             problems.append(Problem("error", case.id, str(case.mask), "size", message))
+        elif image.header and mask.header:
+            found = geometry_problem(image.header, mask.header)
+            if found:
+                problems.append(Problem("error", case.id, str(case.mask), *found))
     return problems
+
+
+def _times(size: Iterable[int]) -> str:
+    return " x ".join(map(str, size))
 
 
 def _group_problems(dataset: Dataset) -> list[Problem]:

@@ -272,7 +272,7 @@ def test_nnunet_problems_are_all_named(build):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"file_ending": ".nii.gz"}, r"2-D images.*'.nii.gz'.*export their slices"),
+        ({"file_ending": ".mha"}, r"\.nii\.gz, .*Received: '.mha'.*Convert"),
         ({"channel_names": None, "modality": None}, "channel_names, labels and file_ending"),
         ({"labels": {"background": 0, "region": [1, 2]}}, "Regions"),
     ],

@@ -1,0 +1,78 @@
+"""Whether a mask lies where its volume lies."""
+
+import itertools
+
+import numpy as np
+
+from keras_robust.data.volume_header import VolumeHeader
+
+__all__ = ["geometry_problem", "listed_mm"]
+
+TOLERANCE = 0.05  # of a voxel; affines are stored in float32 and rounded by many programs
+
+
+def geometry_problem(image: VolumeHeader, mask: VolumeHeader) -> tuple[str, str] | None:
+    """What differs in the geometry of two volumes of one shape.
+
+    Arrays are compared and trained on as stored, so that a mask on other axes would be read
+    mirrored or turned against its image.
+
+    Args:
+        image: Header of the image.
+        mask: Header of the mask.
+
+    Returns:
+        "spacing", "orientation" or "origin", and a sentence; `None` where no corner of the two
+        grids is further apart than a twentieth of a voxel. Where one of the headers does not say
+        how its axes lie, only the spacing is compared.
+    """
+    ours, theirs = np.array(image.spacing_mm), np.array(mask.spacing_mm)
+    reach = TOLERANCE * ours / np.maximum(np.array(image.shape) - 1, 1)
+    if (np.abs(ours - theirs) > reach).any():
+        return "spacing", (
+            f"Expected the image's spacing, {listed_mm(ours)}. Received: {listed_mm(theirs)}. "
+            "Export the mask on the image's grid, or correct the header that is wrong."
+        )
+    if not (image.oriented and mask.oriented):
+        return None
+    far = [
+        np.linalg.norm((image.affine_mm - mask.affine_mm)[:3, :3] @ corner)
+        for corner in itertools.product(*((0, n - 1) for n in image.shape))
+    ]
+    if max(far) > TOLERANCE * ours.min():
+        return "orientation", (
+            f"Expected the image's axes. Received: {_turn(image, mask)}, so that the mask would be "
+            "read mirrored or turned. Export the mask on the image's grid."
+        )
+    between = mask.affine_mm[:3, 3] - image.affine_mm[:3, 3]
+    if np.linalg.norm(between) > TOLERANCE * ours.min():
+        return "origin", (
+            "Expected the image's origin. Received: one that lies "
+            f"{np.linalg.norm(between):.4g} mm from it. Export the mask on the image's grid, or "
+            "correct the header that is wrong."
+        )
+    return None
+
+
+def listed_mm(spacing) -> str:
+    """A spacing for people.
+
+    >>> listed_mm((0.5, 0.5, 2.0))
+    '0.5 x 0.5 x 2 mm'
+    """
+    return " x ".join(f"{value:.6g}" for value in spacing) + " mm"
+
+
+def _turn(image: VolumeHeader, mask: VolumeHeader) -> str:
+    """The directions of the axes, LAS for to the left, to the front, to the head; or an angle."""
+    from nibabel.orientations import aff2axcodes
+
+    ours, theirs = ("".join(map(str, aff2axcodes(header.affine))) for header in (image, mask))
+    if ours != theirs:
+        return f"{theirs} instead of {ours}"
+    axes, others = (
+        header.affine[:3, :3] / np.linalg.norm(header.affine[:3, :3], axis=0)
+        for header in (image, mask)
+    )
+    cosines = np.clip((axes * others).sum(axis=0), -1, 1)
+    return f"axes turned by {np.degrees(np.arccos(cosines)).max():.3g} degrees"
