@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["LayerBox", "Spacing", "about", "case_id", "guess", "role", "spacing"]
+__all__ = ["LayerBox", "LayerList", "Spacing", "about", "case_id", "guess", "role", "spacing"]
 
 WORDS = {
     "difference": r"differen|disagree",
@@ -152,3 +152,50 @@ class LayerBox(QComboBox):
 
     def _tell(self) -> None:
         self.chosen.emit()
+
+
+class LayerList(QObject):
+    """Tells when layers came, went, moved or were renamed; once for many changes.
+
+    Args:
+        viewer: Whose layers.
+        parent: Owner of this object.
+
+    Attributes:
+        changed: When the window has nothing else to do.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: "ViewerModel", parent: QObject):
+        super().__init__(parent)
+        self._viewer = viewer
+        self._named: list[Layer] = []
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self.changed)
+        events = viewer.layers.events
+        self._events = (events.inserted, events.removed, events.reordered)
+        for event in self._events:
+            event.connect(self._update)
+        self._follow_names()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._soon.stop()
+        for event in self._events:
+            event.disconnect(self._update)
+        self._follow_names(False)
+
+    def _update(self, event: Any = None) -> None:
+        self._follow_names()
+        self._soon.start()
+
+    def _follow_names(self, follow: bool = True) -> None:
+        for layer in self._named:
+            layer.events.name.disconnect(self._soon_changed)
+        self._named = list(self._viewer.layers) if follow else []
+        for layer in self._named:
+            layer.events.name.connect(self._soon_changed)
+
+    def _soon_changed(self, event: Any = None) -> None:
+        self._soon.start()

@@ -1,0 +1,103 @@
+"""Two layers to compare: their data, spacing, and what is found."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_plugin._layers import Spacing, spacing
+from napari_plugin.compare.difference import Tally, difference, tally
+from napari_plugin.compare.measures import ClassMeasures, Comparer
+
+if TYPE_CHECKING:
+    from napari.components import Dims
+
+__all__ = ["Found", "Pair", "find", "read_pair"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two masks as arrays of one grid, whole or one slice of each.
+
+    Attributes:
+        a, b: Labels.
+        spacing: Of these.
+        shape: Of the layers.
+        where: Index of `a` and `b` in the layers.
+    """
+
+    a: NDArray
+    b: NDArray
+    spacing: Spacing
+    shape: tuple[int, ...]
+    where: tuple[int | slice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a comparison finds.
+
+    Attributes:
+        rows: Measures per class.
+        codes: Map of the difference, of the shape of the layers.
+        tallies: How much of it is agreed, only in A, and so on.
+        spacing: In which the sizes are.
+        ndim: Of what was compared.
+        tolerance: Of the surface Dice.
+    """
+
+    rows: list[ClassMeasures]
+    codes: NDArray[np.uint8]
+    tallies: list[Tally]
+    spacing: Spacing
+    ndim: int
+    tolerance: float
+
+
+def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool) -> Pair:
+    """The data of two layers; of volumes only the slice in view, if asked for.
+
+    Raises:
+        ValueError: What to choose instead, where the two cannot be compared.
+    """
+    if a is None or b is None:
+        raise ValueError("Choose two masks to compare. A mask is a Labels layer.")
+    if a is b:
+        raise ValueError(f"Both masks are the layer “{a.name}”. Choose another one.")
+    if a.multiscale or b.multiscale:
+        raise ValueError("A multiscale layer cannot be compared. Open the mask at one scale.")
+    first, second = np.asarray(a.data), np.asarray(b.data)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"“{a.name}” has the shape {_by(first.shape)}, “{b.name}” has {_by(second.shape)}. "
+            "Choose masks of one image."
+        )
+    step = spacing(a)
+    if step.unit == "px":
+        step = spacing(b)
+    if this_slice and first.ndim == 3 and dims.ndisplay == 2:
+        hidden = dims.not_displayed[-1] - (dims.ndim - 3)
+        index = int(round(a.world_to_data(dims.point[-3:])[hidden]))
+        index = min(max(index, 0), first.shape[hidden] - 1)
+        where = tuple(index if axis == hidden else slice(None) for axis in range(3))
+        kept = tuple(s for axis, s in enumerate(step.step) if axis != hidden)
+        return Pair(first[where], second[where], Spacing(kept, step.unit), first.shape, where)
+    return Pair(first, second, step, first.shape)
+
+
+def find(pair: Pair, tolerance: float, comparer: Comparer) -> Found:
+    """Compare two masks; takes long for volumes."""
+    codes = difference(pair.a, pair.b)
+    rows = comparer(pair.a, pair.b, pair.spacing.step, tolerance)
+    tallies = tally(codes, pair.spacing.step)
+    if pair.where:
+        whole = np.zeros(pair.shape, np.uint8)
+        whole[pair.where] = codes
+        codes = whole
+    return Found(rows, codes, tallies, pair.spacing, pair.a.ndim, tolerance)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))

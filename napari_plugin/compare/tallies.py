@@ -1,0 +1,52 @@
+"""The legend of the difference layer, with what each colour counts."""
+
+from html import escape
+
+from qtpy.QtWidgets import QLabel
+
+from napari_plugin.compare.difference import AGREED, ONLY_A, ONLY_B, OTHER_CLASS, Tally
+from napari_plugin.compare.table import amount
+
+__all__ = ["TallyLegend"]
+
+MEANING = {
+    AGREED: "agreed",
+    ONLY_A: "only in A",
+    ONLY_B: "only in B",
+    OTHER_CLASS: "different class",
+}
+
+
+class TallyLegend(QLabel):
+    """A line per colour: its meaning, its number of elements, and their area or volume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setToolTip("What the colours of the difference mean, and how much there is of each")
+        self.setAccessibleName("Difference")
+
+    def show_tallies(
+        self, tallies: list[Tally], by_code: dict[int, str], unit: str = "px", ndim: int = 2
+    ) -> None:
+        """Show counts; classes that differ only where there are any.
+
+        Args:
+            tallies: From `tally`; empty for none.
+            by_code: Their colours.
+            unit: "mm" or "px".
+            ndim: 2 for areas, 3 for volumes.
+        """
+        element, power = ("px", "²") if ndim == 2 else ("voxels", "³")
+        rows = []
+        for found in tallies:
+            if found.code != OTHER_CLASS or found.elements:
+                size = f"{amount(found.size)} {unit}{power}" if unit != "px" else ""
+                cells = (
+                    f'<span style="color:{by_code[found.code]}; font-size:large">■</span>',
+                    escape(MEANING[found.code]),
+                    f"{found.elements} {element}",
+                    size,
+                )
+                rows.append("".join(f'<td style="padding-right:12px">{x}</td>' for x in cells))
+        self.setText("<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>")
+        self.setVisible(bool(rows))

@@ -1,0 +1,463 @@
+"""The widget that compares masks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from keras_robust.files import atomic_write_text
+from napari_plugin._latest import Latest
+from napari_plugin._layers import LayerBox, LayerList, case_id, guess, role
+from napari_plugin._style import ROLE_COLOURS, preference, scrolled
+from napari_plugin.compare.blink import Blink, free_key
+from napari_plugin.compare.contours import Contours
+from napari_plugin.compare.difference_layer import DifferenceLayer, colours
+from napari_plugin.compare.measures import Comparer, to_csv
+from napari_plugin.compare.pair import Found, find, read_pair
+from napari_plugin.compare.side_by_side import PANEL, SideBySide, camera_of, grid_of
+from napari_plugin.compare.table import MeasureTable
+from napari_plugin.compare.tallies import TallyLegend
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["CompareWidget"]
+
+ROLES = {
+    "image": ("Image", "The image below the masks"),
+    "reference": ("Reference", "The mask that the others are measured against"),
+    "noisy": ("Noisy", "A mask that may be wrong"),
+    "prediction": ("Predicted", "The mask that a model predicts"),
+}
+PAIRS = (("reference", "noisy"), ("reference", "prediction"), ("noisy", "prediction"))
+FOLLOW_MS = 30  # painting sends many events; the table follows at this pace
+BLINK_MS = 600
+
+
+class CompareWidget(QWidget):
+    """Compare masks: contours, difference, side by side, blinking, and measures per class.
+
+    Args:
+        viewer: The viewer that it works in.
+    """
+
+    def __init__(self, viewer: "napari.Viewer"):
+        super().__init__()
+        self.viewer = viewer
+        self.found: Found | None = None
+        self._contours, self._blink = Contours(), Blink()
+        self._difference, self._side_by_side = DifferenceLayer(viewer), SideBySide(viewer)
+        self._comparer, self._latest = Comparer(), Latest()
+        self._watched: list[Labels] = []
+        self._closed = self._docked = False
+        self._views: dict[Labels, tuple] = {}
+        self._build()
+        self._follow = QTimer(self, singleShot=True, interval=FOLLOW_MS)
+        self._follow.timeout.connect(self._compare)
+        self._fit = QTimer(self, singleShot=True, interval=50)
+        self._fit.timeout.connect(self._fit_view)
+        self._blinker = QTimer(self, interval=BLINK_MS)
+        self._blinker.timeout.connect(self._swap)
+        self._list = LayerList(viewer, self)
+        self._list.changed.connect(self._update_layers)
+        viewer.dims.events.connect(self._on_dims)
+        grid_of(viewer).events.enabled.connect(self._on_grid)
+        self._bind_key()
+        self._update_layers()
+
+    # What the user sees
+
+    def _build(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(6, 6, 6, 6)
+        form = QFormLayout()
+        self.boxes: dict[str, LayerBox] = {}
+        for name, (title, tip) in ROLES.items():
+            box = LayerBox(self.viewer, _is_image if name == "image" else _is_mask)
+            box.setToolTip(tip)
+            box.setAccessibleName(title)
+            box.chosen.connect(self._choose)
+            self.boxes[name] = box
+            colour = ROLE_COLOURS.get(name)
+            square = f'<span style="color:{colour}; font-size:large">■</span> ' if colour else ""
+            form.addRow(QLabel(square + title), box)
+        self.pair = QComboBox()
+        self.pair.setToolTip("The two masks, A and B, of the difference and the table")
+        for a, b in PAIRS:
+            self.pair.addItem(f"A {ROLES[a][0].lower()}, B {ROLES[b][0].lower()}", (a, b))
+        self.pair.activated.connect(self._choose)
+        form.addRow("Compare", self.pair)
+        column.addLayout(form)
+
+        self.contours = _check("Contours", "Draw the masks as contours in the colours above", True)
+        self.difference = _check(
+            "Difference", "A layer that shows where A and B agree, and where only one of them is"
+        )
+        self.side_by_side = _check(
+            "Side by side", "One view per mask, zoomed and moved together (napari's grid)"
+        )
+        self.contours.toggled.connect(self._toggle_contours)
+        self.difference.toggled.connect(self._ask_soon)
+        self.side_by_side.toggled.connect(self._lay_out)
+        column.addLayout(_row(self.contours, self.difference, self.side_by_side))
+
+        self.which = QButtonGroup(self)
+        buttons = []
+        for name in ("both", "A", "B"):
+            button = QRadioButton(name, checked=name == "both")
+            button.setToolTip(f"Show {'both masks' if name == 'both' else f'mask {name} alone'}")
+            self.which.addButton(button)
+            buttons.append(button)
+        self.which.buttonClicked.connect(lambda button: self.show_mask(button.text()))
+        self.blink = QPushButton("Blink", checkable=True)
+        self.blink.toggled.connect(self._run_blink)
+        column.addLayout(_row(QLabel("Show"), *buttons, self.blink))
+
+        self.legend = TallyLegend()
+        column.addWidget(self.legend)
+        self.tolerance = QDoubleSpinBox(decimals=2, maximum=1000, singleStep=0.5)
+        self.tolerance.setValue(float(preference("compare", "tolerance", 2.0)))
+        self.tolerance.setToolTip("Surfaces this close count as one in the surface Dice")
+        self.tolerance.valueChanged.connect(self._ask_soon)
+        self.this_slice = _check("This slice only", "Compare the slice in view, not the volume")
+        self.this_slice.toggled.connect(self._ask_soon)
+        column.addLayout(_row(QLabel("Tolerance"), self.tolerance, self.this_slice))
+        self.table = MeasureTable()
+        column.addWidget(self.table)
+        self.message = QLabel(wordWrap=True)
+        self.message.setAccessibleName("Message")
+        column.addWidget(self.message)
+        self.export = QPushButton("Export table as CSV…")
+        self.export.setToolTip("Write the table, with both names and units, to a CSV file")
+        self.export.clicked.connect(self._ask_where)
+        column.addWidget(self.export)
+        column.addStretch()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolled(content))
+        self.setMinimumWidth(365)
+
+    def _bind_key(self) -> None:
+        self.key = free_key(self.viewer)
+        if self.key is not None:
+            self.viewer.bind_key(self.key, lambda _: self._press())
+            # napari's own bindings are heard by the canvas alone.
+            self._shortcut = QShortcut(QKeySequence(self.key.replace("Control", "Ctrl")), self)
+            self._shortcut.activated.connect(self._press)
+        hint = f" (press {self.key} to swap them by hand)" if self.key else ""
+        self.blink.setToolTip(f"Show A and B in turn{hint}")
+        self.blink.setText(f"Blink ({self.key})" if self.key else "Blink")
+
+    # Layers
+
+    @property
+    def layers(self) -> tuple[Labels | None, Labels | None]:
+        """The masks A and B."""
+        a, b = self.pair.currentData()
+        return self.boxes[a].layer, self.boxes[b].layer
+
+    def _masks(self) -> dict[str, Labels]:
+        chosen = {name: box.layer for name, box in self.boxes.items() if name != "image"}
+        known: dict[str, Labels] = {}
+        for name, layer in chosen.items():
+            if layer is not None and layer not in known.values():
+                known[name] = layer
+        return known
+
+    def _update_layers(self) -> None:
+        if self._difference.layer is not None and self._difference.layer not in self.viewer.layers:
+            self.difference.setChecked(False)
+        for box in self.boxes.values():
+            box.update_layers()
+        likely = guess(
+            layer for layer in self.viewer.layers if role(layer) not in (PANEL, "difference")
+        )
+        for name, box in self.boxes.items():
+            if not box.by_hand:
+                box.choose(likely[name])
+        a, b = self.layers
+        if a is None or b is None:
+            both = {name for name, box in self.boxes.items() if box.layer is not None}
+            index = next((i for i, pair in enumerate(PAIRS) if set(pair) <= both), 0)
+            self.pair.setCurrentIndex(index)
+        self._choose()
+
+    def _choose(self, *_) -> None:
+        """Follow the layers that are chosen now."""
+        masks = [layer for layer in self.layers if layer is not None]
+        if masks != self._watched:
+            self._unwatch()
+            for layer in dict.fromkeys(masks):
+                for event in _painting(layer):
+                    event.connect(self._on_paint)
+                layer.events.set_data.connect(self._on_set_data)
+            self._watched = masks
+            self._blink_off()
+        volume = any(layer.ndim == 3 for layer in masks)
+        self.this_slice.setVisible(volume)
+        self._draw_contours()
+        if self.side_by_side.isChecked():
+            self._lay_out(True)
+        self._ask_soon()
+
+    def _unwatch(self) -> None:
+        for layer in dict.fromkeys(self._watched):
+            for event in _painting(layer):
+                event.disconnect(self._on_paint)
+            layer.events.set_data.disconnect(self._on_set_data)
+        self._watched, self._views = [], {}
+
+    def _on_paint(self, event) -> None:
+        if event.type != "labels_update" or self._is_quick():
+            self._ask_soon()
+
+    def _on_set_data(self, event) -> None:
+        # Undo refreshes a layer; but so does moving through a volume, which changes no mask.
+        dims = self.viewer.dims
+        view = (dims.point, dims.ndisplay, dims.order)
+        moved = view != self._views.get(event.source)
+        self._views[event.source] = view
+        if self._is_quick() or not moved:
+            self._ask_soon()
+
+    def _on_dims(self, event=None) -> None:
+        if self.this_slice.isChecked() and any(layer.ndim == 3 for layer in self._watched):
+            self._ask_soon()
+
+    def _is_quick(self) -> bool:
+        return self.this_slice.isChecked() or all(layer.ndim == 2 for layer in self._watched)
+
+    # What is compared
+
+    def _ask_soon(self, *_) -> None:
+        if not self._follow.isActive() and not self._closed:
+            self._follow.start()
+
+    def _compare(self) -> None:
+        try:
+            pair = read_pair(*self.layers, self.viewer.dims, self.this_slice.isChecked())
+        except ValueError as error:
+            self._latest.drop()
+            self._show_failure(error)
+            return
+        self.tolerance.setSuffix(f" {pair.spacing.unit}")
+        arguments = (pair, self.tolerance.value(), self._comparer)
+        if pair.a.ndim == 3:
+            self._say("Measuring…")
+            self._latest.ask(find, *arguments, done=self._show, failed=self._show_failure)
+            return
+        self._latest.drop()
+        try:
+            self._show(find(*arguments))
+        except ValueError as error:
+            self._show_failure(error)
+
+    def _show(self, found: Found) -> None:
+        if self._closed:
+            return
+        self.found = found
+        self.table.describe(found.spacing.unit, found.ndim, found.tolerance)
+        self.table.show_rows(found.rows)
+        by_code = colours(*(ROLE_COLOURS[name] for name in self.pair.currentData()))
+        self.legend.show_tallies(found.tallies, by_code, found.spacing.unit, found.ndim)
+        self.export.setEnabled(bool(found.rows))
+        self._say("" if found.rows else "Both masks are empty.")
+        like = self.layers[0]
+        if self.difference.isChecked() and like is not None:
+            self._difference.show(found.codes, like, by_code)
+        else:
+            self._difference.remove()
+
+    def _show_failure(self, error: Exception) -> None:
+        self.found = None
+        self.table.show_rows([])
+        self.legend.show_tallies([], {})
+        self.export.setEnabled(False)
+        self._difference.remove()
+        self._say(str(error))
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    # How it is shown
+
+    def _draw_contours(self, *_) -> None:
+        if self.contours.isChecked():
+            self._contours.show(
+                {layer: ROLE_COLOURS[name] for name, layer in self._masks().items()}
+            )
+        else:
+            self._contours.restore()
+
+    def _toggle_contours(self, *_) -> None:
+        self._draw_contours()
+        self._difference.remove()  # and again in its place, below contours or above masks
+        self._ask_soon()
+
+    def _lay_out(self, beside: bool) -> None:
+        self._blink_off()
+        masks: list[Layer] = list(self._masks().values())
+        image = self.boxes["image"].layer
+        few = len(masks) < 2
+        if self._difference.layer is not None:
+            masks.append(self._difference.layer)
+        members = [layer for layer in (image, *masks) if layer is not None]
+        if not beside:
+            if self._side_by_side.shown:
+                self._side_by_side.leave()
+                self._fit.start()
+        elif few:
+            self.side_by_side.setChecked(False)
+            self._say("Choose two masks or more to show them side by side.")
+        elif not self._side_by_side.shown or self._side_by_side.members != members:
+            self._side_by_side.show(image, masks)
+            self._fit.start()
+
+    def _fit_view(self) -> None:
+        # New views take the zoom over when it changes, not when they are made.
+        camera_of(self.viewer).zoom *= 1.01
+        self.viewer.reset_view()
+
+    def _on_grid(self, event=None) -> None:
+        if self._side_by_side.shown and not grid_of(self.viewer).enabled:
+            self.side_by_side.setChecked(False)
+
+    def show_mask(self, which: str) -> None:
+        """Show mask "A", mask "B", or "both"."""
+        a, b = self.layers
+        if a is None or b is None or a is b:
+            self._blink_off()
+            self._say("Choose two masks to show in turn.")
+            return
+        self._blink.show(which, a, b)
+        for button in self.which.buttons():
+            button.setChecked(button.text() == which)
+
+    def _swap(self) -> None:
+        self.show_mask("B" if self._blink.shown == "A" else "A")
+
+    def _press(self) -> None:
+        self.blink.setChecked(False)
+        self._swap()
+
+    def _run_blink(self, run: bool) -> None:
+        if run:
+            self._blinker.start()
+            self._swap()
+        else:
+            self._blinker.stop()
+
+    def _blink_off(self) -> None:
+        self.blink.setChecked(False)
+        self._blink.restore()
+        for button in self.which.buttons():
+            button.setChecked(button.text() == "both")
+
+    # Export
+
+    def _ask_where(self) -> None:
+        a, _ = self.layers
+        proposed = f"{case_id(a)}.csv" if a is not None else "measures.csv"
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export the table", proposed.replace("/", "_"), "CSV (*.csv)"
+        )
+        if path:
+            self.export_csv(path)
+
+    def export_csv(self, path: str | Path) -> None:
+        """Write the table to a file; what goes wrong is said in the widget."""
+        a, b = self.layers
+        if self.found is None or a is None or b is None:
+            return
+        text = to_csv(
+            self.found.rows,
+            names={"image": case_id(a), "a": a.name, "b": b.name},
+            unit=self.found.spacing.unit,
+            ndim=self.found.ndim,
+            tolerance=self.found.tolerance,
+        )
+        try:
+            atomic_write_text(path, text)
+        except OSError as error:
+            self._say(f"The table could not be written to {path}: {error.strerror}.")
+        else:
+            self._say(f"Written to {path}.")
+
+    # The end
+
+    def close_down(self) -> None:
+        """Give the viewer back as it was: looks, visibility, layers, keys, events."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in (self._follow, self._fit, self._blinker):
+            timer.stop()
+        self._latest.drop()
+        self._unwatch()
+        self._list.stop()
+        self.viewer.dims.events.disconnect(self._on_dims)
+        grid_of(self.viewer).events.enabled.disconnect(self._on_grid)
+        if self.key is not None:
+            self.viewer.bind_key(self.key, None)
+        self._blink.restore()
+        self._side_by_side.leave()
+        self._difference.remove()
+        self._contours.restore()
+
+    def event(self, event: QEvent) -> bool:
+        """napari takes a closed dock's widget out of it and drops it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.close_down()
+        return super().event(event)
+
+    def closeEvent(self, event) -> None:
+        self.close_down()
+        super().closeEvent(event)
+
+
+def _is_image(layer: Layer) -> bool:
+    return isinstance(layer, Image) and role(layer) != PANEL
+
+
+def _is_mask(layer: Layer) -> bool:
+    return isinstance(layer, Labels) and role(layer) != "difference"
+
+
+def _painting(layer: Labels) -> tuple:
+    return layer.events.paint, layer.events.labels_update, layer.events.data, layer.events.scale
+
+
+def _check(text: str, tip: str, checked: bool = False) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    box.setChecked(checked)
+    return box
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    row.addStretch()
+    return row

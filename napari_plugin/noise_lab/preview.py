@@ -1,0 +1,167 @@
+"""What simulated annotation errors do to one mask, to a stack of masks, and to a dataset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data import Dataset
+from keras_robust.data.ignored import set_aside_ignored
+from keras_robust.noise import Corruption, LabelNoise
+
+__all__ = ["Preview", "corrupt_mask", "corrupt_slice", "corrupt_stack", "dataset_log", "replay"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A corrupted mask and what was done to it.
+
+    Attributes:
+        mask: Of the shape and type of the clean mask.
+        log: One entry; of a stack, one per slice.
+    """
+
+    mask: NDArray
+    log: tuple[Corruption, ...]
+
+
+def corrupt_mask(
+    mask: NDArray, noise: LabelNoise, id: str, ignore_label: int | None = None
+) -> Preview:
+    """The mask as it would be if this image were among those that are corrupted.
+
+    The kind of error and its random numbers are those that `id` has in a dataset, whatever alpha.
+
+    Args:
+        mask: Labels of shape (H, W) or (D, H, W).
+        noise: What to simulate.
+        id: Of the image.
+        ignore_label: Stays where it is.
+
+    Raises:
+        ValueError: The mask has another rank or is not integer.
+
+    >>> mask = np.zeros((32, 32), np.uint8)
+    >>> mask[8:24, 8:24] = 1
+    >>> found = corrupt_mask(mask, LabelNoise(alpha=0, beta=0.7, kinds=("erode",)), "a")
+    >>> found.log[0].kind, int(found.mask.sum())
+    ('erode', 64)
+    """
+    known, put_back = set_aside_ignored(mask, ignore_label)
+    kind = replace(noise, alpha=1.0).plan([id])[id]
+    noisy, corruption = noise.corrupt(known, id, kind)
+    return Preview(put_back(noisy), (corruption,))
+
+
+def corrupt_slice(
+    stack: NDArray, index: int, noise: LabelNoise, id: str, ignore_label: int | None = None
+) -> Preview:
+    """One slice of what `corrupt_stack` gives.
+
+    Raises:
+        ValueError: The stack has no three axes or no such slice.
+    """
+    plan = noise.plan(_slice_ids(stack, id))
+    name, kind = list(plan.items())[index]
+    known, put_back = set_aside_ignored(stack[index], ignore_label)
+    noisy, corruption = noise.corrupt(known, name, kind)
+    return Preview(put_back(noisy), (corruption,))
+
+
+def corrupt_stack(
+    stack: NDArray,
+    noise: LabelNoise,
+    id: str,
+    ignore_label: int | None = None,
+    progress: Progress | None = None,
+) -> Preview:
+    """A stack of 2-D masks, each corrupted as an image of its own; alpha counts over the slices.
+
+    Args:
+        stack: Labels of shape (slices, H, W).
+        noise, ignore_label: As for `corrupt_mask`.
+        id: Of the stack; slices add a hyphen and their number.
+        progress: Called with the slices done and all of them.
+
+    Raises:
+        ValueError: The stack has not three axes or is not integer.
+
+    >>> stack = np.zeros((4, 16, 16), np.uint8)
+    >>> stack[:, 4:12, 4:12] = 1
+    >>> found = corrupt_stack(stack, LabelNoise(alpha=0.5, beta=0.7), "a")
+    >>> [done.id for done in found.log], sum(done.kind != "clean" for done in found.log)
+    (['a-0', 'a-1', 'a-2', 'a-3'], 2)
+    """
+    result, log = np.empty_like(stack), []
+    for index in range(len(_slice_ids(stack, id))):
+        found = corrupt_slice(stack, index, noise, id, ignore_label)
+        result[index] = found.mask
+        log.extend(found.log)
+        if progress is not None:
+            progress(len(log), len(stack))
+    return Preview(result, tuple(log))
+
+
+def _slice_ids(stack: NDArray, id: str) -> list[str]:
+    if stack.ndim != 3:
+        raise ValueError(f"Expected a stack of 2-D masks. Received: a mask of shape {stack.shape}.")
+    return [f"{id}-{index}" for index in range(len(stack))]
+
+
+def replay(
+    mask: NDArray, log: tuple[Corruption, ...], id: str, ignore_label: int | None = None
+) -> Preview:
+    """The entry of `id` in a log, done again on the clean mask; of a stack, the slices' entries.
+
+    Raises:
+        ValueError: The log has no entry for `id`, or the mask is not the one of the log.
+
+    >>> mask = np.eye(8, dtype=np.uint8)
+    >>> replay(mask, (Corruption("a", "clean"),), "b")
+    Traceback (most recent call last):
+    ...
+    ValueError: The log has no entry for 'b', among 1. Name the image of this mask.
+    """
+    entries = {done.id: done for done in log}
+    known, put_back = set_aside_ignored(mask, ignore_label)
+    if id in entries:
+        return Preview(put_back(entries[id].apply(known)), (entries[id],))
+    names = _slice_ids(mask, id) if mask.ndim == 3 else []
+    if not names or not all(name in entries for name in names):
+        raise ValueError(
+            f"The log has no entry for {id!r}, among {len(log)}. Name the image of this mask."
+        )
+    own = tuple(entries[name] for name in names)
+    slices = [done.apply(one) for done, one in zip(own, known, strict=True)]
+    return Preview(put_back(np.stack(slices)), own)
+
+
+def dataset_log(
+    dataset: Dataset, noise: LabelNoise, progress: Progress | None = None
+) -> list[Corruption]:
+    """What `simulate_dataset` would do to these cases; nothing is written.
+
+    Args:
+        dataset: Cases of one annotator, and of one split where the dataset has splits.
+        noise: What to simulate.
+        progress: Called with the masks done and all of them; what it raises ends the work.
+
+    Raises:
+        ValueError: A mask cannot be read.
+
+    >>> from keras_robust.data import sample
+    >>> few = sample().select(ids=["ISIC_0000013", "ISIC_0000015"])
+    >>> sorted(done.kind == "clean" for done in dataset_log(few, LabelNoise(alpha=0.5, beta=0.7)))
+    [False, True]
+    """
+    plan = noise.plan(dataset.ids)
+    log = []
+    for case in dataset:
+        known, _ = set_aside_ignored(dataset.read_mask(case), dataset.ignore_label)
+        log.append(noise.corrupt(known, case.id, plan[case.id])[1])
+        if progress is not None:
+            progress(len(log), len(dataset))
+    return log
