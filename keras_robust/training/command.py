@@ -37,6 +37,36 @@ def run_config(
         config = stored
     if config is not None:
         values = TrainConfig.load(config).model_dump(exclude_unset=True)
+    set_fields(values, options, assignments)
+    if "path" not in (values.get("data") or {}):
+        raise ValueError(
+            "Invalid value for argument `data`. Expected a dataset folder, by --data or as "
+            "data.path in CONFIG. Received: none"
+        )
+    chosen = TrainConfig(**values)
+    if output is None:
+        output = Path("runs") / (config.stem if config is not None else chosen.loss)
+    return chosen, output
+
+
+def set_fields(
+    values: dict[str, Any], options: Mapping[str, Any], assignments: Iterable[str]
+) -> None:
+    """Set fields of a configuration, in place.
+
+    Args:
+        values: The configuration, sections as mappings.
+        options: Fields as dotted names; those that are `None` change nothing.
+        assignments: Further fields as `name=value`, the value as YAML.
+
+    Raises:
+        ValueError: An assignment without `=` or that is no YAML.
+
+    >>> values = {"loss": "t"}
+    >>> set_fields(values, {"epochs": 5, "seed": None}, ["data.cache=memory"])
+    >>> values
+    {'loss': 't', 'epochs': 5, 'data': {'cache': 'memory'}}
+    """
     given = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
@@ -48,15 +78,6 @@ def run_config(
         given[name.strip()] = parse_yaml(text, f"the option {assignment!r}")
     for name, value in given.items():
         _assign(values, name.split("."), value)
-    if "path" not in (values.get("data") or {}):
-        raise ValueError(
-            "Invalid value for argument `data`. Expected a dataset folder, by --data or as "
-            "data.path in CONFIG. Received: none"
-        )
-    chosen = TrainConfig(**values)
-    if output is None:
-        output = Path("runs") / (config.stem if config is not None else chosen.loss)
-    return chosen, output
 
 
 def _assign(values: dict[str, Any], names: list[str], value: Any) -> None:
