@@ -55,6 +55,7 @@ def prepare(
 ) -> TrainingData:
     """Choose the cases of a run, and corrupt its training masks where the configuration asks.
 
+    Where the annotator's masks are soft, they are the probabilities to train on.
     Masks are resized first, then corrupted; the log goes to `folder / "noise.jsonl"`. What is
     streamed from disk leaves its noisy masks in `folder / "noisy_masks"`.
     """
@@ -64,7 +65,7 @@ def prepare(
     clean = chosen
     if clean_annotator != annotator:
         clean = dataset.select(annotator=clean_annotator).select(ids=chosen.ids)
-    train: Source = DiskSource(chosen, options.size)
+    train: Source = DiskSource(chosen, options.size, soft=True)
     train_clean: Source = DiskSource(clean, options.size)
     test: Source | None = None
     if test_cases is not None:
@@ -76,6 +77,12 @@ def prepare(
         test = MemorySource.of(test) if test is not None else None
     kinds = np.array(["clean"] * len(train.ids), dtype=object)
     if config.noise is not None:
+        if annotator in dataset.soft_annotators:
+            raise ValueError(
+                "Invalid value for argument `noise`. Expected none with an annotator whose masks "
+                f"are probabilities, which it cannot corrupt. Received: annotator={annotator!r} "
+                "with noise. Name another annotator, or leave `noise` out."
+            )
         labels = (dataset.classes, dataset.ignore_label)
         train, kinds = _corrupt(train, config, *labels, folder, progress)
     height, width, channels = train.image(0).shape

@@ -10,7 +10,8 @@ from keras_robust.training.config import DataConfig
 
 
 class Source(Protocol):
-    """Images and masks by position: `(H, W, C)`, uint8 or float32, and `(H, W)`, uint8."""
+    """Images and masks by position: `(H, W, C)`, uint8 or float32, and `(H, W)`, uint8 labels or
+    float32 probabilities of the foreground."""
 
     @property
     def ids(self) -> tuple[str, ...]: ...
@@ -26,18 +27,20 @@ class DiskSource:
     Args:
         dataset: With one case per image.
         size: (height, width) in pixels.
+        soft: Whether soft masks are read as probabilities, to train on, or as labels.
     """
 
-    def __init__(self, dataset: Dataset, size: tuple[int, int]):
+    def __init__(self, dataset: Dataset, size: tuple[int, int], soft: bool = False):
         self.dataset = dataset
         self.size = size
+        self._read = dataset.read_target if soft else dataset.read_mask
         self.ids = tuple(case.id for case in dataset)
 
     def image(self, index: int) -> np.ndarray:
         return self.dataset.read_image(self.dataset.cases[index], self.size)
 
     def mask(self, index: int) -> np.ndarray:
-        return self.dataset.read_mask(self.dataset.cases[index], self.size)
+        return self._read(self.dataset.cases[index], self.size)
 
 
 class MemorySource:

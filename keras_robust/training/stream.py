@@ -59,7 +59,7 @@ def training_stream(
         threads: Threads that read; `None` for TensorFlow's choice.
 
     Returns:
-        Batches `(B, H, W, C)` float32 and `(B, H, W, 1)` uint8.
+        Batches `(B, H, W, C)` float32 and `(B, H, W, 1)`, uint8 labels or float32 probabilities.
     """
     count = len(source.ids)
 
@@ -117,7 +117,7 @@ def _batches(source, indices, batch_size, threads, drop):
 
         return indices.batch(batch_size, drop_remainder=drop).map(gather)
 
-    example = source.image(0)
+    example, mask_dtype = source.image(0), tf.as_dtype(source.mask(0).dtype)
 
     def read(index):
         try:
@@ -137,7 +137,7 @@ def _batches(source, indices, batch_size, threads, drop):
         return image, source.mask(index)
 
     def load(index, draws):
-        image, mask = tf.numpy_function(read, [index], (tf.as_dtype(example.dtype), tf.uint8))
+        image, mask = tf.numpy_function(read, [index], (tf.as_dtype(example.dtype), mask_dtype))
         image.set_shape(example.shape)
         mask.set_shape(example.shape[:-1])
         return image, mask[..., tf.newaxis], draws
