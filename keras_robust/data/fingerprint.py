@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from keras_robust.data.dataset import Case, Dataset
 
-__all__ = ["CaseFingerprint", "Fingerprint", "Intensities", "fingerprint"]
+__all__ = ["CaseFingerprint", "Fingerprint", "Intensities", "filled_box", "fingerprint"]
 
 SAMPLED_VOXELS = 10_000  # of the foreground of a case
 
@@ -131,6 +131,22 @@ def fingerprint(
     )
 
 
+def filled_box(filled: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
+    """First voxel and the one after the last along each axis of the box around what is filled.
+
+    Where nothing is, the box is all of it.
+
+    >>> filled_box(np.eye(4, 5, 1, dtype=bool))
+    ((0, 4), (1, 5))
+    """
+    box = []
+    for axis, size in enumerate(filled.shape):
+        others = tuple(other for other in range(filled.ndim) if other != axis)
+        found = np.flatnonzero(filled.any(axis=others))
+        box.append((int(found[0]), int(found[-1]) + 1) if len(found) else (0, size))
+    return tuple(box)
+
+
 def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.float64]]:
     """Figures of a case, and the intensities (channels, n) of some of its foreground."""
     image, mask = dataset.read_image(case), dataset.read_mask(case)
@@ -139,13 +155,7 @@ def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.flo
             f"Expected a mask of the image's size {image.shape[:-1]}. Received: {mask.shape} in "
             f"{case.mask} (case {case.id!r}). `keras-robust verify` lists all such masks."
         )
-    filled = (image != 0).any(axis=-1)
-    axes = range(mask.ndim)
-    rows = [np.flatnonzero(filled.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
-    cropped = [
-        int(row[-1] - row[0]) + 1 if len(row) else n
-        for row, n in zip(rows, mask.shape, strict=True)
-    ]
+    box = filled_box((image != 0).any(axis=-1))
     foreground = np.flatnonzero((mask > 0) & (mask < dataset.classes))
     generator = np.random.default_rng(zlib.crc32(case.id.encode()))
     drawn = generator.choice(foreground, min(len(foreground), SAMPLED_VOXELS), replace=False)
@@ -153,7 +163,7 @@ def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.flo
     found = CaseFingerprint(
         id=case.id,
         shape=mask.shape,
-        cropped_shape=tuple(cropped),
+        cropped_shape=tuple(high - low for low, high in box),
         spacing_mm=case.spacing or (1.0,) * mask.ndim,
         class_voxels=tuple(int(n) for n in voxels),
     )

@@ -1,0 +1,242 @@
+"""Cases cropped, normalised and resampled once, stored so that patches are read without cases."""
+
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from keras_robust.data import Case, Dataset
+from keras_robust.data.fingerprint import Fingerprint, filled_box
+from keras_robust.data.resampling import (
+    resample_image,
+    resample_labels,
+    resampled_shape,
+    thick_axis,
+)
+from keras_robust.data.workers import run_jobs
+from keras_robust.files import atomic_write_bytes, atomic_write_json
+from keras_robust.models.planning import Plan
+from keras_robust.training.normalization import normalize
+
+__all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
+
+MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What undoes the preprocessing of an image.
+
+    Args:
+        shape: Of the image as stored, in voxels.
+        spacing_mm: Along its stored axes.
+        box: First voxel and the one after the last of the crop, along the plan's axes.
+        resampled_shape: After resampling, along the plan's axes.
+    """
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    box: tuple[tuple[int, int], ...]
+    resampled_shape: tuple[int, ...]
+
+
+def preprocess_image(
+    image: NDArray,
+    spacing_mm: tuple[float, ...] | None,
+    plan: Plan,
+    fingerprint: Fingerprint,
+    labels: NDArray[np.uint8] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
+    """Crop to what is not 0, normalise, and resample to the plan's spacing and axes.
+
+    Images are resampled by cubic splines, labels by the linear interpolation of each label's own
+    map; along a thick axis (3 times the others' spacing) slices are taken over from the nearest.
+
+    Args:
+        image: `(*spatial, channels)`, axes as stored.
+        spacing_mm: Along the stored axes; `None` for 1.
+        plan: Of the data set.
+        fingerprint: Of the data set, whose intensities CT is normalised by.
+        labels: `(*spatial)`, where the case has a mask.
+
+    Returns:
+        The image, float32; the labels, or `None`; and the geometry that undoes it.
+
+    Raises:
+        ValueError: Axes or channels other than the plan's.
+    """
+    rank = image.ndim - 1
+    if rank != len(plan.axes) or image.shape[-1] != len(plan.normalization):
+        raise ValueError(
+            f"Invalid value for argument `image`. Expected {len(plan.axes)} spatial axes and "
+            f"{len(plan.normalization)} channels, as planned. Received: shape={image.shape}"
+        )
+    spacing = spacing_mm or (1.0,) * rank
+    shape = image.shape[:-1]
+    image = image.transpose(*plan.axes, rank)
+    filled = (image != 0).any(axis=-1)
+    box = filled_box(filled)
+    crop = tuple(slice(*edges) for edges in box)
+    inside = ndimage.binary_fill_holes(filled[crop]) if plan.only_nonzero else None
+    cropped = normalize(image[crop], plan.normalization, fingerprint.intensities, inside)
+    current = tuple(spacing[axis] for axis in plan.axes)
+    new_shape = resampled_shape(cropped.shape[:-1], current, plan.spacing_mm)
+    separate = thick_axis(current, plan.spacing_mm)
+    resampled = resample_image(cropped, new_shape, separate)
+    if labels is not None:
+        labels = resample_labels(labels.transpose(plan.axes)[crop], new_shape, separate)
+    return resampled, labels, Geometry(shape, tuple(spacing), box, new_shape)
+
+
+@dataclass(frozen=True)
+class PreprocessedCase:
+    """A case on disk; arrays are read in part, as they are sliced.
+
+    Args:
+        folder: Of all preprocessed cases.
+        id: Of the case.
+    """
+
+    folder: Path
+    id: str
+
+    @property
+    def image(self) -> Any:
+        """`(*spatial, channels)`, float32, read where it is sliced."""
+        return blosc2.open(str(self._path("image.b2nd")), mode="r")
+
+    @property
+    def labels(self) -> Any:
+        """`(*spatial)`, uint8, read where it is sliced."""
+        return blosc2.open(str(self._path("labels.b2nd")), mode="r")
+
+    @property
+    def locations(self) -> dict[int, NDArray[np.int32]]:
+        """Voxels `(n, axes)` of each foreground class that is present, to draw patches around."""
+        with np.load(self._path("locations.npz"), allow_pickle=False) as stored:
+            return {int(name): stored[name] for name in stored.files}
+
+    @property
+    def geometry(self) -> Geometry:
+        """What undoes the preprocessing."""
+        stored = json.loads(self._path("json").read_bytes())["geometry"]
+        box = tuple((int(low), int(high)) for low, high in stored["box"])
+        return Geometry(
+            tuple(stored["shape"]),
+            tuple(stored["spacing_mm"]),
+            box,
+            tuple(stored["resampled_shape"]),
+        )
+
+    def _path(self, ending: str) -> Path:
+        return self.folder / f"{self.id}.{ending}"
+
+
+def preprocess(
+    dataset: Dataset,
+    plan: Plan,
+    fingerprint: Fingerprint,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> list[PreprocessedCase]:
+    """Preprocess every case of a data set into a folder; done ones are not done again.
+
+    Each worker holds one case. A case counts as done when its JSON is there, which is written
+    last, for the same plan and the same files.
+
+    Args:
+        dataset: With one mask per image.
+        plan: Of the data set.
+        fingerprint: Of the data set.
+        folder: Where the arrays go, one set of files per case.
+        progress: Called with (done, total).
+        workers: Processes.
+
+    Returns:
+        The cases, in the data set's order.
+    """
+    cases = [PreprocessedCase(folder, case.id) for case in dataset]
+    digest = hashlib.sha256((plan.to_json() + fingerprint.model_dump_json()).encode()).hexdigest()
+    waiting = [case for case in dataset if not _is_done(folder, case, digest)]
+    jobs = [
+        partial(
+            _preprocess_case, dataset.select(ids=[case.id]), case, plan, fingerprint, folder, digest
+        )
+        for case in waiting
+    ]
+    done = len(cases) - len(waiting)
+    for _ in run_jobs(jobs, workers):
+        done += 1
+        if progress:
+            progress(done, len(cases))
+    return cases
+
+
+def _preprocess_case(
+    dataset: Dataset, case: Case, plan: Plan, fingerprint: Fingerprint, folder: Path, digest: str
+) -> None:
+    source = _source(case)
+    image, labels, geometry = preprocess_image(
+        dataset.read_image(case), case.spacing, plan, fingerprint, dataset.read_mask(case)
+    )
+    if labels is None:
+        raise ValueError(f"Expected a mask for case {case.id!r}. Received: none.")
+    stored = PreprocessedCase(folder, case.id)
+    for ending, array in {"image.b2nd": image, "labels.b2nd": labels}.items():
+        atomic_write_bytes(stored._path(ending), _compressed(array, plan.patch_size))
+    _write_locations(stored._path("locations.npz"), labels, dataset.classes, case.id)
+    record = {"digest": digest, "source": source, "geometry": asdict(geometry)}
+    atomic_write_json(stored._path("json"), record)
+
+
+def _compressed(array: NDArray, patch_size: tuple[int, ...]) -> bytes:
+    """An array in chunks of half a patch, so that a patch touches few of them."""
+    edges = [max(1, -(-size // 2)) for size in patch_size] + [array.shape[-1]] * (
+        array.ndim - len(patch_size)
+    )
+    chunks = [min(edge, size) for edge, size in zip(edges, array.shape, strict=True)]
+    made = blosc2.asarray(
+        np.ascontiguousarray(array),
+        chunks=chunks,
+        cparams={"codec": blosc2.Codec.ZSTD, "nthreads": 1},
+    )
+    return made.to_cframe()
+
+
+def _write_locations(path: Path, labels: NDArray[np.uint8], classes: int, id: str) -> None:
+    """A sample of the voxels of each class: at least 10,000, or one in a hundred of them."""
+    generator = np.random.default_rng(zlib.crc32(id.encode()))
+    found = {}
+    for value in range(1, classes):
+        voxels = np.argwhere(labels == value).astype(np.int32)
+        if len(voxels):
+            count = min(len(voxels), max(MIN_LOCATIONS, int(LOCATIONS_SHARE * len(voxels))))
+            found[str(value)] = voxels[generator.permutation(len(voxels))[:count]]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **found)
+    atomic_write_bytes(path, buffer.getvalue())
+
+
+def _is_done(folder: Path, case: Case, digest: str) -> bool:
+    try:
+        record = json.loads((folder / f"{case.id}.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return record.get("digest") == digest and record.get("source") == _source(case)
+
+
+def _source(case: Case) -> list[list[int]]:
+    """Size and time of change of the files of a case."""
+    files = [*case.channels, *([case.mask] if case.mask else [])]
+    return [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]

@@ -1,0 +1,142 @@
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from keras_robust.data import Dataset, sample
+from keras_robust.data.fingerprint import fingerprint
+from keras_robust.models.planning import make_plan
+from keras_robust.training import preprocessing
+from keras_robust.training.normalization import normalize
+from keras_robust.training.preprocessing import PreprocessedCase, preprocess, preprocess_image
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Three volumes with thick slices last, a black frame, and two classes."""
+    folder = tmp_path / "volumes"
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True)
+    for number in range(3):
+        image = np.zeros((30, 28, 10), np.float32)
+        image[4:26, 3:25] = RNG.normal(100, 20, (22, 22, 10))
+        labels = np.zeros(image.shape, np.uint8)
+        labels[8:18, 8:18, 2:7], labels[10:14, 10:14, 3:5] = 1, 2
+        affine = np.diag([1, 1, 4 + number, 1])
+        nibabel.Nifti1Image(image, affine).to_filename(
+            folder / "imagesTr" / f"c{number}_0000.nii.gz"
+        )
+        nibabel.Nifti1Image(labels, affine).to_filename(folder / "labelsTr" / f"c{number}.nii.gz")
+    meta = {
+        "channel_names": {"0": "MR"},
+        "labels": {"background": 0, "organ": 1, "lesion": 2},
+        "numTraining": 3,
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps(meta))
+    return Dataset.open(folder)
+
+
+def test_the_thick_axis_comes_first_and_is_resampled_apart(volumes):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1)
+    assert plan.axes == (2, 0, 1)
+    case = volumes.cases[2]  # spacing 6 along its last axis, median 5
+    image, labels, geometry = preprocess_image(
+        volumes.read_image(case), case.spacing, plan, found, volumes.read_mask(case)
+    )
+    # 10 slices of 6 mm become 12 of 5 mm; the frame of zeros is gone: 22 x 22.
+    assert image.shape == (12, 22, 22, 1) and labels.shape == (12, 22, 22)
+    assert geometry.box == ((0, 10), (4, 26), (3, 25))
+    assert set(np.unique(labels)) == {0, 1, 2}
+    # Whole slices are taken over from the nearest, so that each is one of the ten.
+    before = volumes.read_mask(case).transpose(2, 0, 1)[:, 4:26, 3:25]
+    for new in labels:
+        assert any((new == old).all() for old in before)
+
+
+def test_cases_on_disk_equal_cases_in_memory_and_are_read_in_part(volumes, tmp_path):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1)
+    seen = []
+    cases = preprocess(volumes, plan, found, tmp_path / "out", lambda *done: seen.append(done))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    for case, stored in zip(volumes, cases, strict=True):
+        image, labels, geometry = preprocess_image(
+            volumes.read_image(case), case.spacing, plan, found, volumes.read_mask(case)
+        )
+        np.testing.assert_array_equal(stored.image[:], image)
+        np.testing.assert_array_equal(stored.labels[2:5, 3:9], labels[2:5, 3:9])
+        assert stored.geometry == geometry
+        for value, voxels in stored.locations.items():
+            assert (labels[tuple(voxels.T)] == value).all()
+            assert len(voxels) == (labels == value).sum()  # all of them: fewer than 10,000
+
+
+def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
+    found = fingerprint(volumes)
+    plan, folder = make_plan(found, memory_gib=1), tmp_path / "out"
+    preprocess(volumes, plan, found, folder)
+    (folder / "c1.json").unlink()  # as after a kill before the last file
+    (folder / "c2.json").write_text("{")
+    done = []
+    whole = preprocessing._preprocess_case
+
+    def counted(dataset, case, *rest):
+        done.append(case.id)
+        whole(dataset, case, *rest)
+
+    monkeypatch.setattr(preprocessing, "_preprocess_case", counted)
+    preprocess(volumes, plan, found, folder)
+    assert done == ["c1", "c2"]
+    preprocess(volumes, make_plan(found, 1, "M"), found, folder)
+    assert done[2:] == ["c0", "c1", "c2"]  # all again, since the plan is another
+
+
+def test_processes_give_the_same_files(volumes, tmp_path):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1)
+    preprocess(volumes, plan, found, tmp_path / "one")
+    preprocess(volumes, plan, found, tmp_path / "two", workers=2)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+
+
+def test_photographs_are_normalised_and_stay_as_they_are_otherwise(tmp_path):
+    dataset = sample().select(ids=sample().ids[:2])
+    found = fingerprint(dataset)
+    cases = preprocess(dataset, make_plan(found), found, tmp_path)
+    image = cases[0].image[:]
+    assert image.shape == (256, 256, 3)
+    np.testing.assert_allclose(image.mean(axis=(0, 1)), 0, atol=1e-4)
+    np.testing.assert_allclose(image.std(axis=(0, 1)), 1, atol=1e-4)
+    np.testing.assert_array_equal(cases[0].labels[:], dataset.read_mask(dataset.cases[0]))
+
+
+def test_normalisation_by_hand():
+    image = np.array([[0.0, 10], [20, 30]])[..., np.newaxis]
+    inside = np.array([[False, True], [False, True]])
+    # Mean 20 and standard deviation 10 of 10 and 30; outside stays 0.
+    found = normalize(image, ["zscore"], inside=inside)
+    np.testing.assert_allclose(found[..., 0], [[0, -1], [0, 1]])
+    np.testing.assert_allclose(normalize(image, ["rescale_to_0_1"])[1, :, 0], [2 / 3, 1])
+    np.testing.assert_allclose(normalize(image, ["rgb_to_0_1"])[1, 1, 0], 30 / 255)
+    assert not normalize(np.full((2, 2, 1), 7), ["zscore"]).any()
+    with pytest.raises(ValueError, match="`intensities`"):
+        normalize(image, ["ct"])
+    with pytest.raises(ValueError, match="one per channel"):
+        normalize(image, ["none", "none"])
+
+
+def test_an_image_with_another_number_of_axes_is_refused(volumes):
+    found = fingerprint(volumes)
+    with pytest.raises(ValueError, match="Expected 3 spatial axes and 1 channels"):
+        preprocess_image(np.zeros((4, 4, 1)), None, make_plan(found), found)
+
+
+def test_an_unknown_case_is_not_there(tmp_path):
+    with pytest.raises(OSError):
+        PreprocessedCase(tmp_path, "nobody").geometry  # noqa: B018
