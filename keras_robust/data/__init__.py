@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 import lazy_loader as _lazy
 
-from keras_robust.data.annotators import clean_annotator, simulated_annotators
+from keras_robust.data.annotators import (
+    clean_annotator,
+    match_annotators,
+    simulated_annotators,
+)
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import (
     UnreadableImageError,
@@ -47,6 +51,7 @@ __all__ = [
     "folds",
     "image_shape",
     "mask_suffix",
+    "match_annotators",
     "read_header",
     "read_image",
     "read_mask",

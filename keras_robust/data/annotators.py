@@ -1,10 +1,20 @@
-"""Which annotators of a dataset drew masks, and which were simulated."""
+"""Which annotators of a dataset drew masks, and which were simulated or are a consensus."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from keras_robust.data.dataset import Dataset
 
-__all__ = ["JOURNAL", "clean_annotator", "simulated_annotators"]
+__all__ = [
+    "CONSENSUS_JOURNAL",
+    "JOURNAL",
+    "clean_annotator",
+    "match_annotators",
+    "simulated_annotators",
+]
 
 JOURNAL = "simulation.jsonl"  # beside the masks of every simulated annotator
+CONSENSUS_JOURNAL = "consensus.jsonl"  # beside those of a consensus
 PREFIX = "noisy"
 
 
@@ -15,8 +25,7 @@ def simulated_annotators(dataset: Dataset) -> tuple[str, ...]:
     >>> simulated_annotators(sample())
     ()
     """
-    homes = {(case.annotator, case.mask.parent) for case in dataset if case.mask}
-    journals = {name for name, folder in homes if (folder / JOURNAL).is_file()}
+    journals = _with_journal(dataset, JOURNAL)
     return tuple(n for n in dataset.annotators if n in journals or n.startswith(PREFIX))
 
 
@@ -33,3 +42,44 @@ def clean_annotator(dataset: Dataset, annotator: str | None = None) -> str | Non
     if annotator in drawn:
         return annotator
     return drawn[0] if len(drawn) == 1 else None
+
+
+def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Annotators by the name or pattern that selects them; each under the first that does.
+
+    Args:
+        dataset: The dataset.
+        patterns: Names, or patterns with `*`, `?` and `[...]`. Without any, all who drew masks:
+            neither simulated annotators nor a consensus.
+
+    Returns:
+        A group of names per pattern, in the order given; "all" without patterns.
+
+    Raises:
+        ValueError: A pattern that selects nobody.
+
+    >>> from keras_robust.data import sample
+    >>> match_annotators(sample()), match_annotators(sample(), ["isic*"])
+    ({'all': ('isic_gt',)}, {'isic*': ('isic_gt',)})
+    """
+    if not patterns:
+        made = {*simulated_annotators(dataset), *_with_journal(dataset, CONSENSUS_JOURNAL)}
+        return {"all": tuple(name for name in dataset.annotators if name not in made)}
+    groups: dict[str, tuple[str, ...]] = {}
+    taken: set[str] = set()
+    for pattern in dict.fromkeys(patterns):
+        found = [name for name in dataset.annotators if fnmatchcase(name, pattern)]
+        if not found:
+            raise ValueError(
+                "Invalid value for argument `annotators`. Expected names of the dataset's "
+                f"annotators, or patterns such as 'expert_*': {', '.join(dataset.annotators)}. "
+                f"Received: {pattern!r}, which is none."
+            )
+        groups[pattern] = tuple(name for name in found if name not in taken)
+        taken.update(found)
+    return {pattern: names for pattern, names in groups.items() if names}
+
+
+def _with_journal(dataset: Dataset, journal: str) -> set[str]:
+    homes = {(case.annotator, case.mask.parent) for case in dataset if case.mask}
+    return {name for name, folder in homes if (folder / journal).is_file()}

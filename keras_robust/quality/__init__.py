@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "audit_folder": ["Audit", "AuditCase", "read_audit"],
         "consensus": ["Staple", "majority", "soft_consensus", "staple"],
+        "consensus_writing": ["write_consensus"],
         "detection": ["auroc", "average_precision", "precision_at_k", "spearman"],
         "error_map": ["error_map"],
         "judged": ["Judged"],

@@ -1,0 +1,212 @@
+"""A consensus of annotators, written beside their masks as an annotator of its own."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data.annotator_writing import (
+    annotator_folder,
+    check_annotator,
+    check_ids,
+    sha256,
+    write_annotator,
+)
+from keras_robust.data.annotators import CONSENSUS_JOURNAL, match_annotators
+from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
+from keras_robust.data.manifest_writing import add_soft_annotator, writable_home
+from keras_robust.files import atomic_write_bytes, locked
+from keras_robust.quality.consensus import majority, soft_consensus, staple
+
+__all__ = ["METHODS", "write_consensus"]
+
+METHODS = ("majority", "staple", "soft")
+
+
+def write_consensus(
+    path: str | os.PathLike[str],
+    method: str,
+    annotators: Sequence[str] = (),
+    name: str | None = None,
+    *,
+    split: str | None = None,
+    output: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> Path:
+    """Write the consensus of annotators as a new annotator; no existing mask or row is changed.
+
+    Every image is judged by those who drew it: its consensus is that of the chosen annotators it
+    has, from one on. The journal consensus.jsonl beside the masks says who they were, with hashes
+    of their masks and, for STAPLE of two classes, the sensitivity and specificity of each. A run
+    that was killed continues where it stopped when called again.
+
+    Args:
+        path: Dataset folder.
+        method: "majority", "staple", or "soft": the share of annotators, as 8-bit masks of
+            probabilities that `Dataset.read_target` reads, for datasets of two classes.
+        annotators: Names or patterns such as "expert_*"; by default all who drew masks, that is
+            neither simulated annotators nor a consensus.
+        name: Of the new annotator; consensus-METHOD by default.
+        split: Only this split.
+        output: Folder for a new manifest dataset that refers to `path`; see `simulate_dataset`.
+        progress: Called with the number of masks done and of masks in total.
+        workers: Processes; 1 works in this one.
+
+    Returns:
+        The folder of the new masks.
+
+    Raises:
+        FileNotFoundError, ValueError: `path` is no dataset, a name is unknown, masks of one image
+            differ in size, or a dataset of more classes is to get soft masks.
+        FileExistsError: The annotator exists, made of other masks or not by this function.
+        PermissionError: The dataset folder is read-only and `output` is not given.
+        BlockingIOError: Another process is writing this annotator.
+    """
+    if method not in METHODS:
+        raise ValueError(
+            f"Invalid value for argument `method`. Expected one of {', '.join(METHODS)}. "
+            f"Received: method={method!r}"
+        )
+    dataset = Dataset.open(path)
+    annotator = check_annotator(name or f"consensus-{method}")
+    chosen = [n for group in match_annotators(dataset, annotators).values() for n in group]
+    _check(dataset, method, annotator, chosen)
+    of_image: dict[str, list[Case]] = {}
+    for case in dataset.select(split=split) if split is not None else dataset:
+        if case.annotator in chosen:
+            of_image.setdefault(case.id, []).append(case)
+    check_ids(list(of_image))
+    if not of_image:
+        raise ValueError(
+            "Invalid value for argument `annotators`. Expected annotators who drew an image of "
+            f"the split. Received: {', '.join(chosen)} with split={split!r}."
+        )
+    home = writable_home(dataset, output)
+    folder = annotator_folder(home, annotator, CONSENSUS_JOURNAL)
+    jobs = [
+        _Job(
+            id,
+            method,
+            tuple((case.annotator, _mask(case)) for case in cases),
+            cases[0].image,
+            folder / f"{id}{mask_suffix(cases[0].image)}",
+            dataset.classes,
+            dataset.ignore_label,
+        )
+        for id, cases in of_image.items()
+    ]
+    parameters = {
+        "method": method,
+        "annotators": sorted(chosen),
+        "classes": dataset.classes,
+        "ignore_label": dataset.ignore_label,
+        "masks": len(jobs),
+        "ids_sha256": hashlib.sha256("\n".join(of_image).encode()).hexdigest(),
+    }
+
+    def finish(records: Mapping[str, Any]) -> None:
+        if method == "soft":
+            # Before its rows are there: nobody is to read shares as labels.
+            with locked(home / ".manifest.lock"):
+                add_soft_annotator(home, annotator)
+
+    write_annotator(
+        home,
+        folder,
+        [cases[0] for cases in of_image.values()],
+        jobs,
+        parameters,
+        CONSENSUS_JOURNAL,
+        finish=finish,
+        progress=progress,
+        workers=workers,
+    )
+    return folder
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The consensus of one image."""
+
+    id: str
+    method: str
+    sources: tuple[tuple[str, Path], ...]
+    image: Path
+    target: Path
+    classes: int
+    ignore_label: int | None
+
+    def __call__(self) -> dict[str, Any]:
+        masks = [read_mask(path, None, self.classes, self.ignore_label) for _, path in self.sources]
+        try:
+            labels, classes, about = self._consensus(masks)
+        except ValueError as error:
+            raise ValueError(f"Image {self.id!r}: {error}") from error
+        content = encode_mask_for(self.target, labels, self.image, classes)
+        atomic_write_bytes(self.target, content)
+        return {
+            "id": self.id,
+            "source_sha256": {name: sha256(path) for name, path in self.sources},
+            "mask_sha256": hashlib.sha256(content).hexdigest(),
+            **about,
+        }
+
+    def is_done(self, record: Mapping[str, Any]) -> bool:
+        return record["mask_sha256"] == sha256(self.target) and record["source_sha256"] == {
+            name: sha256(path) for name, path in self.sources
+        }
+
+    def _consensus(self, masks: list[NDArray]) -> tuple[NDArray[np.uint8], int, dict[str, Any]]:
+        """The mask, how many values it is stored with, and what else the journal shall hold."""
+        options: dict[str, Any] = {"classes": self.classes, "ignore_label": self.ignore_label}
+        if self.method == "majority":
+            return majority(masks, **options), self.classes, {}
+        if self.method == "soft":
+            # Halves are rounded down, so that a tie is background, as in a majority.
+            shares = soft_consensus(masks, **options)
+            return np.ceil(shares * 255 - 0.5).astype(np.uint8), 256, {}
+        found = staple(masks, **options)
+        labels = found.labels
+        if self.ignore_label is not None:
+            labels[np.all(np.asarray(masks) == self.ignore_label, axis=0)] = self.ignore_label
+        about: dict[str, Any] = {"iterations": found.iterations, "converged": found.converged}
+        if self.classes == 2:
+            about["annotators"] = {
+                name: {"sensitivity": float(table[1, 1]), "specificity": float(table[0, 0])}
+                for (name, _), table in zip(self.sources, found.confusion, strict=True)
+            }
+        return labels, self.classes, about
+
+
+def _check(dataset: Dataset, method: str, annotator: str, chosen: Sequence[str]) -> None:
+    if annotator in chosen:
+        raise ValueError(
+            "Invalid value for argument `name`. Expected a name other than those it is made of. "
+            f"Received: name={annotator!r}. Originals are never written to."
+        )
+    soft = sorted({*chosen} & {*dataset.soft_annotators})
+    if soft:
+        raise ValueError(
+            "Invalid value for argument `annotators`. Expected annotators who drew labels. "
+            f"Received: {', '.join(soft)}, whose masks are probabilities. Leave them out."
+        )
+    if method == "soft" and dataset.classes != 2:
+        raise ValueError(
+            "Invalid value for argument `method`. Expected majority or staple for a dataset of "
+            f"{dataset.classes} classes, since a soft mask holds the probability of one. "
+            "Received: method='soft'. `keras_robust.quality.soft_consensus` makes such targets in "
+            "memory."
+        )
+
+
+def _mask(case: Case) -> Path:
+    if case.mask is None:  # an annotator's cases have masks; this is for the type checker
+        raise ValueError(f"Expected a case with a mask. Received: {case.id!r}")
+    return case.mask
