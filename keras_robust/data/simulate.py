@@ -18,7 +18,7 @@ from keras_robust.data.annotator_writing import (
 from keras_robust.data.annotators import JOURNAL, simulated_annotators
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.ignored import set_aside_ignored
-from keras_robust.data.images import encode_mask, read_mask
+from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
 from keras_robust.data.manifest_writing import writable_home
 from keras_robust.files import atomic_write_bytes
 from keras_robust.noise import Corruption, LabelNoise, write_log
@@ -43,8 +43,10 @@ def simulate_dataset(
 
     The masks of one split are corrupted, at the size they are stored in; `noise.alpha` counts
     over them. All of that split are written, those left clean as well, as
-    masks/ANNOTATOR/ID.png, with their rows in manifest.csv and the log noise.jsonl, from which
-    `Corruption.apply` replays each mask. No existing mask or row is changed.
+    masks/ANNOTATOR/ID.png (.nii.gz for volumes, with the header of the clean mask), with their
+    rows in manifest.csv and the log noise.jsonl, from which `Corruption.apply` replays each mask.
+    No existing mask or row is changed. Each class is corrupted on its own, in voxels: in a volume
+    of thick slices the same number of voxels is more millimetres across slices.
 
     A run that was killed continues where it stopped when called again; the result is, to the
     byte, that of an uninterrupted run, whatever the number of workers.
@@ -100,7 +102,14 @@ def simulate_dataset(
     plan = noise.plan(ids)
     labels = (dataset.classes, dataset.ignore_label)
     jobs = [
-        _Job(case.id, plan[case.id], _mask(case), folder / f"{case.id}.png", noise, *labels)
+        _Job(
+            case.id,
+            plan[case.id],
+            _mask(case),
+            folder / f"{case.id}{mask_suffix(case.image)}",
+            noise,
+            *labels,
+        )
         for case in cases
     ]
 
@@ -157,7 +166,7 @@ class _Job:
         clean = read_mask(self.source, None, self.classes, self.ignore_label)
         known, put_back = set_aside_ignored(clean, self.ignore_label)
         noisy, corruption = self.noise.corrupt(known, self.id, self.kind)
-        content = encode_mask(put_back(noisy), self.classes)
+        content = encode_mask_for(self.target, put_back(noisy), self.source, self.classes)
         atomic_write_bytes(self.target, content)
         return {
             "id": self.id,
