@@ -78,7 +78,7 @@ def _channel(
             # Sums of float32 lose digits over millions of voxels.
             mean, std = counted.mean(dtype=np.float64), counted.std(dtype=np.float64)
             scaled = ((values - mean) / max(std, SMALLEST_STD)).astype(np.float32)
-            return scaled if inside is None else np.where(inside, scaled, np.float32(0))
+            return scaled if inside is None else scaled * inside
     raise ValueError(
         "Invalid value for argument `schemes`. Expected zscore, ct, rescale_to_0_1, rgb_to_0_1 or "
         f"none. Received: {scheme!r}"

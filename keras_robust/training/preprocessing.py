@@ -193,8 +193,8 @@ def _preprocess_case(
     if labels is None:
         raise ValueError(f"Expected a mask for case {case.id!r}. Received: none.")
     stored = PreprocessedCase(folder, case.id)
-    for ending, array in {"image.b2nd": image, "labels.b2nd": labels}.items():
-        atomic_write_bytes(stored._path(ending), _compressed(array, plan.patch_size))
+    atomic_write_bytes(stored._path("image.b2nd"), _compressed(image, plan.patch_size))
+    atomic_write_bytes(stored._path("labels.b2nd"), _compressed(labels, plan.patch_size))
     _write_locations(stored._path("locations.npz"), labels, dataset.classes, case.id)
     record = {"digest": digest, "source": source, "geometry": asdict(geometry)}
     atomic_write_json(stored._path("json"), record)
@@ -217,7 +217,7 @@ def _compressed(array: NDArray, patch_size: tuple[int, ...]) -> bytes:
 def _write_locations(path: Path, labels: NDArray[np.uint8], classes: int, id: str) -> None:
     """A sample of the voxels of each class: at least 10,000, or one in a hundred of them."""
     generator = np.random.default_rng(zlib.crc32(id.encode()))
-    found = {}
+    found: dict[str, Any] = {}
     for value in range(1, classes):
         voxels = np.argwhere(labels == value).astype(np.int32)
         if len(voxels):
