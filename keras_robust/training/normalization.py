@@ -66,7 +66,7 @@ def _channel(
         case "none":
             return values
         case "rgb_to_0_1":
-            return values / 255
+            return values / np.float32(255)
         case "rescale_to_0_1":
             low, high = values.min(), values.max()
             return (values - low) / max(high - low, SMALLEST_STD)
