@@ -4,11 +4,11 @@ What a subcommand needs is imported inside it, so that `keras-robust --help` is 
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from keras_robust.console import friendly_errors, progress_bar
+from keras_robust.console import friendly_errors, progress_bar, progress_bars
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -245,6 +245,98 @@ def evaluate(
     typer.echo(f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}")
     typer.echo(f"Standard deviation over images: {result.std:.4f}")
     typer.echo(f"Dice, pooled: {result.pooled:.4f}")
+
+
+@app.command()
+def audit(
+    dataset: DatasetFolder,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the audit. [default: NAME OF DATASET-audit]")
+    ] = None,
+    annotator: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose masks to judge; needed where there are several, repeatable."),
+    ] = None,
+    train_on: Annotated[
+        str | None, typer.Option(help="Whose masks to train on. [default: the first annotator]")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Folder of predictions ID.png, .npy or .nii.gz, instead of training."),
+    ] = None,
+    loss: Annotated[str, typer.Option(help='Such as t, gce, "ngce+rce".')] = "t",
+    folds: Annotated[
+        int, typer.Option(min=2, help="Models; each predicts what it has not seen.")
+    ] = 5,
+    size: Annotated[
+        str | None, typer.Option(help="Height x width in pixels to train at, as 256x256.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images, per fold.")] = 50,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the training, as batch_size=8."),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="Score, repeatable; the first one ranks. [default: all, by `default`]"),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Annotator who is right: measures how well the scores find wrong masks."),
+    ] = None,
+    wrong_below: Annotated[
+        float | None,
+        typer.Option(
+            help="A mask is wrong where its Dice with the truth is below this.",
+            show_default="0.8, or as simulated",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads per fold. [default: CPUs / jobs]")
+    ] = None,
+) -> None:
+    """Say which masks are probably wrong, where and how; the same command continues."""
+    from keras_robust.experiments.audit import audit as run_audit
+    from keras_robust.training.command import set_fields
+
+    output = output or Path(f"{dataset.resolve().name}-audit")
+    training: dict[str, Any] = {}
+    with friendly_errors(continues=True), progress_bars() as progress:
+        set_fields(training, {}, set_ or [])
+        result = run_audit(
+            dataset,
+            output,
+            annotator=annotator,
+            train_on=train_on,
+            split=split,
+            loss=loss,
+            folds=folds,
+            size=_numbers(size) if size else None,
+            epochs=epochs,
+            training=training,
+            predictions=predictions,
+            scores=score or None,
+            truth=truth,
+            wrong_below=wrong_below,
+            jobs=jobs,
+            threads=threads,
+            progress=progress,
+        )
+    for case in result.cases[:5]:
+        typer.echo(f"{case.rank:4d}  {case.score:.3f}  {case.id}  {case.kind}")
+    typer.echo(f"Masks, worst first: {output / 'audit.csv'}\nReport: {output / 'report.html'}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = text.lower().replace(",", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(
+            "Invalid value for argument `size`. Expected whole numbers, as in 256x256 or "
+            f"64x128x128. Received: size={text!r}"
+        )
+    return tuple(int(part) for part in parts)
 
 
 @app.command()

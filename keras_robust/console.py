@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
-__all__ = ["friendly_errors", "progress_bar"]
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+__all__ = ["friendly_errors", "progress_bar", "progress_bars"]
 
 
 @contextmanager
@@ -42,3 +46,30 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each stage of a task, as a callback of (stage, done, total).
+
+    Where there is no terminal, a line at the beginning of each stage and at each tenth of it.
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    said: dict[str, int] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage.capitalize(), total=None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+            tenth = 10 * done // total if total else 0
+            if not console.is_terminal and tenth > said.get(stage, -1):
+                said[stage] = tenth
+                typer.echo(f"{stage.capitalize()}: {done} of {total}", err=True)
+
+        yield update

@@ -42,6 +42,13 @@ figcaption { color: var(--soft); font-size: .92rem; max-width: 46rem; margin-top
 details { margin: .8rem 0; }
 summary { cursor: pointer; font-weight: 600; }
 code { font-size: .9em; overflow-wrap: anywhere; }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); }
+.card { background: var(--card); border-radius: 8px; padding: .8rem; min-width: 0; }
+.card h3 { margin: 0 0 .4rem; overflow-wrap: anywhere; }
+.card img { display: block; width: 100%; padding: 0; background: #000; border-radius: 4px; }
+.card p { margin: .35rem 0 0; font-size: .92rem; overflow-wrap: anywhere; }
+.key { display: inline-block; width: 1.6em; height: .35em; margin: 0 .4em .15em 0;
+  border-radius: 2px; }
 @media print { main { max-width: none; padding: 0; } }
 """
 
@@ -74,6 +81,29 @@ def paragraph(text: str, kind: str = "") -> str:
 def bullets(items: Iterable[str]) -> str:
     """A list."""
     return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
+
+
+def key(entries: Iterable[tuple[str, str]]) -> str:
+    """A legend: colours as CSS has them, and what they stand for.
+
+    >>> key([("#fff", "clean")])
+    '<p class="soft"><span class="key" style="background:#fff"></span>clean</p>'
+    """
+    parts = [f'<span class="key" style="background:{c}"></span>{escape(t)}' for c, t in entries]
+    return f'<p class="soft">{" &ensp; ".join(parts)}</p>'
+
+
+def cards(entries: Iterable[str]) -> str:
+    """A grid of cards, see `card`."""
+    return f'<div class="cards">{"".join(entries)}</div>'
+
+
+def card(title: str, jpeg: bytes, alternative: str, lines: Iterable[str]) -> str:
+    """A picture with a title and lines of text below."""
+    encoded = base64.b64encode(jpeg).decode("ascii")
+    image = f'<img src="data:image/jpeg;base64,{encoded}" alt="{escape(alternative)}">'
+    text = "".join(paragraph(line) for line in lines)
+    return f'<div class="card"><h3>{escape(title)}</h3>{image}{text}</div>'
 
 
 def folded(summary: str, parts: Iterable[str]) -> str:

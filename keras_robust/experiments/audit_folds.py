@@ -1,0 +1,154 @@
+"""Out-of-sample predictions by cross-validation: one run folder per fold."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_robust.data import Case
+from keras_robust.experiments.audit_inputs import AuditInputs
+from keras_robust.experiments.grid import PlannedRun
+from keras_robust.experiments.scheduler import StudyState, complete_config, run_planned
+from keras_robust.quality.maps import has_map, write_map
+
+FOLDS = "folds"
+# What an audit has no use for, and what decides on which images are trained on.
+_FIXED = {"save_predictions": 0, "evaluate_last": 1, "tensorboard": False}
+
+Progress = Callable[[int, int], None]
+
+
+def training_config(
+    inputs: AuditInputs, split: str | None, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The configuration that all folds share, every field included.
+
+    Args:
+        inputs: What is judged and trained on.
+        split: Only images of this split.
+        training: Fields of `TrainConfig` but for the dataset, annotators, splits and folds.
+
+    Raises:
+        ValueError: Fields that an audit sets by itself, or that do not fit.
+    """
+    data = {
+        "path": str(inputs.dataset.root.resolve()),
+        "annotator": inputs.trained_on,
+        # The audit must not look at other masks than those it trains on.
+        "clean_annotator": inputs.trained_on,
+        "train_split": split,
+        "test_split": None,
+    }
+    given = training.get("data") or {}
+    clash = [f"data.{name}" for name in given if name in (*data, "fold")]
+    clash += [name for name in training if name in _FIXED]
+    if clash:
+        raise ValueError(
+            "Invalid value for argument `training`. Expected fields that an audit leaves open, "
+            f"such as epochs or data.size. Received: {', '.join(clash)}, which it sets by itself."
+        )
+    config = {"evaluate_every": training.get("epochs", 100), **training, **_FIXED}
+    return complete_config({**config, "data": {**given, **data}})
+
+
+def train_folds(
+    config: Mapping[str, Any],
+    folds: int,
+    output: Path,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    progress: Callable[[StudyState], None] | None = None,
+) -> list[Path]:
+    """Train a model per fold on the images outside it; finished ones are left alone.
+
+    Args:
+        config: See `training_config`.
+        folds: How many.
+        output: Folder of the audit.
+        jobs: Folds at a time.
+        threads: CPU threads per fold; by default the CPUs divided by `jobs`.
+        progress: See `run_benchmark`.
+
+    Returns:
+        The run folders, by fold.
+
+    Raises:
+        ValueError: A fold failed.
+        BlockingIOError: Another process trains one.
+    """
+    plans = [
+        PlannedRun(
+            f"fold-{number + 1}",
+            {**config, "data": {**config["data"], "fold": (number, folds)}},
+            f"fold {number + 1} of {folds}",
+        )
+        for number in range(folds)
+    ]
+    state = run_planned(
+        plans, output / FOLDS, jobs=jobs, threads=threads, retry=True, progress=progress
+    )
+    for run in state.runs:
+        if run.state == "elsewhere":
+            raise BlockingIOError(
+                f"Another process trains {str(run.folder)!r}. Wait until it ends; the same command "
+                "then continues."
+            )
+        if run.state == "failed":
+            raise ValueError(
+                f"Training of {run.plan.label} failed: {run.error} ({run.folder / 'log.txt'} has "
+                "more). The same command again tries it once more."
+            )
+        if run.state != "finished":
+            raise ValueError(
+                f"Training of {run.plan.label} was stopped. The same command again continues."
+            )
+    return [run.folder for run in state.runs]
+
+
+def predict_folds(
+    runs: Sequence[Path],
+    inputs: AuditInputs,
+    folder: Path,
+    channels: int,
+    progress: Progress | None = None,
+) -> None:
+    """Predict every image by the model of a fold that has not seen it.
+
+    Images that the annotator who was trained on has no mask of, and no model has seen, go to the
+    fold of their group, else to the first. Predictions that are there are left alone.
+
+    Args:
+        runs: From `train_folds`.
+        inputs: What is judged.
+        folder: Of the predictions.
+        channels: Of a prediction.
+        progress: Called as `progress(done, total)`.
+    """
+    by_id = {case.id: case for case in inputs.cases}
+    waiting = [case for case in by_id.values() if not has_map(folder, case.id, channels)]
+    fold_of = _held_out(inputs, len(runs))
+    done = len(by_id) - len(waiting)
+    for number, run in enumerate(runs):
+        chosen = [case for case in waiting if fold_of[case.id] == number]
+        if not chosen:
+            continue
+        from keras_robust.inference.predict import Predictor
+
+        for case, probabilities in Predictor.load(run).cases(chosen):
+            write_map(folder, case.id, probabilities, like=case.image)
+            done += 1
+            if progress is not None:
+                progress(done, len(by_id))
+
+
+def _held_out(inputs: AuditInputs, folds: int) -> dict[str, int]:
+    from keras_robust.training.source import fold_numbers
+
+    trained = inputs.dataset.select(annotator=inputs.trained_on)
+    fold_of = fold_numbers(trained, folds)
+    of_group = {case.group: fold_of[case.id] for case in trained if case.group}
+
+    def fold(case: Case) -> int:
+        return fold_of.get(case.id, of_group.get(case.group, 0) if case.group else 0)
+
+    return {case.id: fold(case) for case in inputs.cases}

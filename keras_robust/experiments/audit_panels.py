@@ -1,0 +1,125 @@
+"""Pictures of suspicious masks: the image with mask and prediction, beside the error map."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from skimage.measure import find_contours
+
+# Distinct for colour-blind readers (Okabe and Ito), and against skin and grey tissue.
+MASK_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"
+ERROR_COLOURS = "magma"
+_OVERSAMPLING = 2
+
+
+def panel(
+    image: NDArray,
+    labels: NDArray,
+    predicted: NDArray,
+    error: NDArray,
+    spacing: Sequence[float] | None = None,
+    side: int = 320,
+) -> tuple[bytes, str]:
+    """An image with the contours of mask and prediction, and its error map to the right.
+
+    Of a volume, the slice is shown that has most error, across the axis along which voxels are
+    longest.
+
+    Args:
+        image: `(*spatial, C)`.
+        labels: `(*spatial)`, the mask.
+        predicted: `(*spatial)`, the labels of the prediction.
+        error: `(*spatial)`, 0..255.
+        spacing: Distance between elements along each axis; `None` for all the same.
+        side: Length of the longer side of the picture, in pixels.
+
+    Returns:
+        A JPEG, and what it shows of a volume, such as "slice 12 of 30"; "" in 2-D.
+
+    >>> empty = np.zeros((8, 8), np.uint8)
+    >>> content, shown = panel(np.zeros((8, 8, 3), np.uint8), empty, empty, empty, side=16)
+    >>> content[:2] == bytes([255, 216]), shown
+    (True, '')
+    """
+    spacing = tuple(spacing or (1.0,) * labels.ndim)
+    shown = ""
+    if labels.ndim == 3:
+        axis, index = _worst_slice(error, spacing)
+        shown = f"slice {index + 1} of {labels.shape[axis]}"
+        # As radiologists look at it: the second remaining axis upwards.
+        image = np.rot90(np.take(image, index, axis))
+        labels, predicted, error = (
+            np.rot90(np.take(array, index, axis)) for array in (labels, predicted, error)
+        )
+        first, second = (length for number, length in enumerate(spacing) if number != axis)
+        spacing = (second, first)
+    height, width = (length * step for length, step in zip(labels.shape, spacing, strict=True))
+    scale = _OVERSAMPLING * side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left = Image.fromarray(to_rgb(image)).resize(size, Image.Resampling.BILINEAR)
+    right = Image.fromarray(_coloured(error)).resize(size, Image.Resampling.BILINEAR)
+    per_element = (size[1] / labels.shape[0], size[0] / labels.shape[1])
+    for picture, colour, drawn in (
+        (left, PREDICTION_COLOUR, predicted),
+        (left, MASK_COLOUR, labels),
+        (right, "#FFFFFF", labels),
+    ):
+        _draw_contours(picture, drawn, per_element, colour)
+    gap = 4 * _OVERSAMPLING
+    both = Image.new("RGB", (2 * size[0] + gap, size[1]), "#808080")
+    both.paste(left, (0, 0))
+    both.paste(right, (size[0] + gap, 0))
+    small = both.resize(
+        (both.width // _OVERSAMPLING, max(1, both.height // _OVERSAMPLING)),
+        Image.Resampling.LANCZOS,
+    )
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=88, subsampling=0)
+    return buffer.getvalue(), shown
+
+
+def to_rgb(image: NDArray) -> NDArray[np.uint8]:
+    """`(H, W, 3)` to look at, from `(H, W, C)`: 8-bit as it is, others between percentiles.
+
+    >>> to_rgb(np.linspace(0, 1000, 12).reshape(3, 4, 1)).max()
+    np.uint8(255)
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        finite = array[np.isfinite(array)]
+        low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
+        scaled = np.clip((array - low) / max(high - low, 1e-12), 0, 1)
+        array = np.rint(255 * np.nan_to_num(scaled)).astype(np.uint8)
+    return np.repeat(array[..., :1], 3, axis=-1) if array.shape[-1] < 3 else array[..., :3]
+
+
+def _worst_slice(error: NDArray, spacing: Sequence[float]) -> tuple[int, int]:
+    """Axis and index of the slice with the most elements that are probably wrong."""
+    axis = max(range(3), key=lambda number: (spacing[number], number))
+    others = tuple(number for number in range(3) if number != axis)
+    wrong = (error > 127).sum(axis=others)
+    return axis, int(np.lexsort((error.sum(axis=others, dtype=np.int64), wrong))[-1])
+
+
+def _coloured(error: NDArray) -> NDArray[np.uint8]:
+    colours = matplotlib.colormaps[ERROR_COLOURS](np.arange(256), bytes=True)
+    return np.ascontiguousarray(colours[np.asarray(error, np.uint8)][..., :3])
+
+
+def _draw_contours(
+    picture: Image.Image, labels: NDArray, per_element: tuple[float, float], colour: str
+) -> None:
+    draw = ImageDraw.Draw(picture)
+    lines = []
+    for label in np.unique(labels[labels > 0]):
+        # A border of background closes the contours of what touches the edge.
+        padded = np.pad(labels == label, 1).astype(np.float32)
+        for line in find_contours(padded, 0.5):
+            rows, columns = ((line - 0.5) * per_element).T
+            lines.append(list(zip(columns.tolist(), rows.tolist(), strict=True)))
+    for width, shade in ((3 * _OVERSAMPLING, "#000000"), (2 * _OVERSAMPLING - 1, colour)):
+        for points in lines:
+            draw.line(points, fill=shade, width=width, joint="curve")
