@@ -1,27 +1,72 @@
 """Readers of the manifest: each says whether it reads a path, and returns what reads it."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
-LayerData = tuple[Any, dict[str, Any], str]
-Reader = Callable[[str | list[str]], list[LayerData]]
+from keras_robust.data import Dataset
+from napari_plugin._cases import LayerData, case_layers
 
+__all__ = ["dataset_reader", "dicom_reader", "picture_reader", "volume_reader"]
 
-def dataset_reader(path: str | list[str]) -> Reader | None:
-    """Reads a dataset folder."""
-    return None
-
-
-def picture_reader(path: str | list[str]) -> Reader | None:
-    """Reads a mask or an image, PNG or TIFF."""
-    return None
+Paths = str | list[str]
+Reader = Callable[[Paths], list[LayerData]]
+LAYOUT_MARKS = ("manifest.csv", "imagesTr", "CXR_png", "ISIC-2017_Training_Data")
 
 
-def volume_reader(path: str | list[str]) -> Reader | None:
-    """Reads a volume in NIfTI."""
-    return None
+def dataset_reader(path: Paths) -> Reader | None:
+    """Reads a dataset folder: its first case with the masks of all annotators."""
+    (folder, *others) = _paths(path)
+    is_dataset = not others and any((folder / mark).exists() for mark in LAYOUT_MARKS)
+    return _read_dataset if is_dataset else None
 
 
-def dicom_reader(path: str | list[str]) -> Reader | None:
-    """Reads a DICOM series."""
-    return None
+def picture_reader(path: Paths) -> Reader | None:
+    """Reads PNG and TIFF: masks as labels, others as images."""
+    return _read_pictures if all(p.is_file() for p in _paths(path)) else None
+
+
+def volume_reader(path: Paths) -> Reader | None:
+    """Reads NIfTI, in the order of voxels as stored, with affine and spacing."""
+    return _read_volumes if all(p.is_file() for p in _paths(path)) else None
+
+
+def dicom_reader(path: Paths) -> Reader | None:
+    """Reads a folder of DICOM slices, or the slices chosen."""
+    from napari_plugin.files.dicom import is_dicom
+
+    paths = _paths(path)
+    if len(paths) == 1 and paths[0].is_dir():
+        paths = [p for p in paths[0].iterdir() if p.is_file()][:100]
+    return _read_dicom if any(is_dicom(p) for p in paths) else None
+
+
+def _paths(path: Paths) -> list[Path]:
+    return [Path(p) for p in ([path] if isinstance(path, str) else path)]
+
+
+def _read_dataset(path: Paths) -> list[LayerData]:
+    dataset = Dataset.open(_paths(path)[0])
+    if not len(dataset):
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a dataset with images. "
+            f"Received: path={path!r}, which has none."
+        )
+    return case_layers(dataset, dataset.ids[0])
+
+
+def _read_pictures(path: Paths) -> list[LayerData]:
+    from napari_plugin.files.pictures import read_picture
+
+    return [read_picture(p) for p in _paths(path)]
+
+
+def _read_volumes(path: Paths) -> list[LayerData]:
+    from napari_plugin.files.volumes import read_volume_layer
+
+    return [read_volume_layer(p) for p in _paths(path)]
+
+
+def _read_dicom(path: Paths) -> list[LayerData]:
+    from napari_plugin.files.dicom import read_series
+
+    return read_series(_paths(path))

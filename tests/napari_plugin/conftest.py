@@ -30,6 +30,16 @@ def own_settings(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def viewer_model():
+    """A viewer without a window, for what needs none."""
+    from napari.components import ViewerModel
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
+    return ViewerModel()
+
+
+@pytest.fixture
 def viewer(make_napari_viewer):
     """A viewer that is not shown."""
     return make_napari_viewer()

@@ -1,0 +1,224 @@
+"""DICOM: a series of slices read, a segmentation written.
+
+No path is made of what a DICOM file says, and nothing that it says of a person reaches names of
+layers or messages.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.files import atomic_write_bytes
+from napari_plugin._cases import LayerData, image_layer
+from napari_plugin.files.grids import noted
+
+__all__ = ["is_dicom", "read_series", "write_segmentation"]
+
+MAX_VOXELS = 2**31
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file has the mark of DICOM, 128 bytes from its start."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_series(paths: Sequence[Path]) -> list[LayerData]:
+    """The series among DICOM files, each as one volume (slice, row, column).
+
+    Slices are ordered by where they lie. Values are rescaled as the files say (CT: Hounsfield
+    units). Folders in folders and files that are not DICOM are left out.
+
+    Args:
+        paths: Files, or one folder of them.
+
+    Raises:
+        ValueError: No slices, or a series whose slices do not make a volume.
+        ImportError: pydicom is not installed.
+    """
+    pydicom = _optional("pydicom")
+    files = [f for p in paths for f in (sorted(p.iterdir()) if p.is_dir() else [p])]
+    series: dict[str, list[tuple[Path, Any]]] = defaultdict(list)
+    for file in files:
+        if file.is_file() and is_dicom(file):
+            header = _header(pydicom, file)
+            if "Rows" in header and header.get("Modality") != "SEG":
+                series[str(header.get("SeriesInstanceUID", ""))].append((file, header))
+    if not series:
+        raise ValueError(
+            "Invalid value for argument `paths`. Expected a series of DICOM images. Received: "
+            f"{len(files)} file(s), none of which is one. Choose the folder that holds the slices."
+        )
+    return [_volume(pydicom, slices) for slices in series.values()]
+
+
+def _header(pydicom: Any, file: Path) -> Any:
+    try:
+        return pydicom.dcmread(file, stop_before_pixels=True)
+    except Exception as error:  # pydicom raises many kinds on damaged files
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: BaseException) -> ValueError:
+    return ValueError(
+        f"Invalid value for argument `paths`. Expected readable DICOM files. Received: "
+        f"{str(file)!r} ({type(error).__name__}). Restore it from its source, or, where its "
+        "compression needs it, install pylibjpeg."
+    )
+
+
+def _volume(pydicom: Any, slices: list[tuple[Path, Any]]) -> LayerData:
+    if any(int(header.get("NumberOfFrames", 1)) > 1 for _, header in slices):
+        raise _refused("slices in one file each", "a file of several frames; convert it to NIfTI")
+    grids = {
+        (int(h.Rows), int(h.Columns), _rounded(h, "ImageOrientationPatient", 6))
+        + (_rounded(h, "PixelSpacing", 2),)
+        for _, h in slices
+    }
+    if len(grids) != 1:
+        raise _refused("slices of one size, direction and spacing", f"{len(grids)} kinds")
+    rows, columns, direction, spacing = next(iter(grids))
+    if rows * columns * len(slices) > MAX_VOXELS:
+        raise _refused(f"at most {MAX_VOXELS:,} voxels", f"{rows * columns * len(slices):,}")
+    along_row, along_column = np.reshape(direction or (1, 0, 0, 0, 1, 0), (2, 3))
+    normal = np.cross(along_row, along_column)
+    placed = all("ImagePositionPatient" in header for _, header in slices)
+    if not placed and len(slices) > 1:
+        raise _refused("slices that say where they lie", "some without ImagePositionPatient")
+    where = [np.array(h.get("ImagePositionPatient", (0, 0, 0)), float) for _, h in slices]
+    order = np.argsort([position @ normal for position in where], kind="stable")
+    heights = np.array([where[i] @ normal for i in order])
+    steps = np.diff(heights)
+    if steps.size and (steps.min() <= 1e-4 or np.ptp(steps) > 0.05 * steps.mean()):
+        raise _refused(
+            "slices at equal distances", "missing, double or unevenly spaced ones; export again"
+        )
+    row_step, column_step = spacing or (1.0, 1.0)
+    step = float(steps.mean()) if steps.size else float(slices[0][1].get("SliceThickness", 1) or 1)
+    ordered = [slices[i] for i in order]
+    array = np.stack([_pixels(pydicom, file, (rows, columns)) for file, _ in ordered])
+    lps = np.eye(4)
+    lps[:3, :3] = np.stack([normal * step, along_column * row_step, along_row * column_step], 1)
+    lps[:3, 3] = where[order[0]]
+    notes = {
+        "dataset": "",
+        "id": "",
+        "annotator": "",
+        "spacing_mm": [step, row_step, column_step],
+        # DICOM's world points to the left and the back of the patient, NIfTI's to the others.
+        "affine": (np.diag([-1, -1, 1, 1]) @ lps).tolist(),
+        "dicom": [str(file) for file, _ in ordered],
+    }
+    modality = str(slices[0][1].get("Modality", "")) if "Modality" in slices[0][1] else ""
+    name = f"{modality if modality.isalpha() else 'DICOM'} series"
+    return image_layer(array[..., np.newaxis], name, notes)
+
+
+def _rounded(header: Any, name: str, count: int) -> tuple[float, ...] | None:
+    values = header.get(name)
+    if values is None or len(values) != count:
+        return None
+    return tuple(round(float(value), 5) for value in values)
+
+
+def _refused(expected: str, received: str) -> ValueError:
+    return ValueError(
+        f"Invalid value for argument `paths`. Expected {expected}. Received: {received}."
+    )
+
+
+def _pixels(pydicom: Any, file: Path, shape: tuple[int, int]) -> NDArray:
+    try:
+        dataset = pydicom.dcmread(file)
+        array = np.asarray(dataset.pixel_array)
+    except Exception as error:
+        raise _damaged(file, error) from None
+    if array.shape != shape:
+        raise _refused("slices of one grey value per pixel", f"pixels of shape {array.shape}")
+    slope = float(dataset.get("RescaleSlope", 1) or 1)
+    intercept = float(dataset.get("RescaleIntercept", 0) or 0)
+    if (slope, intercept) == (1.0, 0.0):
+        return array
+    return (array * np.float64(slope) + intercept).astype(np.float32)
+
+
+def write_segmentation(path: Path, labels: NDArray, meta: dict[str, Any]) -> Path:
+    """Write labels as a DICOM segmentation of the series that they were drawn on.
+
+    It belongs to the same patient and study as the series and refers to its slices. Each label
+    becomes a segment.
+
+    Args:
+        path: File to write, atomically.
+        labels: (slice, row, column), of the shape of the series.
+        meta: Arguments of the layer; it, or one of the same shape beside it, was read from DICOM.
+
+    Raises:
+        ValueError: No series belongs to the labels, or there is no label.
+        ImportError: highdicom is not installed.
+    """
+    labels = np.asarray(labels)
+    sources = noted(meta, labels.shape, "dicom")
+    if not sources or len(sources) != len(labels):
+        raise ValueError(
+            "Invalid value for argument `labels`. Expected labels drawn on a DICOM series that is "
+            f"open. Received: labels of shape {labels.shape} without one. Open the series first, "
+            "or save as .nii.gz."
+        )
+    values = [int(value) for value in np.unique(labels) if value]
+    if not values:
+        raise ValueError(
+            "Invalid value for argument `labels`. Expected at least one labelled voxel. "
+            "Received: an empty mask, which a DICOM segmentation cannot hold."
+        )
+    pydicom, highdicom = _optional("pydicom"), _optional("highdicom")
+    codes = import_module("pydicom.sr.codedict").codes
+    slices = [pydicom.dcmread(source) for source in sources]
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=f"Label {value}",
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Lesion,
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number, value in enumerate(values, start=1)
+    ]
+    numbers = np.searchsorted(values, labels) + 1
+    version = import_module("keras_robust").__version__
+    segmentation = highdicom.seg.Segmentation(
+        source_images=slices,
+        pixel_array=np.where(labels > 0, numbers, 0).astype(np.uint8),
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=segments,
+        series_instance_uid=highdicom.UID(),
+        series_number=900,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="keras-robust",
+        manufacturer_model_name="keras-robust",
+        software_versions=version,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        series_description="Segmentation",
+    )
+    buffer = import_module("io").BytesIO()
+    segmentation.save_as(buffer, enforce_file_format=True)
+    return atomic_write_bytes(path, buffer.getvalue())
+
+
+def _optional(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(
+            f"DICOM needs {name}. Install it with: pip install 'keras-robust[dicom]'"
+        ) from None

@@ -1,0 +1,69 @@
+"""Volumes in NIfTI: voxels in the order as stored, affine and header kept."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data.volume_header import VolumeHeader
+from keras_robust.data.volumes import encode_volume, read_volume
+from keras_robust.files import atomic_write_bytes
+from napari_plugin._cases import LayerData, header_notes, image_layer, labels_layer
+from napari_plugin.files.grids import layer_affine, noted
+from napari_plugin.files.pictures import looks_like_labels
+
+__all__ = ["read_volume_layer", "write_volume_file"]
+
+
+def read_volume_layer(path: Path) -> LayerData:
+    """A .nii or .nii.gz file: labels where it holds few small whole numbers, else an image.
+
+    Raises:
+        ValueError: The file is damaged, or no volume.
+    """
+    array, _, header = read_volume(path)
+    name = path.name.removesuffix(".gz").removesuffix(".nii")
+    notes = {"dataset": "", "id": name, "annotator": "", "path": str(path)} | header_notes(header)
+    if not looks_like_labels(array):
+        return image_layer(array[..., np.newaxis], name, notes)
+    labels = array.astype(np.uint8)
+    return labels_layer(labels, name, notes, classes=int(labels.max(initial=0)) + 1)
+
+
+def write_volume_file(path: Path, labels: NDArray, meta: dict[str, Any]) -> Path:
+    """Write labels on the grid of the volume that they were drawn on, atomically.
+
+    Args:
+        path: File to write, compressed where its name ends in .gz.
+        labels: (I, J, K), 0 to 255.
+        meta: Arguments of the layer. Without a header in its notes, or in those of a layer of the
+            same shape beside it, the layer's own scale and affine are written.
+
+    Raises:
+        ValueError: Labels that are not 3-D or above 255.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 3:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected .png or .tif for labels of "
+            f"{labels.ndim} axes. Received: path={path.name!r}. NIfTI is written for 3-D labels."
+        )
+    header = noted(meta, labels.shape, "header")
+    if not isinstance(header, VolumeHeader) or header.shape != labels.shape:
+        header = _header(labels.shape, noted(meta, labels.shape, "affine"), meta)
+    return atomic_write_bytes(path, encode_volume(labels, header, compress=path.suffix == ".gz"))
+
+
+def _header(shape: tuple[int, ...], affine: Any, meta: dict[str, Any]) -> VolumeHeader:
+
+    known = affine is not None
+    matrix = np.asarray(affine, np.float64) if known else layer_affine(meta, 3)
+    nifti = nibabel.Nifti1Image(np.zeros(shape, np.uint8), matrix).header
+    nifti.set_xyzt_units("mm")
+    nifti.set_sform(matrix, code="scanner" if known else "aligned")
+    nifti.set_qform(matrix, code="unknown")
+    nifti.set_zooms(np.linalg.norm(matrix[:3, :3], axis=0))
+    spacing = tuple(float(s) for s in np.linalg.norm(matrix[:3, :3], axis=0))
+    return VolumeHeader(shape, matrix, spacing, True, nifti)
