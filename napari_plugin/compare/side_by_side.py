@@ -69,7 +69,7 @@ class SideBySide:
             layers.move(layers.index(layer), place)
         for layer in layers:
             layer.visible = layer in rows
-        self._grid = {name: getattr(grid, name) for name in ("stride", "shape", "enabled")}
+        self._grid = {name: getattr(grid, name) for name in ("enabled", "stride", "shape")}
         grid.stride, grid.shape = (1 if image is None else 2), (-1, -1)
         grid.enabled = True
         layers.selection = selected

@@ -4,10 +4,11 @@ from html import escape
 
 from qtpy.QtWidgets import QLabel
 
+from napari_plugin._style import BOTH
 from napari_plugin.compare.difference import AGREED, ONLY_A, ONLY_B, OTHER_CLASS, Tally
 from napari_plugin.compare.table import amount
 
-__all__ = ["TallyLegend"]
+__all__ = ["TallyLegend", "colours"]
 
 MEANING = {
     AGREED: "agreed",
@@ -15,6 +16,15 @@ MEANING = {
     ONLY_B: "only in B",
     OTHER_CLASS: "different class",
 }
+
+
+def colours(a: str, b: str) -> dict[int, str]:
+    """Colour by code: what is in one mask only has the colour of that mask's contour.
+
+    >>> colours("#0072B2", "#E69F00")[ONLY_B]
+    '#E69F00'
+    """
+    return {AGREED: BOTH, ONLY_A: a, ONLY_B: b, OTHER_CLASS: "#D55E00"}
 
 
 class TallyLegend(QLabel):

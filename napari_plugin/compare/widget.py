@@ -24,15 +24,16 @@ from qtpy.QtWidgets import (
 from keras_robust.files import atomic_write_text
 from napari_plugin._latest import Latest
 from napari_plugin._layers import LayerBox, LayerList, case_id, guess, role
+from napari_plugin._owned import OwnedLabels
+from napari_plugin._painting import Painting
 from napari_plugin._style import ROLE_COLOURS, preference, scrolled
 from napari_plugin.compare.blink import Blink, free_key
 from napari_plugin.compare.contours import Contours
-from napari_plugin.compare.difference_layer import DifferenceLayer, colours
 from napari_plugin.compare.measures import Comparer, to_csv
 from napari_plugin.compare.pair import Found, find, read_pair
 from napari_plugin.compare.side_by_side import PANEL, SideBySide, camera_of, grid_of
 from napari_plugin.compare.table import MeasureTable
-from napari_plugin.compare.tallies import TallyLegend
+from napari_plugin.compare.tallies import TallyLegend, colours
 
 if TYPE_CHECKING:
     import napari
@@ -62,18 +63,22 @@ class CompareWidget(QWidget):
         self.viewer = viewer
         self.found: Found | None = None
         self._contours, self._blink = Contours(), Blink()
-        self._difference, self._side_by_side = DifferenceLayer(viewer), SideBySide(viewer)
+        self._difference = OwnedLabels(viewer, {"role": "difference"})
+        self._side_by_side = SideBySide(viewer)
         self._comparer, self._latest = Comparer(), Latest()
-        self._watched: list[Labels] = []
         self._closed = self._docked = False
-        self._views: dict[Labels, tuple] = {}
-        self._build()
         self._follow = QTimer(self, singleShot=True, interval=FOLLOW_MS)
         self._follow.timeout.connect(self._compare)
-        self._fit = QTimer(self, singleShot=True, interval=50)
+        # Views that change again before they were drawn keep no size; so once, after all changes.
+        self._arrange = QTimer(self, singleShot=True, interval=100)
+        self._arrange.timeout.connect(self._lay_out)
+        self._fit = QTimer(self, singleShot=True, interval=100)
         self._fit.timeout.connect(self._fit_view)
         self._blinker = QTimer(self, interval=BLINK_MS)
         self._blinker.timeout.connect(self._swap)
+        self._build()
+        self._painting = Painting(viewer, self)
+        self._painting.changed.connect(self._on_paint)
         self._list = LayerList(viewer, self)
         self._list.changed.connect(self._update_layers)
         viewer.dims.events.connect(self._on_dims)
@@ -115,7 +120,7 @@ class CompareWidget(QWidget):
         )
         self.contours.toggled.connect(self._toggle_contours)
         self.difference.toggled.connect(self._ask_soon)
-        self.side_by_side.toggled.connect(self._lay_out)
+        self.side_by_side.toggled.connect(lambda: self._arrange.start())
         column.addLayout(_row(self.contours, self.difference, self.side_by_side))
 
         self.which = QButtonGroup(self)
@@ -182,7 +187,7 @@ class CompareWidget(QWidget):
         return known
 
     def _update_layers(self) -> None:
-        if self._difference.layer is not None and self._difference.layer not in self.viewer.layers:
+        if self._difference.removed:
             self.difference.setChecked(False)
         for box in self.boxes.values():
             box.update_layers()
@@ -201,48 +206,28 @@ class CompareWidget(QWidget):
 
     def _choose(self, *_) -> None:
         """Follow the layers that are chosen now."""
-        masks = [layer for layer in self.layers if layer is not None]
-        if masks != self._watched:
-            self._unwatch()
-            for layer in dict.fromkeys(masks):
-                for event in _painting(layer):
-                    event.connect(self._on_paint)
-                layer.events.set_data.connect(self._on_set_data)
-            self._watched = masks
+        masks = list(dict.fromkeys(layer for layer in self.layers if layer is not None))
+        if masks != self._painting.layers:
+            self._painting.watch(masks)
             self._blink_off()
         volume = any(layer.ndim == 3 for layer in masks)
         self.this_slice.setVisible(volume)
         self._draw_contours()
         if self.side_by_side.isChecked():
-            self._lay_out(True)
+            self._arrange.start()
         self._ask_soon()
 
-    def _unwatch(self) -> None:
-        for layer in dict.fromkeys(self._watched):
-            for event in _painting(layer):
-                event.disconnect(self._on_paint)
-            layer.events.set_data.disconnect(self._on_set_data)
-        self._watched, self._views = [], {}
-
-    def _on_paint(self, event) -> None:
-        if event.type != "labels_update" or self._is_quick():
-            self._ask_soon()
-
-    def _on_set_data(self, event) -> None:
-        # Undo refreshes a layer; but so does moving through a volume, which changes no mask.
-        dims = self.viewer.dims
-        view = (dims.point, dims.ndisplay, dims.order)
-        moved = view != self._views.get(event.source)
-        self._views[event.source] = view
-        if self._is_quick() or not moved:
+    def _on_paint(self, within_stroke: bool) -> None:
+        if self._is_quick() or not within_stroke:
             self._ask_soon()
 
     def _on_dims(self, event=None) -> None:
-        if self.this_slice.isChecked() and any(layer.ndim == 3 for layer in self._watched):
+        if self.this_slice.isChecked() and any(layer.ndim == 3 for layer in self._painting.layers):
             self._ask_soon()
 
     def _is_quick(self) -> bool:
-        return self.this_slice.isChecked() or all(layer.ndim == 2 for layer in self._watched)
+        flat = all(layer.ndim == 2 for layer in self._painting.layers)
+        return flat or self.this_slice.isChecked()
 
     # What is compared
 
@@ -281,7 +266,10 @@ class CompareWidget(QWidget):
         self._say("" if found.rows else "Both masks are empty.")
         like = self.layers[0]
         if self.difference.isChecked() and like is not None:
-            self._difference.show(found.codes, like, by_code)
+            below = like.contour > 0  # filled masks would hide it
+            self._difference.show(
+                found.codes, like, by_code, below=below, name="difference", opacity=0.6
+            )
         else:
             self._difference.remove()
 
@@ -312,7 +300,7 @@ class CompareWidget(QWidget):
         self._difference.remove()  # and again in its place, below contours or above masks
         self._ask_soon()
 
-    def _lay_out(self, beside: bool) -> None:
+    def _lay_out(self) -> None:
         self._blink_off()
         masks: list[Layer] = list(self._masks().values())
         image = self.boxes["image"].layer
@@ -320,7 +308,7 @@ class CompareWidget(QWidget):
         if self._difference.layer is not None:
             masks.append(self._difference.layer)
         members = [layer for layer in (image, *masks) if layer is not None]
-        if not beside:
+        if not self.side_by_side.isChecked():
             if self._side_by_side.shown:
                 self._side_by_side.leave()
                 self._fit.start()
@@ -408,10 +396,10 @@ class CompareWidget(QWidget):
         if self._closed:
             return
         self._closed = True
-        for timer in (self._follow, self._fit, self._blinker):
+        for timer in (self._follow, self._arrange, self._fit, self._blinker):
             timer.stop()
         self._latest.drop()
-        self._unwatch()
+        self._painting.watch([])
         self._list.stop()
         self.viewer.dims.events.disconnect(self._on_dims)
         grid_of(self.viewer).events.enabled.disconnect(self._on_grid)
@@ -442,10 +430,6 @@ def _is_image(layer: Layer) -> bool:
 
 def _is_mask(layer: Layer) -> bool:
     return isinstance(layer, Labels) and role(layer) != "difference"
-
-
-def _painting(layer: Labels) -> tuple:
-    return layer.events.paint, layer.events.labels_update, layer.events.data, layer.events.scale
 
 
 def _check(text: str, tip: str, checked: bool = False) -> QCheckBox:

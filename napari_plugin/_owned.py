@@ -1,0 +1,85 @@
+"""A Labels layer that a widget owns and fills again and again."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils import DirectLabelColormap
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["OwnedLabels"]
+
+
+class OwnedLabels:
+    """At most one layer of the viewer; nobody can paint in it, so its undo is never stale.
+
+    Args:
+        viewer: Where.
+        notes: What its metadata say to keras-robust, such as its role.
+    """
+
+    def __init__(self, viewer: "ViewerModel", notes: dict[str, Any]):
+        self._viewer, self._notes = viewer, notes
+        self._described = ""
+        self.layer: Labels | None = None
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody else took the layer away."""
+        return self.layer is not None and self.layer not in self._viewer.layers
+
+    def show(
+        self,
+        labels: NDArray[np.integer],
+        like: Labels,
+        colours: dict[int, str],
+        notes: dict[str, Any] | None = None,
+        below: bool = False,
+        **look: Any,
+    ) -> Labels:
+        """Fill the layer, made anew where its shape, place or look changes.
+
+        Args:
+            labels: Of the shape of `like`.
+            like: Gives the place in the world.
+            colours: By label; under the key 0 that of all labels that are not named.
+            notes: Further metadata.
+            below: Put a new layer below `like`, not on top of all.
+            look: Further arguments of the layer, such as its name.
+        """
+        place = ("scale", "translate", "rotate", "shear", "units")
+        placed = look | {name: getattr(like, name) for name in place}
+        described = repr((colours, placed))
+        layer = self.layer
+        if (
+            layer is None
+            or self.removed
+            or layer.data.shape != labels.shape
+            or layer.data.dtype != labels.dtype
+            or described != self._described
+        ):
+            self.remove()
+            metadata = {"keras_robust": self._notes | (notes or {})}
+            rest = colours.get(0, "transparent")
+            colormap = DirectLabelColormap(color_dict={**colours, None: rest, 0: "transparent"})
+            layer = Labels(labels.copy(), metadata=metadata, colormap=colormap, **placed)
+            layer.editable = False
+            layers = self._viewer.layers
+            selected = set(layers.selection)
+            layers.insert(layers.index(like) if below else len(layers), layer)
+            layers.selection = selected
+            self.layer, self._described = layer, described
+        else:
+            layer.data[...] = labels
+            layer.metadata["keras_robust"] = self._notes | (notes or {})
+            layer.refresh(extent=False)
+        return layer
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        layer, self.layer = self.layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
