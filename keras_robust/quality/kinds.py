@@ -1,8 +1,12 @@
 """What kind of error a mask seems to have."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from scipy.ndimage import label as components
 
 from keras_robust.quality.judged import Comparison
+from keras_robust.quality.structure import Measures
 
 __all__ = ["KINDS", "kind_of_error"]
 
@@ -17,19 +21,41 @@ KINDS = (
 )
 
 
-def kind_of_error(comparison: Comparison) -> str:
-    """One of `KINDS`: what tells most of the disagreement of mask and prediction."""
-    mask, predicted = comparison.labels > 0, comparison.predicted > 0
-    extra, missed = int(np.sum(mask & ~predicted)), int(np.sum(predicted & ~mask))
-    wrong = int(np.sum(mask & predicted & (comparison.labels != comparison.predicted)))
-    if extra + missed + wrong == 0:
+def kind_of_error(comparison: Comparison, measures: Mapping[int, Measures]) -> str:
+    """One of `KINDS`: what would mend most of what the model has against the mask.
+
+    Where most of the disagreement lies in elements that both hold to be foreground, it is a wrong
+    class; in components of the prediction that the mask does not touch, a missing object; in
+    components of the mask that the prediction does not touch, an extra one. Else the outline that
+    would gain most tells: a smaller one, a larger one or a moved one of the class that there is
+    most evidence against.
+
+    Args:
+        comparison: Mask and prediction.
+        measures: Of each foreground class that either of them holds.
+    """
+    labels, predicted = comparison.labels, comparison.predicted
+    differs = labels != predicted
+    total = int(differs.sum())
+    if not total or not measures:
         return "none"
-    if wrong > extra + missed:
+    if int((differs & (labels > 0) & (predicted > 0)).sum()) > total / 2:
         return "wrong class"
-    if not mask.any():
-        return "missing object"
-    if not predicted.any():
-        return "extra object"
-    if abs(extra - missed) < 0.6 * (extra + missed):
-        return "shifted"
-    return "too large" if extra > missed else "too small"
+    missing, extra = _untouched(predicted > 0, labels > 0), _untouched(labels > 0, predicted > 0)
+    if max(missing, extra) > total / 2:
+        return "missing object" if missing > extra else "extra object"
+    worst = max(measures.values(), key=lambda found: found.evidence)
+    gains = {
+        "too large": worst.shrinking,
+        "too small": worst.growing,
+        "shifted": worst.moving,
+    }
+    return max(gains, key=lambda kind: gains[kind])
+
+
+def _untouched(own: np.ndarray, other: np.ndarray) -> int:
+    """Elements of the components of one mask that share none with the other."""
+    numbered, count = components(own, np.ones((3,) * own.ndim))
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)
+    sizes[np.unique(numbered[other])] = 0
+    return int(sizes[1:].sum())

@@ -172,7 +172,7 @@ def test_progress_counts_every_pass():
     seen = []
     cases = [Judged(str(i), disc(), soft(disc())) for i in range(3)]
     score_masks(lambda: cases, scores=["soft_dice"], progress=lambda *now: seen.append(now))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [(done, 6) for done in range(1, 7)]
 
 
 def test_no_cases_give_no_scores():
