@@ -1,22 +1,5 @@
-"""Simulate annotation errors."""
+"""Simulate annotation errors: a preview, their effect on a dataset, a new annotator."""
 
-from typing import TYPE_CHECKING
-
-from qtpy.QtWidgets import QWidget
-
-if TYPE_CHECKING:
-    import napari.viewer
+from napari_plugin.noise_lab.widget import NoiseLabWidget
 
 __all__ = ["NoiseLabWidget"]
-
-
-class NoiseLabWidget(QWidget):
-    """Simulate annotation errors.
-
-    Args:
-        viewer: The viewer that it works in.
-    """
-
-    def __init__(self, viewer: "napari.viewer.Viewer"):
-        super().__init__()
-        self.viewer = viewer

@@ -1,0 +1,400 @@
+"""The widget that simulates annotation errors."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from keras_robust.noise import Corruption, read_log
+from napari_plugin._child import in_words
+from napari_plugin._latest import Latest
+from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, role
+from napari_plugin._owned import OwnedLabels
+from napari_plugin._painting import Painting
+from napari_plugin._style import ROLE_COLOURS, scrolled
+from napari_plugin.noise_lab.dataset_box import DatasetBox
+from napari_plugin.noise_lab.preview import (
+    Preview,
+    corrupt_mask,
+    corrupt_slice,
+    corrupt_stack,
+    replay,
+)
+from napari_plugin.noise_lab.settings import KIND_NAMES, NoiseSettings
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["NoiseLabWidget"]
+
+FOLLOW_MS = 10
+PREVIEW = "preview"
+
+
+class NoiseLabWidget(QWidget):
+    """Simulate annotation errors: a live preview, their effect on a dataset, and masks on disk.
+
+    The preview is a layer of its own: masks that somebody drew are never changed.
+
+    Args:
+        viewer: The viewer that it works in.
+    """
+
+    def __init__(self, viewer: "napari.Viewer"):
+        super().__init__()
+        self.viewer = viewer
+        self.shown: Preview | None = None
+        self._log: tuple[Corruption, ...] | None = None
+        self._preview = OwnedLabels(viewer, {"role": "noisy", PREVIEW: True})
+        self._latest = Latest()
+        self._closed = self._docked = False
+        self._follow = QTimer(self, singleShot=True, interval=FOLLOW_MS)
+        self._follow.timeout.connect(self._update)
+        self._painting = Painting(viewer, self)
+        self._build()
+        self._painting.changed.connect(self._on_paint)
+        self._list = LayerList(viewer, self)
+        self._list.changed.connect(self._update_layers)
+        viewer.dims.events.current_step.connect(self._on_step)
+        self._update_layers()
+
+    def _build(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(6, 6, 6, 6)
+        form = QFormLayout()
+        self.mask = LayerBox(self.viewer, _is_mask)
+        self.mask.setToolTip("The mask that the errors are made in; it is never changed")
+        self.mask.setAccessibleName("Mask")
+        self.mask.chosen.connect(self._choose)
+        form.addRow("Mask", self.mask)
+        column.addLayout(form)
+        self.settings = NoiseSettings()
+        self.settings.changed.connect(self._on_settings)
+        column.addWidget(self.settings)
+        self.live = QCheckBox("Preview")
+        self.live.setToolTip("Show the noisy mask as a layer that follows the controls")
+        self.live.setChecked(True)
+        self.live.toggled.connect(self._toggle)
+        self.slices = QCheckBox("Slice by slice")
+        self.slices.setToolTip(
+            "The mask is a stack of images: each slice gets its own error, α counts over slices"
+        )
+        self.slices.toggled.connect(self._ask_soon)
+        column.addLayout(_row(self.live, self.slices))
+        self.result = QLabel(wordWrap=True)
+        self.result.setToolTip("What was asked for and what was reached in this mask")
+        column.addWidget(self.result)
+        self.keep = _button(
+            "Keep as layer", "Add the noisy mask as a layer that stays and can be painted"
+        )
+        self.keep.clicked.connect(lambda: self.keep_layer())
+        self.replay = _button(
+            "Replay a log…", "Make the noisy mask again from a noise.jsonl file, to the byte"
+        )
+        self.replay.clicked.connect(lambda: self._ask_log())
+        column.addLayout(_row(self.keep, self.replay))
+        group = QGroupBox("On a dataset")
+        self.dataset_box = DatasetBox(self.settings.noise, self._say)
+        QVBoxLayout(group).addWidget(self.dataset_box)
+        column.addWidget(group)
+        self.message = QLabel(wordWrap=True)
+        self.message.setAccessibleName("Message")
+        column.addWidget(self.message)
+        column.addStretch()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolled(content))
+        self.setMinimumWidth(365)
+
+    # Layers
+
+    @property
+    def layer(self) -> Labels | None:
+        """The mask that the errors are made in."""
+        layer = self.mask.layer
+        return layer if isinstance(layer, Labels) else None
+
+    def _update_layers(self) -> None:
+        if self._preview.removed:
+            self._preview.remove()
+            self.live.setChecked(False)
+        self.mask.update_layers()
+        if not self.mask.by_hand:
+            likely = guess(layer for layer in self.viewer.layers if not about(layer).get(PREVIEW))
+            self.mask.choose(likely["reference"] or likely["noisy"] or likely["prediction"])
+        self._choose()
+
+    def _choose(self) -> None:
+        layer = self.layer
+        masks = [] if layer is None else [layer]
+        if masks != self._painting.layers:
+            self._painting.watch(masks)
+            self._log = None
+            self._ask_soon()
+        self.slices.setVisible(layer is not None and layer.ndim == 3)
+        folder = about(layer).get("dataset") if layer is not None else None
+        opened = self.dataset_box.dataset
+        if folder and (opened is None or Path(folder) != opened.root):
+            self.dataset_box.open_dataset(folder)
+
+    def _on_settings(self) -> None:
+        self._log = None
+        self.dataset_box.forget()
+        self._ask_soon()
+
+    def _on_paint(self, within_stroke: bool) -> None:
+        layer = self.layer
+        if not within_stroke or (layer is not None and layer.ndim == 2):
+            self._ask_soon()
+
+    def _on_step(self, event=None) -> None:
+        if self.shown is not None and len(self.shown.log) > 1:
+            self._describe(self.shown)
+
+    # Preview
+
+    def _toggle(self, live: bool) -> None:
+        if not live:
+            self._preview.remove()
+        self._ask_soon()
+
+    def _ask_soon(self, *_) -> None:
+        if not self._follow.isActive() and not self._closed:
+            self._follow.start()
+
+    def _update(self) -> None:
+        """Make the preview of what is set now."""
+        layer = self.layer
+        self.keep.setEnabled(False)
+        self._latest.drop()
+        if layer is None or not self.live.isChecked():
+            self._clear("" if layer is not None else "Choose a mask. A mask is a Labels layer.")
+            return
+        try:
+            noise = self.settings.noise()
+        except ValueError as error:
+            self._clear(str(error))
+            return
+        mask, id, ignored = np.asarray(layer.data), case_id(layer), self._ignore_label()
+        if self._log is not None:
+            work = (replay, mask, self._log, id, ignored)
+        elif self._by_slice(mask):
+            self._show_slice(mask, id)
+            work = (corrupt_stack, mask, noise, id, ignored)
+        else:
+            work = (corrupt_mask, mask, noise, id, ignored)
+        if mask.ndim == 3:
+            self.result.setText("Simulating…")
+            more = {"progress": True} if work[0] is corrupt_stack else {}
+            self._latest.ask(*work, done=self._show, failed=self._fail, **more)
+            return
+        try:
+            self._show(work[0](*work[1:]))
+        except ValueError as error:
+            self._fail(error)
+
+    def _by_slice(self, mask: NDArray) -> bool:
+        return mask.ndim == 3 and self.slices.isChecked()
+
+    def _ignore_label(self) -> int | None:
+        dataset = self.dataset_box.dataset
+        layer = self.layer
+        if dataset is None or layer is None or about(layer).get("dataset") != str(dataset.root):
+            return None
+        return dataset.ignore_label
+
+    def _show_slice(self, stack: NDArray, id: str) -> None:
+        """The slice in view at once; the others follow from the background."""
+        index = self._slice_index()
+        layer, before = self.layer, self._preview.layer
+        try:
+            found = corrupt_slice(stack, index, self.settings.noise(), id, self._ignore_label())
+        except ValueError:
+            return  # the background says it
+        fits = before is not None and before.data.shape == stack.shape
+        whole = before.data if fits and before is not None else stack.copy()
+        whole[index] = found.mask
+        if layer is not None:
+            self._put(whole, layer)
+
+    def _slice_index(self) -> int:
+        layer, dims = self.layer, self.viewer.dims
+        if layer is None or layer.ndim != 3:
+            return 0
+        step = layer.world_to_data(dims.point[-3:])[0]
+        return min(max(int(round(float(step))), 0), layer.data.shape[0] - 1)
+
+    def _show(self, found: Preview) -> None:
+        layer = self.layer
+        if self._closed or layer is None:
+            return
+        self.shown = found
+        self._put(found.mask, layer)
+        self.keep.setEnabled(True)
+        self._describe(found)
+        self._say("")
+
+    def _put(self, labels: NDArray, layer: Labels) -> None:
+        colour = ROLE_COLOURS["noisy"]
+        notes = {key: value for key, value in about(layer).items() if key != "role"}
+        self._preview.show(
+            labels,
+            layer,
+            {0: colour},
+            notes=notes | {"role": "noisy", PREVIEW: True, "annotator": PREVIEW},
+            name="noisy preview",
+            opacity=0.7,
+        )
+        if self._preview.layer is not None and self._preview.layer.contour == 0:
+            self._preview.layer.contour = max(1, round(max(labels.shape[-2:]) / 300))
+
+    def _describe(self, found: Preview) -> None:
+        noisy = [done for done in found.log if done.kind != "clean"]
+        one = found.log[0]
+        lines = []
+        if len(found.log) > 1:
+            index = self._slice_index()
+            one = found.log[min(index, len(found.log) - 1)]
+            dice = f", mean Dice {np.mean([done.dice for done in noisy]):.3f}" if noisy else ""
+            lines.append(f"{len(noisy)} of {len(found.log)} slices noisy{dice}.")
+            lines.append(f"Slice {index}: {_in_words(one)}")
+        else:
+            lines.append(_in_words(one))
+        if self._log is not None:
+            lines.insert(0, "Replayed from the log.")
+        elif len(found.log) == 1:
+            lines.append(self._fate(one.id))
+        self.result.setText("<br>".join(line for line in lines if line))
+
+    def _fate(self, id: str) -> str:
+        """Whether this image is among those that are corrupted in the dataset."""
+        try:
+            noise, dataset = self.settings.noise(), self.dataset_box.chosen()
+        except ValueError:
+            return ""
+        if id not in dataset.ids:
+            return ""
+        plan = replace(noise).plan(dataset.ids)
+        fate = "left clean" if plan[id] == "clean" else "made noisy"
+        return f"In the dataset, at α = {noise.alpha:g}, this image is {fate}."
+
+    def _clear(self, text: str) -> None:
+        self.shown = None
+        self._preview.remove()
+        self.result.setText("")
+        self._say(text)
+
+    def _fail(self, error: Exception) -> None:
+        self._clear(in_words(error))
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def keep_layer(self) -> None:
+        """Add what the preview shows as an ordinary layer."""
+        layer = self.layer
+        if self.shown is None or layer is None:
+            return
+        name = f"{layer.name} {self.shown.log[0].kind if len(self.shown.log) == 1 else 'noisy'}"
+        notes = {**about(layer), "role": "noisy", "annotator": name}
+        self.viewer.add_labels(
+            self.shown.mask.copy(),
+            name=name,
+            metadata={"keras_robust": notes},
+            opacity=layer.opacity,
+            scale=layer.scale,
+            translate=layer.translate,
+            rotate=layer.rotate,
+            shear=layer.shear,
+            units=layer.units,
+        )
+
+    def _ask_log(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Replay a log", "", "Noise logs (*.jsonl);;All files (*)"
+        )
+        if path:
+            self.replay_log(path)
+
+    def replay_log(self, path: str | Path) -> None:
+        """Show what a log says of this mask, until a control is moved."""
+        try:
+            self._log = tuple(read_log(path))
+        except (OSError, ValueError) as error:
+            self._say(in_words(error))
+            return
+        self.live.setChecked(True)
+        self._ask_soon()
+
+    # The end
+
+    def close_down(self) -> None:
+        """Give the viewer back: the preview goes, nothing listens any more."""
+        if self._closed:
+            return
+        self._closed = True
+        self._follow.stop()
+        self._latest.drop()
+        self.dataset_box.stop()
+        self._painting.watch([])
+        self._list.stop()
+        self.viewer.dims.events.current_step.disconnect(self._on_step)
+        self._preview.remove()
+
+    def event(self, event: QEvent) -> bool:
+        """napari takes a closed dock's widget out of it and drops it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.close_down()
+        return super().event(event)
+
+    def closeEvent(self, event) -> None:
+        self.close_down()
+        super().closeEvent(event)
+
+
+def _is_mask(layer: Layer) -> bool:
+    return (
+        isinstance(layer, Labels) and role(layer) != "difference" and not about(layer).get(PREVIEW)
+    )
+
+
+def _in_words(done: Corruption) -> str:
+    if done.kind == "clean":
+        return "left clean"
+    reached = f"asked β = {done.asked:.2f}, reached {done.reached:.2f}, Dice {done.dice:.3f}"
+    note = f"<br>{done.note}" if done.note else ""
+    return f"<b>{KIND_NAMES[done.kind][0]}</b> ({done.kind}): {reached}{note}"
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    row.addStretch()
+    return row
