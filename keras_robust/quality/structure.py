@@ -93,7 +93,8 @@ class Structure:
         now = float(self.log_odds.sum(where=mask))
         smaller, larger = self._resizing(mask, elements)
         gains = [self._best - now, smaller - now, larger - now, self._moving(mask) - now]
-        return Measures(*(max(gain, 0.0) / scale for gain in gains), self._surest(mask))
+        evidence, shrinking, growing, moving = (max(gain, 0.0) / scale for gain in gains)
+        return Measures(evidence, shrinking, growing, moving, self._surest(mask))
 
     def _resizing(self, mask: Mask, elements: int) -> tuple[float, float]:
         """The greatest log-likelihood of the outlines inside, and of those outside this one."""
