@@ -171,7 +171,9 @@ class LayerList(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._named: list[Layer] = []
-        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
         self._soon.timeout.connect(self.changed)
         events = viewer.layers.events
         self._events = (events.inserted, events.removed, events.reordered)

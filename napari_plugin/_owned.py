@@ -64,7 +64,9 @@ class OwnedLabels:
             self.remove()
             metadata = {"keras_robust": self._notes | (notes or {})}
             rest = colours.get(0, "transparent")
-            colormap = DirectLabelColormap(color_dict={**colours, None: rest, 0: "transparent"})
+            named: dict[int | None, str] = {None: rest, 0: "transparent"}
+            named |= {label: colour for label, colour in colours.items() if label}
+            colormap = DirectLabelColormap(color_dict=named)
             layer = Labels(labels.copy(), metadata=metadata, colormap=colormap, **placed)
             layer.editable = False
             layers = self._viewer.layers

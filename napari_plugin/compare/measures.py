@@ -143,7 +143,7 @@ def _union(boxes: list[Box]) -> Box:
 def _key(crops: list[NDArray[np.bool_]], spacing: tuple[float, ...], tolerance: float) -> bytes:
     digest = hashlib.blake2b(repr((crops[0].shape, spacing, tolerance)).encode(), digest_size=16)
     for crop in crops:
-        digest.update(np.packbits(crop))
+        digest.update(np.packbits(crop).tobytes())
     return digest.digest()
 
 

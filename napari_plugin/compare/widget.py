@@ -4,29 +4,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QRadioButton,
-    QVBoxLayout,
-    QWidget,
 )
 
 from keras_robust.files import atomic_write_text
+from napari_plugin._dock import DockWidget, button, check, row, timer
 from napari_plugin._latest import Latest
-from napari_plugin._layers import LayerBox, LayerList, case_id, guess, role
+from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, role
 from napari_plugin._owned import OwnedLabels
 from napari_plugin._painting import Painting
-from napari_plugin._style import ROLE_COLOURS, preference, scrolled
+from napari_plugin._style import ROLE_COLOURS, preference
 from napari_plugin.compare.blink import Blink, free_key
 from napari_plugin.compare.contours import Contours
 from napari_plugin.compare.measures import Comparer, to_csv
@@ -51,7 +46,7 @@ FOLLOW_MS = 30  # painting sends many events; the table follows at this pace
 BLINK_MS = 600
 
 
-class CompareWidget(QWidget):
+class CompareWidget(DockWidget):
     """Compare masks: contours, difference, side by side, blinking, and measures per class.
 
     Args:
@@ -66,16 +61,11 @@ class CompareWidget(QWidget):
         self._difference = OwnedLabels(viewer, {"role": "difference"})
         self._side_by_side = SideBySide(viewer)
         self._comparer, self._latest = Comparer(), Latest()
-        self._closed = self._docked = False
-        self._follow = QTimer(self, singleShot=True, interval=FOLLOW_MS)
-        self._follow.timeout.connect(self._compare)
+        self._follow = timer(self, FOLLOW_MS, self._compare)
         # Views that change again before they were drawn keep no size; so once, after all changes.
-        self._arrange = QTimer(self, singleShot=True, interval=100)
-        self._arrange.timeout.connect(self._lay_out)
-        self._fit = QTimer(self, singleShot=True, interval=100)
-        self._fit.timeout.connect(self._fit_view)
-        self._blinker = QTimer(self, interval=BLINK_MS)
-        self._blinker.timeout.connect(self._swap)
+        self._arrange = timer(self, 100, self._lay_out)
+        self._fit = timer(self, 100, self._fit_view)
+        self._blinker = timer(self, BLINK_MS, self._swap, again=True)
         self._build()
         self._painting = Painting(viewer, self)
         self._painting.changed.connect(self._on_paint)
@@ -89,9 +79,7 @@ class CompareWidget(QWidget):
     # What the user sees
 
     def _build(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(6, 6, 6, 6)
+        column = self.column
         form = QFormLayout()
         self.boxes: dict[str, LayerBox] = {}
         for name, (title, tip) in ROLES.items():
@@ -110,54 +98,50 @@ class CompareWidget(QWidget):
         self.pair.activated.connect(self._choose)
         form.addRow("Compare", self.pair)
         column.addLayout(form)
-
-        self.contours = _check("Contours", "Draw the masks as contours in the colours above", True)
-        self.difference = _check(
+        self.contours = check("Contours", "Draw the masks as contours in the colours above", True)
+        self.difference = check(
             "Difference", "A layer that shows where A and B agree, and where only one of them is"
         )
-        self.side_by_side = _check(
+        self.side_by_side = check(
             "Side by side", "One view per mask, zoomed and moved together (napari's grid)"
         )
         self.contours.toggled.connect(self._toggle_contours)
         self.difference.toggled.connect(self._ask_soon)
         self.side_by_side.toggled.connect(lambda: self._arrange.start())
-        column.addLayout(_row(self.contours, self.difference, self.side_by_side))
+        column.addLayout(row(self.contours, self.difference, self.side_by_side))
 
         self.which = QButtonGroup(self)
-        buttons = []
         for name in ("both", "A", "B"):
-            button = QRadioButton(name, checked=name == "both")
-            button.setToolTip(f"Show {'both masks' if name == 'both' else f'mask {name} alone'}")
-            self.which.addButton(button)
-            buttons.append(button)
-        self.which.buttonClicked.connect(lambda button: self.show_mask(button.text()))
-        self.blink = QPushButton("Blink", checkable=True)
+            choice = QRadioButton(name)
+            choice.setChecked(name == "both")
+            choice.setToolTip(f"Show {'both masks' if name == 'both' else f'mask {name} alone'}")
+            self.which.addButton(choice)
+        self.which.buttonClicked.connect(lambda choice: self.show_mask(choice.text()))
+        self.blink = button("Blink", "")
+        self.blink.setCheckable(True)
         self.blink.toggled.connect(self._run_blink)
-        column.addLayout(_row(QLabel("Show"), *buttons, self.blink))
+        column.addLayout(row(QLabel("Show"), *self.which.buttons(), self.blink))
 
         self.legend = TallyLegend()
         column.addWidget(self.legend)
-        self.tolerance = QDoubleSpinBox(decimals=2, maximum=1000, singleStep=0.5)
+        self.tolerance = QDoubleSpinBox()
+        self.tolerance.setRange(0, 1000)
+        self.tolerance.setSingleStep(0.5)
         self.tolerance.setValue(float(preference("compare", "tolerance", 2.0)))
         self.tolerance.setToolTip("Surfaces this close count as one in the surface Dice")
         self.tolerance.valueChanged.connect(self._ask_soon)
-        self.this_slice = _check("This slice only", "Compare the slice in view, not the volume")
+        self.this_slice = check("This slice only", "Compare the slice in view, not the volume")
         self.this_slice.toggled.connect(self._ask_soon)
-        column.addLayout(_row(QLabel("Tolerance"), self.tolerance, self.this_slice))
+        column.addLayout(row(QLabel("Tolerance"), self.tolerance, self.this_slice))
         self.table = MeasureTable()
         column.addWidget(self.table)
-        self.message = QLabel(wordWrap=True)
-        self.message.setAccessibleName("Message")
         column.addWidget(self.message)
-        self.export = QPushButton("Export table as CSV…")
-        self.export.setToolTip("Write the table, with both names and units, to a CSV file")
+        self.export = button(
+            "Export table as CSV…", "Write the table, with both names and units, to a CSV file"
+        )
         self.export.clicked.connect(self._ask_where)
         column.addWidget(self.export)
         column.addStretch()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(content))
-        self.setMinimumWidth(365)
 
     def _bind_key(self) -> None:
         self.key = free_key(self.viewer)
@@ -209,6 +193,7 @@ class CompareWidget(QWidget):
         masks = list(dict.fromkeys(layer for layer in self.layers if layer is not None))
         if masks != self._painting.layers:
             self._painting.watch(masks)
+            self.this_slice.setChecked(any(about(layer).get("stack") for layer in masks))
             self._blink_off()
         volume = any(layer.ndim == 3 for layer in masks)
         self.this_slice.setVisible(volume)
@@ -245,7 +230,7 @@ class CompareWidget(QWidget):
         self.tolerance.setSuffix(f" {pair.spacing.unit}")
         arguments = (pair, self.tolerance.value(), self._comparer)
         if pair.a.ndim == 3:
-            self._say("Measuring…")
+            self.say("Measuring…")
             self._latest.ask(find, *arguments, done=self._show, failed=self._show_failure)
             return
         self._latest.drop()
@@ -263,7 +248,7 @@ class CompareWidget(QWidget):
         by_code = colours(*(ROLE_COLOURS[name] for name in self.pair.currentData()))
         self.legend.show_tallies(found.tallies, by_code, found.spacing.unit, found.ndim)
         self.export.setEnabled(bool(found.rows))
-        self._say("" if found.rows else "Both masks are empty.")
+        self.say("" if found.rows else "Both masks are empty.")
         like = self.layers[0]
         if self.difference.isChecked() and like is not None:
             below = like.contour > 0  # filled masks would hide it
@@ -279,11 +264,7 @@ class CompareWidget(QWidget):
         self.legend.show_tallies([], {})
         self.export.setEnabled(False)
         self._difference.remove()
-        self._say(str(error))
-
-    def _say(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.setVisible(bool(text))
+        self.say(str(error))
 
     # How it is shown
 
@@ -314,7 +295,7 @@ class CompareWidget(QWidget):
                 self._fit.start()
         elif few:
             self.side_by_side.setChecked(False)
-            self._say("Choose two masks or more to show them side by side.")
+            self.say("Choose two masks or more to show them side by side.")
         elif not self._side_by_side.shown or self._side_by_side.members != members:
             self._side_by_side.show(image, masks)
             self._fit.start()
@@ -333,11 +314,11 @@ class CompareWidget(QWidget):
         a, b = self.layers
         if a is None or b is None or a is b:
             self._blink_off()
-            self._say("Choose two masks to show in turn.")
+            self.say("Choose two masks to show in turn.")
             return
         self._blink.show(which, a, b)
-        for button in self.which.buttons():
-            button.setChecked(button.text() == which)
+        for choice in self.which.buttons():
+            choice.setChecked(choice.text() == which)
 
     def _swap(self) -> None:
         self.show_mask("B" if self._blink.shown == "A" else "A")
@@ -356,8 +337,8 @@ class CompareWidget(QWidget):
     def _blink_off(self) -> None:
         self.blink.setChecked(False)
         self._blink.restore()
-        for button in self.which.buttons():
-            button.setChecked(button.text() == "both")
+        for choice in self.which.buttons():
+            choice.setChecked(choice.text() == "both")
 
     # Export
 
@@ -385,19 +366,16 @@ class CompareWidget(QWidget):
         try:
             atomic_write_text(path, text)
         except OSError as error:
-            self._say(f"The table could not be written to {path}: {error.strerror}.")
+            self.say(f"The table could not be written to {path}: {error.strerror}.")
         else:
-            self._say(f"Written to {path}.")
+            self.say(f"Written to {path}.")
 
     # The end
 
-    def close_down(self) -> None:
-        """Give the viewer back as it was: looks, visibility, layers, keys, events."""
-        if self._closed:
-            return
-        self._closed = True
-        for timer in (self._follow, self._arrange, self._fit, self._blinker):
-            timer.stop()
+    def give_back(self) -> None:
+        """Looks, visibility, layers, key and events are as they were."""
+        for pending in (self._follow, self._arrange, self._fit, self._blinker):
+            pending.stop()
         self._latest.drop()
         self._painting.watch([])
         self._list.stop()
@@ -410,19 +388,6 @@ class CompareWidget(QWidget):
         self._difference.remove()
         self._contours.restore()
 
-    def event(self, event: QEvent) -> bool:
-        """napari takes a closed dock's widget out of it and drops it."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self.close_down()
-        return super().event(event)
-
-    def closeEvent(self, event) -> None:
-        self.close_down()
-        super().closeEvent(event)
-
 
 def _is_image(layer: Layer) -> bool:
     return isinstance(layer, Image) and role(layer) != PANEL
@@ -430,18 +395,3 @@ def _is_image(layer: Layer) -> bool:
 
 def _is_mask(layer: Layer) -> bool:
     return isinstance(layer, Labels) and role(layer) != "difference"
-
-
-def _check(text: str, tip: str, checked: bool = False) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setToolTip(tip)
-    box.setChecked(checked)
-    return box
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    row.addStretch()
-    return row

@@ -25,6 +25,7 @@ from keras_robust.data import (
 )
 from keras_robust.noise import Corruption, LabelNoise
 from napari_plugin._child import in_words
+from napari_plugin._dock import button, text
 from napari_plugin._style import legend
 from napari_plugin._tasks import Task, run_in_background
 from napari_plugin.noise_lab.histogram import KIND_COLOURS, DiceHistogram
@@ -71,15 +72,15 @@ class DatasetBox(QWidget):
         )
         self.cancel = _button("Cancel", "Stop; what was written is kept", self.stop)
         row = QHBoxLayout()
-        for button in (self.measure, self.apply, self.cancel):
-            row.addWidget(button)
+        for one in (self.measure, self.apply, self.cancel):
+            row.addWidget(one)
         column.addLayout(row)
         self.bar = QProgressBar()
         self.bar.setToolTip("Masks done")
         column.addWidget(self.bar)
         self.histogram = DiceHistogram()
         self.key = legend({KIND_NAMES[kind][0]: colour for kind, colour in KIND_COLOURS.items()})
-        self.summary = QLabel(wordWrap=True)
+        self.summary = text("Summary")
         for widget in (self.histogram, self.key, self.summary):
             column.addWidget(widget)
         for box in (self.source, self.split):
@@ -202,8 +203,8 @@ class DatasetBox(QWidget):
     def _set_busy(self, busy: bool) -> None:
         self.bar.setVisible(busy)
         self.cancel.setVisible(busy)
-        for button in (self.measure, self.apply):
-            button.setEnabled(self.dataset is not None and not busy)
+        for one in (self.measure, self.apply):
+            one.setEnabled(self.dataset is not None and not busy)
 
     def _show_log(self, log: list[Corruption]) -> None:
         noisy = [done.dice for done in log if done.kind != "clean"]
@@ -218,11 +219,10 @@ class DatasetBox(QWidget):
         self._say(f"Wrote the annotator {folder.name} to {folder.parent.parent}.")
 
 
-def _button(text: str, tip: str, press: Callable[[], None]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda: press())
-    return button
+def _button(title: str, tip: str, press: Callable[[], None]) -> QPushButton:
+    made = button(title, tip)
+    made.clicked.connect(lambda: press())
+    return made
 
 
 def _box(tip: str) -> QComboBox:

@@ -1,6 +1,6 @@
 """What simulated annotation errors do to one mask, to a stack of masks, and to a dataset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,15 @@ from keras_robust.data import Dataset
 from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.noise import Corruption, LabelNoise
 
-__all__ = ["Preview", "corrupt_mask", "corrupt_slice", "corrupt_stack", "dataset_log", "replay"]
+__all__ = [
+    "Preview",
+    "corrupt_mask",
+    "corrupt_slice",
+    "corrupt_stack",
+    "dataset_log",
+    "replay",
+    "slice_ids",
+]
 
 Progress = Callable[[int, int], None]
 
@@ -56,25 +64,38 @@ def corrupt_mask(
     return Preview(put_back(noisy), (corruption,))
 
 
+def slice_ids(stack: NDArray, id: str) -> list[str]:
+    """Names for the slices of a stack that has none.
+
+    >>> slice_ids(np.zeros((2, 8, 8)), "a")
+    ['a-0', 'a-1']
+    """
+    return [f"{id}-{index}" for index in range(len(stack))]
+
+
 def corrupt_slice(
-    stack: NDArray, index: int, noise: LabelNoise, id: str, ignore_label: int | None = None
+    stack: NDArray,
+    index: int,
+    noise: LabelNoise,
+    ids: Sequence[str],
+    ignore_label: int | None = None,
 ) -> Preview:
     """One slice of what `corrupt_stack` gives.
 
     Raises:
-        ValueError: The stack has no three axes or no such slice.
+        ValueError: The stack has not three axes, or another number of slices.
     """
-    plan = noise.plan(_slice_ids(stack, id))
-    name, kind = list(plan.items())[index]
+    _check_stack(stack, ids)
+    kind = noise.plan(ids)[ids[index]]
     known, put_back = set_aside_ignored(stack[index], ignore_label)
-    noisy, corruption = noise.corrupt(known, name, kind)
+    noisy, corruption = noise.corrupt(known, ids[index], kind)
     return Preview(put_back(noisy), (corruption,))
 
 
 def corrupt_stack(
     stack: NDArray,
     noise: LabelNoise,
-    id: str,
+    ids: Sequence[str],
     ignore_label: int | None = None,
     progress: Progress | None = None,
 ) -> Preview:
@@ -83,21 +104,23 @@ def corrupt_stack(
     Args:
         stack: Labels of shape (slices, H, W).
         noise, ignore_label: As for `corrupt_mask`.
-        id: Of the stack; slices add a hyphen and their number.
+        ids: One per slice, each once.
         progress: Called with the slices done and all of them.
 
     Raises:
-        ValueError: The stack has not three axes or is not integer.
+        ValueError: The stack has not three axes, another number of slices, or is not integer.
 
     >>> stack = np.zeros((4, 16, 16), np.uint8)
     >>> stack[:, 4:12, 4:12] = 1
-    >>> found = corrupt_stack(stack, LabelNoise(alpha=0.5, beta=0.7), "a")
+    >>> found = corrupt_stack(stack, LabelNoise(alpha=0.5, beta=0.7), slice_ids(stack, "a"))
     >>> [done.id for done in found.log], sum(done.kind != "clean" for done in found.log)
     (['a-0', 'a-1', 'a-2', 'a-3'], 2)
     """
-    result, log = np.empty_like(stack), []
-    for index in range(len(_slice_ids(stack, id))):
-        found = corrupt_slice(stack, index, noise, id, ignore_label)
+    _check_stack(stack, ids)
+    result = np.empty_like(stack)
+    log: list[Corruption] = []
+    for index in range(len(stack)):
+        found = corrupt_slice(stack, index, noise, ids, ignore_label)
         result[index] = found.mask
         log.extend(found.log)
         if progress is not None:
@@ -105,36 +128,48 @@ def corrupt_stack(
     return Preview(result, tuple(log))
 
 
-def _slice_ids(stack: NDArray, id: str) -> list[str]:
-    if stack.ndim != 3:
-        raise ValueError(f"Expected a stack of 2-D masks. Received: a mask of shape {stack.shape}.")
-    return [f"{id}-{index}" for index in range(len(stack))]
+def _check_stack(stack: NDArray, ids: Sequence[str]) -> None:
+    if stack.ndim != 3 or len(stack) != len(ids):
+        raise ValueError(
+            f"Expected a stack of {len(ids)} 2-D masks. Received: a mask of shape {stack.shape}."
+        )
 
 
 def replay(
-    mask: NDArray, log: tuple[Corruption, ...], id: str, ignore_label: int | None = None
+    mask: NDArray,
+    log: Sequence[Corruption],
+    ids: Sequence[str],
+    ignore_label: int | None = None,
 ) -> Preview:
-    """The entry of `id` in a log, done again on the clean mask; of a stack, the slices' entries.
+    """The entries of a log for `ids`, done again on the clean mask.
+
+    Args:
+        mask: Labels of one image, or with several ids a stack of them.
+        log: From `keras_robust.noise.read_log`.
+        ids: Of the mask, or of the slices.
+        ignore_label: Stays where it is.
 
     Raises:
-        ValueError: The log has no entry for `id`, or the mask is not the one of the log.
+        ValueError: The log has no entry for an id, or the mask is not the one of the log.
 
     >>> mask = np.eye(8, dtype=np.uint8)
-    >>> replay(mask, (Corruption("a", "clean"),), "b")
+    >>> replay(mask, [Corruption("a", "clean")], ["b"])
     Traceback (most recent call last):
     ...
-    ValueError: The log has no entry for 'b', among 1. Name the image of this mask.
+    ValueError: The log has no entry for 'b', among 1. Give the layer the name of its image.
     """
     entries = {done.id: done for done in log}
-    known, put_back = set_aside_ignored(mask, ignore_label)
-    if id in entries:
-        return Preview(put_back(entries[id].apply(known)), (entries[id],))
-    names = _slice_ids(mask, id) if mask.ndim == 3 else []
-    if not names or not all(name in entries for name in names):
+    missing = [id for id in ids if id not in entries]
+    if missing:
         raise ValueError(
-            f"The log has no entry for {id!r}, among {len(log)}. Name the image of this mask."
+            f"The log has no entry for {missing[0]!r}, among {len(log)}. "
+            "Give the layer the name of its image."
         )
-    own = tuple(entries[name] for name in names)
+    known, put_back = set_aside_ignored(mask, ignore_label)
+    own = tuple(entries[id] for id in ids)
+    if len(ids) == 1:
+        return Preview(put_back(own[0].apply(known)), own)
+    _check_stack(mask, ids)
     slices = [done.apply(one) for done, one in zip(own, known, strict=True)]
     return Preview(put_back(np.stack(slices)), own)
 

@@ -71,8 +71,8 @@ class NoiseSettings(QWidget):
 def _slider(greatest: float, value: float, tip: str) -> QLabeledDoubleSlider:
     slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
     slider.setRange(0, greatest)
-    slider.setSingleStep(0.01)
-    slider.setPageStep(0.1)
+    slider.setSingleStep(0.01)  # type: ignore[arg-type]
+    slider.setPageStep(0.1)  # type: ignore[arg-type]
     slider.setDecimals(2)
     slider.setValue(value)
     slider.setToolTip(tip)

@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QVBoxLayout
 
-from keras_robust.noise import Corruption, read_log
+from keras_robust.noise import Corruption, LabelNoise, read_log
 from napari_plugin._child import in_words
+from napari_plugin._dock import DockWidget, button, check, row, text, timer
 from napari_plugin._latest import Latest
 from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, role
 from napari_plugin._owned import OwnedLabels
 from napari_plugin._painting import Painting
-from napari_plugin._style import ROLE_COLOURS, scrolled
+from napari_plugin._style import ROLE_COLOURS
 from napari_plugin.noise_lab.dataset_box import DatasetBox
 from napari_plugin.noise_lab.preview import (
     Preview,
@@ -34,6 +24,7 @@ from napari_plugin.noise_lab.preview import (
     corrupt_slice,
     corrupt_stack,
     replay,
+    slice_ids,
 )
 from napari_plugin.noise_lab.settings import KIND_NAMES, NoiseSettings
 
@@ -46,7 +37,7 @@ FOLLOW_MS = 10
 PREVIEW = "preview"
 
 
-class NoiseLabWidget(QWidget):
+class NoiseLabWidget(DockWidget):
     """Simulate annotation errors: a live preview, their effect on a dataset, and masks on disk.
 
     The preview is a layer of its own: masks that somebody drew are never changed.
@@ -62,9 +53,7 @@ class NoiseLabWidget(QWidget):
         self._log: tuple[Corruption, ...] | None = None
         self._preview = OwnedLabels(viewer, {"role": "noisy", PREVIEW: True})
         self._latest = Latest()
-        self._closed = self._docked = False
-        self._follow = QTimer(self, singleShot=True, interval=FOLLOW_MS)
-        self._follow.timeout.connect(self._update)
+        self._follow = timer(self, FOLLOW_MS, self._update)
         self._painting = Painting(viewer, self)
         self._build()
         self._painting.changed.connect(self._on_paint)
@@ -74,70 +63,63 @@ class NoiseLabWidget(QWidget):
         self._update_layers()
 
     def _build(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(6, 6, 6, 6)
+        column = self.column
         form = QFormLayout()
-        self.mask = LayerBox(self.viewer, _is_mask)
-        self.mask.setToolTip("The mask that the errors are made in; it is never changed")
-        self.mask.setAccessibleName("Mask")
-        self.mask.chosen.connect(self._choose)
-        form.addRow("Mask", self.mask)
+        self.mask_box = LayerBox(self.viewer, _is_mask)
+        self.mask_box.setToolTip("The mask that the errors are made in; it is never changed")
+        self.mask_box.setAccessibleName("Mask")
+        self.mask_box.chosen.connect(self._choose)
+        form.addRow("Mask", self.mask_box)
         column.addLayout(form)
         self.settings = NoiseSettings()
         self.settings.changed.connect(self._on_settings)
         column.addWidget(self.settings)
-        self.live = QCheckBox("Preview")
-        self.live.setToolTip("Show the noisy mask as a layer that follows the controls")
-        self.live.setChecked(True)
+        self.live = check(
+            "Preview", "Show the noisy mask as a layer that follows the controls", True
+        )
         self.live.toggled.connect(self._toggle)
-        self.slices = QCheckBox("Slice by slice")
-        self.slices.setToolTip(
-            "The mask is a stack of images: each slice gets its own error, α counts over slices"
+        self.slices = check(
+            "Slice by slice",
+            "The mask is a stack of images: each slice gets its own error, α counts over slices",
         )
         self.slices.toggled.connect(self._ask_soon)
-        column.addLayout(_row(self.live, self.slices))
-        self.result = QLabel(wordWrap=True)
+        column.addLayout(row(self.live, self.slices))
+        self.result = text("Result")
+        self.result.show()
         self.result.setToolTip("What was asked for and what was reached in this mask")
         column.addWidget(self.result)
-        self.keep = _button(
+        self.keep = button(
             "Keep as layer", "Add the noisy mask as a layer that stays and can be painted"
         )
         self.keep.clicked.connect(lambda: self.keep_layer())
-        self.replay = _button(
+        self.replay = button(
             "Replay a log…", "Make the noisy mask again from a noise.jsonl file, to the byte"
         )
         self.replay.clicked.connect(lambda: self._ask_log())
-        column.addLayout(_row(self.keep, self.replay))
+        column.addLayout(row(self.keep, self.replay))
         group = QGroupBox("On a dataset")
-        self.dataset_box = DatasetBox(self.settings.noise, self._say)
+        self.dataset_box = DatasetBox(self.settings.noise, self.say)
         QVBoxLayout(group).addWidget(self.dataset_box)
         column.addWidget(group)
-        self.message = QLabel(wordWrap=True)
-        self.message.setAccessibleName("Message")
         column.addWidget(self.message)
         column.addStretch()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(content))
-        self.setMinimumWidth(365)
 
     # Layers
 
     @property
     def layer(self) -> Labels | None:
         """The mask that the errors are made in."""
-        layer = self.mask.layer
+        layer = self.mask_box.layer
         return layer if isinstance(layer, Labels) else None
 
     def _update_layers(self) -> None:
         if self._preview.removed:
             self._preview.remove()
             self.live.setChecked(False)
-        self.mask.update_layers()
-        if not self.mask.by_hand:
+        self.mask_box.update_layers()
+        if not self.mask_box.by_hand:
             likely = guess(layer for layer in self.viewer.layers if not about(layer).get(PREVIEW))
-            self.mask.choose(likely["reference"] or likely["noisy"] or likely["prediction"])
+            self.mask_box.choose(likely["reference"] or likely["noisy"] or likely["prediction"])
         self._choose()
 
     def _choose(self) -> None:
@@ -146,6 +128,7 @@ class NoiseLabWidget(QWidget):
         if masks != self._painting.layers:
             self._painting.watch(masks)
             self._log = None
+            self.slices.setChecked(any(about(mask).get("stack") for mask in masks))
             self._ask_soon()
         self.slices.setVisible(layer is not None and layer.ndim == 3)
         folder = about(layer).get("dataset") if layer is not None else None
@@ -192,25 +175,25 @@ class NoiseLabWidget(QWidget):
             self._clear(str(error))
             return
         mask, id, ignored = np.asarray(layer.data), case_id(layer), self._ignore_label()
+        by_slice = mask.ndim == 3 and self.slices.isChecked()
+        ids = about(layer).get("ids") or slice_ids(mask, id) if by_slice else [id]
+        work: tuple
         if self._log is not None:
-            work = (replay, mask, self._log, id, ignored)
-        elif self._by_slice(mask):
-            self._show_slice(mask, id)
-            work = (corrupt_stack, mask, noise, id, ignored)
+            work = (replay, mask, self._log, ids, ignored)
+        elif by_slice:
+            self._show_slice(mask, noise, ids, ignored)
+            work = (corrupt_stack, mask, noise, ids, ignored)
         else:
             work = (corrupt_mask, mask, noise, id, ignored)
         if mask.ndim == 3:
             self.result.setText("Simulating…")
-            more = {"progress": True} if work[0] is corrupt_stack else {}
-            self._latest.ask(*work, done=self._show, failed=self._fail, **more)
+            cancellable = work[0] is corrupt_stack
+            self._latest.ask(*work, done=self._show, failed=self._fail, progress=cancellable)
             return
         try:
             self._show(work[0](*work[1:]))
         except ValueError as error:
             self._fail(error)
-
-    def _by_slice(self, mask: NDArray) -> bool:
-        return mask.ndim == 3 and self.slices.isChecked()
 
     def _ignore_label(self) -> int | None:
         dataset = self.dataset_box.dataset
@@ -219,12 +202,14 @@ class NoiseLabWidget(QWidget):
             return None
         return dataset.ignore_label
 
-    def _show_slice(self, stack: NDArray, id: str) -> None:
+    def _show_slice(
+        self, stack: NDArray, noise: LabelNoise, ids: list[str], ignored: int | None
+    ) -> None:
         """The slice in view at once; the others follow from the background."""
         index = self._slice_index()
         layer, before = self.layer, self._preview.layer
         try:
-            found = corrupt_slice(stack, index, self.settings.noise(), id, self._ignore_label())
+            found = corrupt_slice(stack, index, noise, ids, ignored)
         except ValueError:
             return  # the background says it
         fits = before is not None and before.data.shape == stack.shape
@@ -248,7 +233,7 @@ class NoiseLabWidget(QWidget):
         self._put(found.mask, layer)
         self.keep.setEnabled(True)
         self._describe(found)
-        self._say("")
+        self.say("")
 
     def _put(self, labels: NDArray, layer: Labels) -> None:
         colour = ROLE_COLOURS["noisy"]
@@ -298,14 +283,10 @@ class NoiseLabWidget(QWidget):
         self.shown = None
         self._preview.remove()
         self.result.setText("")
-        self._say(text)
+        self.say(text)
 
     def _fail(self, error: Exception) -> None:
         self._clear(in_words(error))
-
-    def _say(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.setVisible(bool(text))
 
     def keep_layer(self) -> None:
         """Add what the preview shows as an ordinary layer."""
@@ -338,18 +319,15 @@ class NoiseLabWidget(QWidget):
         try:
             self._log = tuple(read_log(path))
         except (OSError, ValueError) as error:
-            self._say(in_words(error))
+            self.say(in_words(error))
             return
         self.live.setChecked(True)
         self._ask_soon()
 
     # The end
 
-    def close_down(self) -> None:
-        """Give the viewer back: the preview goes, nothing listens any more."""
-        if self._closed:
-            return
-        self._closed = True
+    def give_back(self) -> None:
+        """The preview goes, nothing listens any more."""
         self._follow.stop()
         self._latest.drop()
         self.dataset_box.stop()
@@ -357,19 +335,6 @@ class NoiseLabWidget(QWidget):
         self._list.stop()
         self.viewer.dims.events.current_step.disconnect(self._on_step)
         self._preview.remove()
-
-    def event(self, event: QEvent) -> bool:
-        """napari takes a closed dock's widget out of it and drops it."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self.close_down()
-        return super().event(event)
-
-    def closeEvent(self, event) -> None:
-        self.close_down()
-        super().closeEvent(event)
 
 
 def _is_mask(layer: Layer) -> bool:
@@ -384,17 +349,3 @@ def _in_words(done: Corruption) -> str:
     reached = f"asked β = {done.asked:.2f}, reached {done.reached:.2f}, Dice {done.dice:.3f}"
     note = f"<br>{done.note}" if done.note else ""
     return f"<b>{KIND_NAMES[done.kind][0]}</b> ({done.kind}): {reached}{note}"
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    row.addStretch()
-    return row
