@@ -175,6 +175,11 @@ class ChildProcess(QObject):
         return self._state == "running"
 
     @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled
+
+    @property
     def pid(self) -> int | None:
         """Of the process; None before it is started."""
         return self._process.pid if self._state != "ended" else None
