@@ -13,7 +13,12 @@ import numpy as np
 
 import keras_robust
 from keras_robust.data import Case, Dataset
-from keras_robust.experiments.audit_folds import predict_folds, train_folds, training_config
+from keras_robust.experiments.audit_folds import (
+    check_folds,
+    predict_folds,
+    train_folds,
+    training_config,
+)
 from keras_robust.experiments.audit_inputs import (
     AuditInputs,
     check_files,
@@ -164,6 +169,10 @@ class _Folds:
     def settings(self) -> dict[str, Any]:
         return {"folds": self.folds, "training": {**self.config, "threads": None}}
 
+    def check(self, inputs: AuditInputs) -> None:
+        """Raise what would stop the training, before anything is written."""
+        check_folds(self.config, self.folds, inputs)
+
     def predict(self, inputs: AuditInputs, output: Path, tell: Progress) -> None:
         channels = _channels(inputs.dataset)
         folder = output / PREDICTIONS
@@ -195,6 +204,9 @@ class _Given:
     def settings(self) -> dict[str, Any]:
         return {"predictions": str(self.folder.resolve())}
 
+    def check(self, inputs: AuditInputs) -> None:
+        """The files have been found already."""
+
     def predict(self, inputs: AuditInputs, output: Path, tell: Progress) -> None:
         folder = output / PREDICTIONS
         self.given.copy(inputs.dataset, folder, lambda d, n: tell("predicting", d, n))
@@ -221,6 +233,7 @@ def _begin(
                 f"to continue. Received: {str(output)!r}, which holds other files. Name another "
                 "(--output)."
             )
+        source.check(inputs)
         check_files(inputs.dataset, lambda done, total: tell("files", done, total))
     hashes = file_hashes(inputs.dataset, source.files)
     if stored is not None:

@@ -7,12 +7,17 @@ from typing import Any
 from keras_robust.data import Case
 from keras_robust.experiments.audit_inputs import AuditInputs
 from keras_robust.experiments.grid import PlannedRun
-from keras_robust.experiments.scheduler import StudyState, complete_config, run_planned
+from keras_robust.experiments.scheduler import (
+    StudyState,
+    check_losses,
+    complete_config,
+    run_planned,
+)
 from keras_robust.quality.maps import has_map, write_map
 
 FOLDS = "folds"
 # What an audit has no use for, and what decides on which images are trained on.
-_FIXED = {"save_predictions": 0, "evaluate_last": 1, "tensorboard": False}
+_FIXED = {"save_predictions": 0, "evaluate_last": 1, "evaluate_every": 1, "tensorboard": False}
 
 Progress = Callable[[int, int], None]
 
@@ -46,8 +51,19 @@ def training_config(
             "Invalid value for argument `training`. Expected fields that an audit leaves open, "
             f"such as epochs or data.size. Received: {', '.join(clash)}, which it sets by itself."
         )
-    config = {"evaluate_every": training.get("epochs", 100), **training, **_FIXED}
-    return complete_config({**config, "data": {**given, **data}})
+    config = complete_config({**training, **_FIXED, "data": {**given, **data}})
+    # Dice on the training images is not looked at: once, at the end, is the least.
+    return config | {"evaluate_every": config["epochs"]}
+
+
+def check_folds(config: Mapping[str, Any], folds: int, inputs: AuditInputs) -> None:
+    """Make sure that the folds can be filled and that the loss exists.
+
+    Raises:
+        ValueError: They cannot, or it does not.
+    """
+    _held_out(inputs, folds)
+    check_losses([(config["loss"], config["loss_options"])])
 
 
 def train_folds(
@@ -85,7 +101,13 @@ def train_folds(
         for number in range(folds)
     ]
     state = run_planned(
-        plans, output / FOLDS, jobs=jobs, threads=threads, retry=True, progress=progress
+        plans,
+        output / FOLDS,
+        jobs=jobs,
+        threads=threads,
+        retry=True,
+        progress=progress,
+        check=lambda losses: None,  # see `check_folds`
     )
     for run in state.runs:
         if run.state == "elsewhere":

@@ -13,6 +13,7 @@ from skimage.measure import find_contours
 MASK_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"
 ERROR_COLOURS = "magma"
 _OVERSAMPLING = 2
+CONTEXT, LEAST_SHARE = 1.8, 0.25  # of the sides of what is shown, and of the whole picture
 
 
 def panel(
@@ -25,8 +26,8 @@ def panel(
 ) -> tuple[bytes, str]:
     """An image with the contours of mask and prediction, and its error map to the right.
 
-    Of a volume, the slice is shown that has most error, across the axis along which voxels are
-    longest.
+    Both are cut to where mask and prediction are, with some of what is around. Of a volume, the
+    slice is shown that has most error, across the axis along which voxels are longest.
 
     Args:
         image: `(*spatial, C)`.
@@ -56,6 +57,8 @@ def panel(
         )
         first, second = (length for number, length in enumerate(spacing) if number != axis)
         spacing = (second, first)
+    window = _window((labels > 0) | (predicted > 0) | (error > 127))
+    image, labels, predicted, error = (array[window] for array in (image, labels, predicted, error))
     height, width = (length * step for length, step in zip(labels.shape, spacing, strict=True))
     scale = _OVERSAMPLING * side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -102,6 +105,22 @@ def _worst_slice(error: NDArray, spacing: Sequence[float]) -> tuple[int, int]:
     others = tuple(number for number in range(3) if number != axis)
     wrong = (error > 127).sum(axis=others)
     return axis, int(np.lexsort((error.sum(axis=others, dtype=np.int64), wrong))[-1])
+
+
+def _window(shown: NDArray) -> tuple[slice, slice]:
+    """The part of a picture around what is to be seen, in the picture's own proportions."""
+    if not shown.any():
+        return slice(None), slice(None)
+    spans = [np.flatnonzero(shown.any(axis=1 - axis)) for axis in (0, 1)]
+    lengths = [int(span[-1] - span[0]) + 1 for span in spans]
+    shares = (n / whole for n, whole in zip(lengths, shown.shape, strict=True))
+    share = min(1.0, max(CONTEXT * max(shares), LEAST_SHARE))
+    window = []
+    for span, whole in zip(spans, shown.shape, strict=True):
+        size = max(1, round(share * whole))
+        start = int(np.clip((int(span[0]) + int(span[-1]) + 1 - size) // 2, 0, whole - size))
+        window.append(slice(start, start + size))
+    return window[0], window[1]
 
 
 def _coloured(error: NDArray) -> NDArray[np.uint8]:

@@ -181,7 +181,7 @@ def _checked(array: NDArray, path: Path) -> NDArray:
     integers = array.dtype.kind in "iu"
     top = 255 if integers else 1.0
     margin = 0 if integers else OVERSHOOT
-    low, high = array.min(initial=top), array.max(initial=0)
+    low, high = array.min(), array.max()
     if array.dtype.kind not in "iuf" or not -margin <= low <= high <= top + margin:
         raise ValueError(
             "Invalid value for argument `predictions`. Expected probabilities from 0 to 1, or "

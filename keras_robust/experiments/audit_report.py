@@ -165,7 +165,8 @@ def _detection(audit: Audit, truth: Truth) -> list[str]:
         html.paragraph(
             "AUROC: how often a wrong mask has a higher score than a right one (0.5 says nothing). "
             f"Average precision of a score that says nothing: {wrong.mean():.3f}. Precision at k: "
-            "share of wrong masks among the k of highest score.",
+            f"share of wrong masks among the k of highest score ({wrong.sum()} are wrong in all). "
+            "Spearman: rank correlation of the score with one minus the Dice with the truth.",
             "soft",
         ),
     ]
@@ -207,7 +208,9 @@ def _worst(audit: Audit, dataset: Dataset, truth: Truth | None) -> list[str]:
         (PREDICTION_COLOUR, "prediction"),
         ("linear-gradient(90deg,#000004,#b73779,#fcfdbf)", "error map, from right to wrong"),
     ]
-    parts = [html.heading(f"The {len(entries)} most suspicious masks"), html.key(legend)]
+    text = "Each picture is cut to where mask and prediction are, with its error map beside it."
+    parts = [html.heading(f"The {len(entries)} most suspicious masks")]
+    parts += [html.paragraph(text, "soft"), html.key(legend)]
     parts += [html.paragraph(f"Not shown: {line}", "note") for line in unreadable]
     return [*parts, html.cards(entries)]
 

@@ -65,22 +65,18 @@ class Truth:
         """How well each score finds the wrong masks, one row per score.
 
         Columns: AUROC, average precision, precision at k for k up to the number of masks and at
-        the number of wrong ones, and the rank correlation with one minus the Dice.
+        the number of wrong ones, and Spearman's rank correlation with one minus the Dice.
         """
         wrong = self.wrong()
         error = [1 - case.dice for case in self.cases]
-        counts = [k for k in PRECISION_AT if k <= len(wrong)]
+        counts = sorted({k for k in (*PRECISION_AT, int(wrong.sum())) if 1 <= k <= len(wrong)})
         rows = {}
         for name in self.cases[0].case.scores:
             scores = [case.case.scores[name] for case in self.cases]
             row = {"AUROC": auroc(scores, wrong)}
             row["average precision"] = average_precision(scores, wrong)
             row |= {f"precision at {k}": precision_at_k(scores, wrong, k) for k in counts}
-            if wrong.any():
-                row[f"precision at {wrong.sum()} (all wrong)"] = precision_at_k(
-                    scores, wrong, int(wrong.sum())
-                )
-            row["Spearman with 1 - Dice"] = spearman(scores, error)
+            row["Spearman"] = spearman(scores, error)
             rows[name] = row
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index.name = "score"
