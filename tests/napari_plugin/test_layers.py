@@ -1,0 +1,55 @@
+"""What layers are, how large their elements are, and what follows the list of layers."""
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+
+from napari_plugin._layers import guess, role, spacing
+
+
+def labels(name, **notes):
+    metadata = {"keras_robust": notes} if notes else {}
+    return Labels(np.zeros((4, 4), np.uint8), name=name, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("clean", "reference"),
+        ("ground truth", "reference"),
+        ("noisy-a0.7-b0.7-s0", "noisy"),
+        ("T-Loss prediction", "prediction"),
+        ("Labels", "reference"),
+        ("something", ""),
+    ],
+)
+def test_roles_by_name(name, expected):
+    assert role(labels(name)) == expected
+
+
+def test_notes_say_more_than_names():
+    assert role(labels("noisy", role="reference")) == "reference"
+    assert role(Labels(np.zeros((4, 4), int), metadata={"keras_robust": "text"}, name="x")) == ""
+
+
+def test_unknown_masks_fill_the_places_left_from_below():
+    image = Image(np.zeros((4, 4)))
+    one, two, known = labels("one"), labels("two"), labels("prediction")
+    found = guess([image, one, known, two])
+    assert found == {"image": image, "reference": one, "noisy": two, "prediction": known}
+
+
+def test_layers_of_one_image_are_kept_together():
+    old = [labels("clean", role="reference", id="a"), labels("n", role="noisy", id="a")]
+    new = [labels("clean", role="reference", id="b")]
+    found = guess([*old, *new])
+    assert found["reference"] is new[0] and found["noisy"] is None
+
+
+def test_spacing_is_noted_scaled_with_units_or_unknown():
+    mask = np.zeros((4, 4), np.uint8)
+    noted = Labels(mask, scale=(3, 3), metadata={"keras_robust": {"spacing_mm": [2, 0.5]}})
+    assert (spacing(noted).step, spacing(noted).unit) == ((2.0, 0.5), "mm")
+    micro = Labels(mask, scale=(500, 500), units=("um", "um"))
+    assert spacing(micro).step == pytest.approx((0.5, 0.5)) and spacing(micro).unit == "mm"
+    assert spacing(Labels(mask)).unit == "px" and spacing(Labels(mask, scale=(2, 1))).unit == "mm"
