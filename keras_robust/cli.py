@@ -248,6 +248,65 @@ def evaluate(
 
 
 @app.command()
+def agree(
+    dataset: DatasetFolder,
+    annotators: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Name or pattern such as "expert_*"; repeat it to compare groups.',
+            show_default="all who drew masks",
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of the report. [default: NAME OF DATASET-agreement]")
+    ] = None,
+    consensus: Annotated[
+        str | None,
+        typer.Option(help="Write a consensus instead: majority, staple, or soft, to train on."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Annotator of the consensus.", show_default="consensus-...")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="New dataset folder for the consensus, where DATASET is read-only."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Compare annotators with each other, or write their consensus as a new annotator."""
+    if consensus is not None:
+        from keras_robust.quality import write_consensus
+
+        with friendly_errors(continues=True), progress_bar("Consensus") as progress:
+            folder = write_consensus(
+                dataset,
+                consensus,
+                annotators or (),
+                name,
+                split=split,
+                output=output,
+                progress=progress,
+                workers=workers,
+            )
+        typer.echo(f"Annotator {folder.name}: masks in {folder}")
+        return
+    from keras_robust.experiments.agreement import measure_agreement
+    from keras_robust.experiments.agreement_report import write_agreement_report
+
+    folder = report or Path(f"{dataset.resolve().name}-agreement")
+    with friendly_errors(), progress_bar("Comparing") as progress:
+        found = measure_agreement(
+            dataset, annotators or (), split=split, progress=progress, workers=workers
+        )
+        page = write_agreement_report(found, folder)
+    overall = found.overall
+    typer.echo(f"Mean Dice between annotators, {overall['images']} images: {overall['dice']:.4f}")
+    typer.echo(f"Fleiss' kappa: {overall['fleiss_kappa']:.4f}")
+    typer.echo(f"Pairs: {folder / 'agreement.csv'}\nReport: {page}")
+
+
+@app.command()
 def audit(
     dataset: DatasetFolder,
     output: Annotated[

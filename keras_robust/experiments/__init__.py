@@ -11,6 +11,8 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "agreement": ["Agreement", "measure_agreement"],
+        "agreement_report": ["write_agreement_report"],
         "demo_report": ["write_demo_report"],
         "grid": ["BenchmarkConfig", "LossEntry", "PlannedRun"],
         "report": ["write_report"],

@@ -56,11 +56,7 @@ class PanelSource:
 
     def image(self, id: str) -> np.ndarray:
         """RGB, `(H, W, 3)` `uint8`."""
-        image = np.asarray(self._dataset.read_image(self._cases[id, self._clean], self._size))
-        if image.dtype != np.uint8:
-            low, high = float(image.min()), float(image.max())
-            image = (255 * (image - low) / max(high - low, 1e-12)).astype(np.uint8)
-        return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]
+        return as_rgb(self._dataset.read_image(self._cases[id, self._clean], self._size))
 
     def clean(self, id: str) -> np.ndarray:
         """Clean mask, `(H, W)` `bool`."""
@@ -81,6 +77,18 @@ class PanelSource:
 
     def _mask(self, id: str, annotator: str) -> np.ndarray:
         return self._dataset.read_mask(self._cases[id, annotator], self._size)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, C) to look at, `(H, W, 3)` `uint8`; deeper ones from black to white.
+
+    >>> as_rgb(np.array([[[0.5], [2.5]]]))[0].tolist()
+    [[0, 0, 0], [255, 255, 255]]
+    """
+    if image.dtype != np.uint8:
+        low, high = float(image.min()), float(image.max())
+        image = (255 * (image - low) / max(high - low, 1e-12)).astype(np.uint8)
+    return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]
 
 
 def read_prediction(run: RunRecord, id: str) -> np.ndarray:
