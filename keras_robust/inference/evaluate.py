@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data import Case, Dataset, clean_annotator, read_mask
+from keras_robust.data import (
+    Case,
+    Dataset,
+    clean_annotator,
+    mask_suffix,
+    read_header,
+    read_mask,
+)
+from keras_robust.data.geometry import geometry_problem
+from keras_robust.data.volume_header import is_volume
 from keras_robust.files import atomic_write_text
 from keras_robust.metrics import dice, pooled_dice
 from keras_robust.training.names import picture_path
@@ -64,7 +73,8 @@ def evaluate(
     `dice_test`, which is taken at the size it was trained at.
 
     Args:
-        predictions: Run folder, `.keras` file, or folder of masks `<id>.png`.
+        predictions: Run folder, `.keras` file, or folder of masks `<id>.png` (of volumes
+            `<id>.nii.gz`).
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
@@ -73,7 +83,8 @@ def evaluate(
 
     Raises:
         FileNotFoundError: A prediction is missing.
-        ValueError: There is more than one annotator to choose from, or no mask.
+        ValueError: There is more than one annotator to choose from, or no mask; or a predicted
+            volume does not lie where its mask lies.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
@@ -107,18 +118,32 @@ def _predicted(
         for case, probabilities in Predictor.load(path, normalize).cases(dataset, progress):
             yield case, labels_of(probabilities)
         return
-    missing = [case.id for case in dataset if not picture_path(path, case.id).is_file()]
+    files = {case.id: picture_path(path, case.id, mask_suffix(case.image)) for case in dataset}
+    missing = [id for id, file in files.items() if not file.is_file()]
     if missing:
         raise FileNotFoundError(
             f"Invalid value for argument `predictions`. Expected a run folder, or a mask <id>.png "
-            f"for each of the {len(dataset)} cases. Received: predictions={str(path)!r} without "
-            f"{len(missing)} of them, such as {missing[0]!r}. Choose `split` if only one was "
-            "predicted."
+            f"(<id>.nii.gz of volumes) for each of the {len(dataset)} cases. Received: "
+            f"predictions={str(path)!r} without {len(missing)} of them, such as {missing[0]!r}. "
+            "Choose `split` if only one was predicted."
         )
     for number, case in enumerate(dataset, start=1):
-        yield case, read_mask(picture_path(path, case.id), classes=dataset.classes)
+        yield case, _read_prediction(files[case.id], case, dataset.classes)
         if progress:
             progress(number, len(dataset))
+
+
+def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
+    labels = read_mask(file, classes=classes)
+    if case.mask is not None and is_volume(case.mask):
+        mask, found = read_header(case.mask), read_header(file)
+        problem = geometry_problem(mask, found) if mask.shape == found.shape else None
+        if problem:
+            raise ValueError(
+                "Invalid value for argument `predictions`. Expected volumes that lie where the "
+                f"masks lie. Received: {str(file)!r}, which differs in {problem[0]}. {problem[1]}"
+            )
+    return labels
 
 
 def _only_drawn(dataset: Dataset) -> str:

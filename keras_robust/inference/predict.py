@@ -9,12 +9,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from keras_robust.data import Case, Dataset, read_image
-from keras_robust.data.images import encode_mask
-from keras_robust.files import atomic_write_bytes
+from keras_robust.data import Case, Dataset, image_shape, read_image
+from keras_robust.data.resizing import resize_volume
+from keras_robust.data.volume_header import is_volume
 from keras_robust.training.augment import normalize_batch, to_unit_range
-from keras_robust.training.names import picture_path
-from keras_robust.training.predictions import encode_probability, foreground_probability
+from keras_robust.training.pictures import foreground_probability, save_labels, save_probability
 from keras_robust.training.run import Run
 
 Progress = Callable[[int, int], None]
@@ -26,7 +25,8 @@ class Predictor:
     """A model with the preparation of images that it was trained with.
 
     Args:
-        model: From `(batch, H, W, C)` to probabilities `(batch, H, W, 1)` or `(batch, H, W, K)`.
+        model: From `(batch, H, W, C)` to probabilities `(batch, H, W, 1)` or `(batch, H, W, K)`;
+            for volumes with three axes.
         normalize: What the model expects: `"range"` or `"zscore"`, see
             `keras_robust.training.DataConfig`, or `"none"`, values as they are stored (8-bit:
             0..255), for a model that scales by itself.
@@ -45,8 +45,8 @@ class Predictor:
             )
         self.model = model
         self.normalize = normalize
-        _, height, width, self.channels = model.input_shape
-        self.size = (height, width)
+        _, *size, self.channels = model.input_shape
+        self.size = tuple(size)
         self._forward = tf.function(
             lambda images: model(_prepared(images, normalize), training=False),
             reduce_retracing=True,
@@ -97,10 +97,18 @@ class Predictor:
         )
 
     def probabilities(self, image: NDArray) -> NDArray[np.float32]:
-        """Probabilities `(H, W, 1)` or `(H, W, K)` of one image `(H, W, C)` of any size."""
+        """Probabilities `(H, W, 1)` or `(H, W, K)` of one image `(H, W, C)` of any size, or of one
+        volume with three axes."""
         image = np.asarray(image)
+        if image.ndim != len(self.size) + 1:
+            raise ValueError(
+                f"Invalid value for argument `image`. Expected {len(self.size)} axes and one of "
+                f"channels, as the model was trained with. Received: shape={image.shape}"
+            )
+        if image.ndim == 4:
+            image = image.astype(np.float32)  # as volumes are read
         small = _resize(image, self.size)
-        return _resize(self._predict(small[np.newaxis])[0], image.shape[:2])
+        return _resize(self._predict(small[np.newaxis])[0], image.shape[:-1])
 
     def cases(
         self, dataset: Dataset | Iterable[Case], progress: Progress | None = None
@@ -118,18 +126,27 @@ class Predictor:
             if progress:
                 progress(start + len(batch), len(cases))
 
-    def _read(self, batch: Sequence[Case]) -> tuple[list[NDArray], list[tuple[int, int]]]:
+    def _read(self, batch: Sequence[Case]) -> tuple[list[NDArray], list[tuple[int, ...]]]:
         images, shapes = [], []
         for case in batch:
+            if is_volume(case.image) != (len(self.size) == 3):
+                raise ValueError(
+                    f"Invalid value for image {case.id!r}. Expected {len(self.size)} axes, as the "
+                    f"model was trained with. Received: {case.image.name}"
+                )
             image = read_image(case.channels, self.size)
             if image.shape[-1] != self.channels:
                 raise ValueError(
                     f"Invalid value for image {case.id!r}. Expected {self.channels} channels, as "
                     f"the model was trained with. Received: {image.shape[-1]}"
                 )
+            if not np.isfinite(image).all():
+                raise ValueError(
+                    f"Invalid value for image {case.id!r}. Expected finite values. Received: NaN "
+                    f"or infinity in {case.image.name}. `keras-robust verify` lists such files."
+                )
             images.append(image)
-            with Image.open(case.image) as file:
-                shapes.append((file.height, file.width))
+            shapes.append(image_shape(case.image))
         return images, shapes
 
     def _predict(self, images: NDArray) -> NDArray[np.float32]:
@@ -151,7 +168,7 @@ def _prepared(images: tf.Tensor, normalize: str) -> tf.Tensor:
 
 
 def labels_of(probabilities: NDArray) -> NDArray[np.uint8]:
-    """Labels `(H, W)`: above 0.5 for one channel, else the largest."""
+    """Labels `(*spatial)`: above 0.5 for one channel, else the largest."""
     if probabilities.shape[-1] == 1:
         return (probabilities[..., 0] > 0.5).astype(np.uint8)
     return probabilities.argmax(axis=-1).astype(np.uint8)
@@ -172,9 +189,11 @@ def predict(
     Args:
         model: Run folder, `.keras` file or `Predictor`.
         dataset: Folder or `keras_robust.data.Dataset`; masks are not needed.
-        output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them.
+        output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them; of
+            volumes `<id>.nii.gz` with the affine and header of the image.
         split: Only this split.
-        probabilities: Also write `probabilities/<id>.png`, foreground probability as 0..255.
+        probabilities: Also write `probabilities/<id>.png` (`.nii.gz`), foreground probability as
+            0..255.
         normalize: What the model in a `.keras` file expects; see `Predictor.load`.
         progress: Called as `progress(done, total)`.
 
@@ -189,18 +208,20 @@ def predict(
     chosen = dataset if split is None else dataset.select(split=split)
     output = Path(output)
     for case, probability in predictor.cases(chosen, progress):
-        mask = encode_mask(labels_of(probability), max(2, probability.shape[-1]))
-        atomic_write_bytes(picture_path(output, case.id), mask)
+        classes = max(2, probability.shape[-1])
+        save_labels(output, case.id, labels_of(probability), case.image, classes)
         if probabilities:
-            content = encode_probability(foreground_probability(probability))
-            atomic_write_bytes(picture_path(output / "probabilities", case.id), content)
+            foreground = foreground_probability(probability)
+            save_probability(output / "probabilities", case.id, foreground, case.image)
     return output
 
 
-def _resize(array: NDArray, size: tuple[int, int]) -> NDArray:
-    """Bilinear, with antialiasing where it shrinks, as `keras_robust.data.read_image` does it."""
-    if array.shape[:2] == tuple(size):
+def _resize(array: NDArray, size: tuple[int, ...]) -> NDArray:
+    """Linear, with antialiasing where it shrinks, as `keras_robust.data.read_image` does it."""
+    if array.shape[:-1] == tuple(size):
         return array
+    if len(size) == 3:
+        return resize_volume(array, size)
     height, width = size
     channels = [
         np.asarray(

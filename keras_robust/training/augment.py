@@ -2,10 +2,14 @@
 
 import tensorflow as tf
 
-DRAWS = 4  # uniform numbers per image: flip rows, flip columns, change gamma or not, which gamma
 FLIP_PROBABILITY = 0.5
 GAMMA_PROBABILITY = 0.3
 GAMMA_RANGE = (0.7, 1.5)
+
+
+def draws_per_image(axes: int) -> int:
+    """Uniform numbers that `augment_batch` needs: one per axis, whether and which gamma."""
+    return axes + 2
 
 
 def augment_batch(
@@ -14,10 +18,11 @@ def augment_batch(
     """Mirror images and masks and raise images to a power.
 
     Args:
-        images: `(B, H, W, C)` in [0, 1].
-        masks: `(B, H, W, 1)`.
-        draws: `(B, 4)`, uniform in [0, 1): mirrored top to bottom and left to right with
-            probability 0.5 each, gamma changed with probability 0.3 to one in [0.7, 1.5).
+        images: `(B, H, W, C)`, or with three axes, in [0, 1].
+        masks: `(B, H, W, 1)`, or with three axes.
+        draws: `(B, 4)`, uniform in [0, 1): mirrored along the first and the second axis with
+            probability 0.5 each, gamma changed with probability 0.3 to one in [0.7, 1.5). For
+            volumes `(B, 5)`; the last decides on the third axis.
 
     Returns:
         Images and masks of the same shapes.
@@ -26,9 +31,9 @@ def augment_batch(
         [Gonzalez-Jimenez et al., 2023](https://arxiv.org/abs/2306.00753): "mirroring, flipping and
         gamma"; probabilities and range as nnU-Net's and the released code's.
     """
-    draws = draws[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
-    for axis in (1, 2):
-        flip = draws[:, axis - 1] < FLIP_PROBABILITY
+    draws = tf.reshape(draws, (-1, draws.shape[1], *[1] * (len(images.shape) - 1)))
+    for axis, number in enumerate((0, 1, 4)[: len(images.shape) - 2], start=1):
+        flip = draws[:, number] < FLIP_PROBABILITY
         images = tf.where(flip, tf.reverse(images, [axis]), images)
         masks = tf.where(flip, tf.reverse(masks, [axis]), masks)
     low, high = GAMMA_RANGE
@@ -43,8 +48,9 @@ def to_unit_range(images: tf.Tensor) -> tf.Tensor:
     """8-bit images from 0..255, deeper ones from their own minimum..maximum, to 0..1."""
     if images.dtype == tf.uint8:
         return tf.cast(images, tf.float32) / 255.0
-    low = tf.reduce_min(images, axis=(1, 2, 3), keepdims=True)
-    high = tf.reduce_max(images, axis=(1, 2, 3), keepdims=True)
+    axes = tuple(range(1, len(images.shape)))
+    low = tf.reduce_min(images, axis=axes, keepdims=True)
+    high = tf.reduce_max(images, axis=axes, keepdims=True)
     return tf.math.divide_no_nan(images - low, high - low)
 
 
@@ -52,7 +58,8 @@ def normalize_batch(images: tf.Tensor, normalize: str) -> tf.Tensor:
     """Images in [0, 1] to [-1, 1] (`"range"`) or to mean 0 and deviation 1 (`"zscore"`)."""
     if normalize == "range":
         return images * 2.0 - 1.0
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    axes = tuple(range(1, len(images.shape) - 1))
+    mean = tf.reduce_mean(images, axis=axes, keepdims=True)
     deviation = images - mean
-    variance = tf.reduce_mean(tf.square(deviation), axis=(1, 2), keepdims=True)
+    variance = tf.reduce_mean(tf.square(deviation), axis=axes, keepdims=True)
     return deviation * tf.math.rsqrt(variance + 1e-8)

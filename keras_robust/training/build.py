@@ -12,14 +12,12 @@ from keras_robust.models import UNet
 from keras_robust.training.config import TrainConfig
 
 
-def build_model(
-    config: TrainConfig, image_shape: tuple[int, int, int], classes: int
-) -> keras.Model:
+def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int) -> keras.Model:
     """The U-Net of a configuration, not compiled.
 
     Args:
         config: Of the run.
-        image_shape: (H, W, C).
+        image_shape: (H, W, C), or with three axes.
         classes: Of the dataset, background included; 2 gives one sigmoid channel.
     """
     with _dtype_policy(config.precision):

@@ -33,7 +33,8 @@ class DataConfig(_Section):
 
     Args:
         path: Dataset folder (any layout that `keras_robust.data.Dataset.open` reads).
-        size: (height, width) in pixels that images and masks are resized to.
+        size: (height, width) in pixels that images and masks are resized to; for volumes one
+            number per stored axis.
         annotator: Whose masks to train on; `None` for the only one, or the clean one.
         clean_annotator: Whose masks to evaluate against; `None` for `annotator` where that is not
             simulated (see `keras_robust.data.simulated_annotators`), else for the only annotator
@@ -54,7 +55,7 @@ class DataConfig(_Section):
     """
 
     path: Path
-    size: tuple[int, int] = (256, 256)
+    size: tuple[int, ...] = (256, 256)
     annotator: str | None = None
     clean_annotator: str | None = None
     train_split: str | None = "train"
@@ -68,11 +69,11 @@ class DataConfig(_Section):
 
     @field_validator("size")
     @classmethod
-    def _positive(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if min(value) < 1:
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) not in (2, 3) or min(value) < 1:
             raise ValueError(
-                "Invalid value for argument `size`. Expected a positive height and width. "
-                f"Received: size={value}"
+                "Invalid value for argument `size`. Expected a positive height and width, or the "
+                f"three sizes of volumes. Received: size={value}"
             )
         return value
 
@@ -129,7 +130,7 @@ class TrainConfig(_Section):
         batch_size: Images per step, over all devices. The images that do not fill the last batch
             of an epoch are left out of that epoch (each epoch has its own order).
         learning_rate: Of Adam.
-        augment: Mirror along both axes and change gamma.
+        augment: Mirror along every axis and change gamma.
         seed: Of the initial weights, the order of images and the augmentation.
         evaluate_every: Dice of the predictions on the training images every so many epochs, and
             after the last.

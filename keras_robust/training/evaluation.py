@@ -22,7 +22,7 @@ class Evaluator:
     """Scores a model on the images of a source against its masks, again and again.
 
     Args:
-        model: Returns probabilities, `(B, H, W, 1)` or `(B, H, W, K)`.
+        model: Returns probabilities, `(B, *spatial, 1)` or `(B, *spatial, K)`.
         source: Images, and the masks to compare with.
         batch_size: Images per forward pass.
         normalize: See `DataConfig`.

@@ -1,6 +1,6 @@
 """The images of a run with the masks to train on, and those to evaluate against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +8,9 @@ import numpy as np
 
 from keras_robust.data import Dataset, read_mask
 from keras_robust.data.ignored import set_aside_ignored
-from keras_robust.data.images import encode_mask
-from keras_robust.files import atomic_write_bytes
 from keras_robust.noise import LabelNoise, write_log
 from keras_robust.training.config import DataConfig, TrainConfig
-from keras_robust.training.names import picture_path
+from keras_robust.training.pictures import save_labels
 from keras_robust.training.source import (
     DiskSource,
     MemorySource,
@@ -33,7 +31,8 @@ class TrainingData:
         train_clean: The same images with the masks to evaluate against.
         kinds: Kind of noise of each training mask, `"clean"` for none, `(n,)`.
         test: Test images and masks; `None` for none.
-        image_shape: (H, W, C).
+        files: The file of every image, by id.
+        image_shape: (H, W, C), or with three axes.
         classes: Background included.
         ignore_label: A label that counts for nothing.
     """
@@ -42,7 +41,8 @@ class TrainingData:
     train_clean: Source
     kinds: np.ndarray
     test: Source | None
-    image_shape: tuple[int, int, int]
+    files: Mapping[str, Path]
+    image_shape: tuple[int, ...]
     classes: int
     ignore_label: int | None
 
@@ -75,6 +75,7 @@ def prepare(
         masks = np.stack([train_clean.mask(index) for index in range(len(train.ids))])
         train_clean = MemorySource(train.ids, train.images, masks)
         test = MemorySource.of(test) if test is not None else None
+    files = {case.id: case.image for case in (*chosen, *(test_cases or ()))}
     kinds = np.array(["clean"] * len(train.ids), dtype=object)
     if config.noise is not None:
         if annotator in dataset.soft_annotators:
@@ -84,14 +85,14 @@ def prepare(
                 "with noise. Name another annotator, or leave `noise` out."
             )
         labels = (dataset.classes, dataset.ignore_label)
-        train, kinds = _corrupt(train, config, *labels, folder, progress)
-    height, width, channels = train.image(0).shape
+        train, kinds = _corrupt(train, config, *labels, folder, files, progress)
     return TrainingData(
         train=train,
         train_clean=train_clean,
         kinds=kinds,
         test=test,
-        image_shape=(height, width, channels),
+        files=files,
+        image_shape=train.image(0).shape,
         classes=dataset.classes,
         ignore_label=dataset.ignore_label,
     )
@@ -118,14 +119,14 @@ def _corrupt(
     classes: int,
     ignore_label: int | None,
     folder: Path,
+    files: Mapping[str, Path],
     progress: Callable[[int, int], None],
 ) -> tuple[Source, np.ndarray]:
     noise = LabelNoise(**config.noise.model_dump())  # type: ignore[union-attr]
     plan = noise.plan(source.ids)
     in_memory = isinstance(source, MemorySource)
-    masks, log = [], []
-    paths = [picture_path(folder / "noisy_masks", id) for id in source.ids]
-    for index, (id, path) in enumerate(zip(source.ids, paths, strict=True)):
+    masks, log, paths = [], [], []
+    for index, id in enumerate(source.ids):
         known, put_back = set_aside_ignored(source.mask(index), ignore_label)
         noisy, corruption = noise.corrupt(known, id, plan[id])
         noisy = put_back(noisy)
@@ -133,7 +134,7 @@ def _corrupt(
         if in_memory:
             masks.append(noisy)
         else:
-            atomic_write_bytes(path, encode_mask(noisy, classes))
+            paths.append(save_labels(folder / "noisy_masks", id, noisy, files[id], classes))
         progress(index + 1, len(source.ids))
     write_log(folder / "noise.jsonl", log)
     kinds = np.array([corruption.kind for corruption in log], dtype=object)

@@ -4,10 +4,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-def picture_path(folder: str | Path, id: str) -> Path:
-    """`<id>.png` in a folder, the id percent-encoded where it holds what file names do not.
+def picture_path(folder: str | Path, id: str, suffix: str = ".png") -> Path:
+    """`<id>.png`, or with another suffix, in a folder; the id is percent-encoded where it holds
+    what file names do not.
 
     >>> picture_path("predictions", "case 1").name
     'case%201.png'
     """
-    return Path(folder) / f"{quote(id, safe='')}.png"
+    return Path(folder) / f"{quote(id, safe='')}{suffix}"

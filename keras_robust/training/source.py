@@ -11,7 +11,7 @@ from keras_robust.training.config import DataConfig
 
 class Source(Protocol):
     """Images and masks by position: `(H, W, C)`, uint8 or float32, and `(H, W)`, uint8 labels or
-    float32 probabilities of the foreground."""
+    float32 probabilities of the foreground; of volumes three axes."""
 
     @property
     def ids(self) -> tuple[str, ...]: ...
@@ -26,11 +26,11 @@ class DiskSource:
 
     Args:
         dataset: With one case per image.
-        size: (height, width) in pixels.
+        size: (height, width) in pixels, or the three sizes of volumes.
         soft: Whether soft masks are read as probabilities, to train on, or as labels.
     """
 
-    def __init__(self, dataset: Dataset, size: tuple[int, int], soft: bool = False):
+    def __init__(self, dataset: Dataset, size: tuple[int, ...], soft: bool = False):
         self.dataset = dataset
         self.size = size
         self._read = dataset.read_target if soft else dataset.read_mask
@@ -118,14 +118,19 @@ def choose_fold(dataset: Dataset, annotator: str, config: DataConfig) -> tuple[D
     """
     number, count = config.fold or (0, 1)
     chosen = choose_cases(dataset, annotator, config.train_split, None, 0)
-    group = {case.id: ("group", case.group) if case.group else ("id", case.id) for case in chosen}
-    fold_of = folds(chosen.ids, count, group=group)
+    fold_of = fold_numbers(chosen, count)
     outside = chosen.select(ids=[id for id, fold in fold_of.items() if fold != number])
     within = chosen.select(ids=[id for id, fold in fold_of.items() if fold == number])
     return (
         _drawn(outside, config.train_limit, config.limit_seed),
         _drawn(within, config.test_limit, config.limit_seed),
     )
+
+
+def fold_numbers(chosen: Dataset, count: int) -> dict[str, int]:
+    """Fold of every image; the images of one group are in one fold."""
+    group = {case.id: ("group", case.group) if case.group else ("id", case.id) for case in chosen}
+    return folds(chosen.ids, count, group=group)
 
 
 def _drawn(chosen: Dataset, limit: int | None, seed: int) -> Dataset:

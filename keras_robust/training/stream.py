@@ -6,7 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow as tf
 
-from keras_robust.training.augment import DRAWS, augment_batch, normalize_batch, to_unit_range
+from keras_robust.training.augment import (
+    augment_batch,
+    draws_per_image,
+    normalize_batch,
+    to_unit_range,
+)
 from keras_robust.training.source import MemorySource, Source
 
 # Errors of reading, by id: TensorFlow turns them into text of its own on their way.
@@ -62,10 +67,11 @@ def training_stream(
         Batches `(B, H, W, C)` float32 and `(B, H, W, 1)`, uint8 labels or float32 probabilities.
     """
     count = len(source.ids)
+    numbers = draws_per_image(np.ndim(source.image(0)) - 1)
 
     def epoch_indices(epoch):
         order = _order(count, seed, epoch)
-        draws = tf.random.stateless_uniform((count, DRAWS), tf.stack([seed, epoch]) + [0, 2**40])
+        draws = tf.random.stateless_uniform((count, numbers), tf.stack([seed, epoch]) + [0, 2**40])
         return tf.data.Dataset.from_tensor_slices((order, tf.gather(draws, order)))
 
     def finish(images, masks, draws):
@@ -153,9 +159,3 @@ def _options(threads):
         options.threading.private_threadpool_size = threads
         options.threading.max_intra_op_parallelism = 1
     return options
-
-
-def image_shape(source: Source) -> tuple[int, int, int]:
-    """(H, W, C) of the images of a source."""
-    height, width, channels = np.shape(source.image(0))
-    return height, width, channels
