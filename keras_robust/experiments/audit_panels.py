@@ -139,6 +139,6 @@ def _draw_contours(
         for line in find_contours(padded, 0.5):
             rows, columns = ((line - 0.5) * per_element).T
             lines.append(list(zip(columns.tolist(), rows.tolist(), strict=True)))
-    for width, shade in ((3 * _OVERSAMPLING, "#000000"), (2 * _OVERSAMPLING - 1, colour)):
+    for width, shade in ((5 * _OVERSAMPLING, "#000000"), (3 * _OVERSAMPLING, colour)):
         for points in lines:
             draw.line(points, fill=shade, width=width, joint="curve")

@@ -69,7 +69,7 @@ def _introduction(audit: Audit) -> str:
         )
     return (
         f"{count} masks were compared with predictions. {origin} A high score says that mask and "
-        "prediction differ in a way that is unusual for this model. It is a reason to look, not a "
+        "prediction disagree more than those of other images do. It is a reason to look, not a "
         "verdict: the model may be the one that is wrong."
     )
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -203,6 +204,46 @@ def test_other_files_or_settings_are_refused(dataset, predictions, tmp_path):
     (output / "audit.json").unlink()
     with pytest.raises(ValueError, match="holds other files"):
         run()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_volumes(tmp_path, classes):
+    """Boxes of 4 x 4 x 4 mm in nnU-Net's layout; in the second, half of the mask is missing."""
+    root, predictions = tmp_path / "volumes", tmp_path / "predictions"
+    for folder in (root / "imagesTr", root / "labelsTr", predictions):
+        folder.mkdir(parents=True)
+    names = {"background": 0, "box": 1} | ({"core": 2} if classes == 3 else {})
+    meta = {"channel_names": {"0": "MRI"}, "labels": names, "file_ending": ".nii.gz"}
+    (root / "dataset.json").write_text(json.dumps(meta))
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+
+    def save(path, array):
+        nibabel.Nifti1Image(array, affine).to_filename(path)
+
+    labels = np.zeros((12, 10, 6), np.uint8)
+    labels[2:6, 2:6, 2:4] = 1
+    labels[4:6, 4:6, 2:4] = classes - 1
+    for id in "abc":
+        mask = labels.copy()
+        if id == "b":
+            mask[:, :, 3] = 0
+        save(root / "imagesTr" / f"{id}_0000.nii.gz", labels.astype(np.int16) * 100)
+        save(root / "labelsTr" / f"{id}.nii.gz", mask)
+        save(predictions / f"{id}.nii.gz", labels)
+    found = audit(root, tmp_path / "audit", predictions=predictions, scores=["soft_dice"])
+    first = found.cases[0]
+    assert first.id == "b" and first.unit == "mm" and found.classes == classes
+    # 2 x 16 mm³ of 4 x 4 x 2 voxels of 2 mm³, less the core.
+    core = 2 * 2 * 2 * 2 if classes == 3 else 0
+    assert first.classes[0].predicted_area == 64 - core
+    assert first.classes[0].area == (64 - core) / 2
+    np.testing.assert_array_equal(found.labels("b"), labels)
+    error = found.error_map("b")
+    assert (error[2:6, 2:6, 3] == 255).all() and not error[..., :3].any()
+    (path,) = (tmp_path / "audit" / "error_maps").glob("*/b.nii.gz")
+    np.testing.assert_array_equal(nibabel.load(path).affine, affine)
+    page = (tmp_path / "audit" / "report.html").read_text(encoding="utf-8")
+    assert "1. b, slice 4 of 6" in page and "mm³" in page
 
 
 @pytest.mark.parametrize(
