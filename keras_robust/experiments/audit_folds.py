@@ -1,10 +1,15 @@
 """Out-of-sample predictions by cross-validation: one run folder per fold."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-from keras_robust.data import Case
+import numpy as np
+
+from keras_robust.data import Case, Dataset
+from keras_robust.data.images import image_shape
+from keras_robust.data.volume_header import is_volume
 from keras_robust.experiments.audit_inputs import AuditInputs
 from keras_robust.experiments.grid import PlannedRun
 from keras_robust.experiments.scheduler import (
@@ -16,6 +21,7 @@ from keras_robust.experiments.scheduler import (
 from keras_robust.quality.maps import has_map, write_map
 
 FOLDS = "folds"
+MOST_VOXELS = 96  # along an axis of volumes, where no size is given
 # What an audit has no use for, and what decides on which images are trained on.
 _FIXED = {"save_predictions": 0, "evaluate_last": 1, "evaluate_every": 1, "tensorboard": False}
 
@@ -30,7 +36,9 @@ def training_config(
     Args:
         inputs: What is judged and trained on.
         split: Only images of this split.
-        training: Fields of `TrainConfig` but for the dataset, annotators, splits and folds.
+        training: Fields of `TrainConfig` but for the dataset, annotators, splits and folds. For
+            volumes, the default of `data.size` is their median shape, at most 96 along each axis,
+            and that of `batch_size` is 2.
 
     Raises:
         ValueError: Fields that an audit sets by itself, or that do not fit.
@@ -51,9 +59,23 @@ def training_config(
             "Invalid value for argument `training`. Expected fields that an audit leaves open, "
             f"such as epochs or data.size. Received: {', '.join(clash)}, which it sets by itself."
         )
-    config = complete_config({**training, **_FIXED, "data": {**given, **data}})
+    shape = _typical_shape(inputs.dataset)
+    defaults: dict[str, Any] = {}
+    if len(shape) == 3:
+        size = [min(MOST_VOXELS, 8 * ceil(length / 8)) for length in shape]
+        given, defaults = {"size": size, **given}, {"batch_size": 2}
+    config = complete_config({**defaults, **training, **_FIXED, "data": {**given, **data}})
     # Dice on the training images is not looked at: once, at the end, is the least.
     return config | {"evaluate_every": config["epochs"]}
+
+
+def _typical_shape(dataset: Dataset) -> tuple[int, ...]:
+    """Median shape of the volumes of a dataset; (H, W) of the first image of others."""
+    paths = {case.id: case.image for case in dataset}
+    if not any(is_volume(path) for path in paths.values()):
+        return image_shape(next(iter(paths.values())))
+    shapes = [image_shape(path) for path in paths.values()]
+    return tuple(int(length) for length in np.median(shapes, axis=0))
 
 
 def check_folds(config: Mapping[str, Any], folds: int, inputs: AuditInputs) -> None:

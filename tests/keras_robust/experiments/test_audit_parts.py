@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from keras_robust.data import Case, Dataset
+from keras_robust.experiments.audit_folds import training_config
+from keras_robust.experiments.audit_inputs import choose_inputs
 from keras_robust.experiments.audit_panels import MASK_COLOUR, PREDICTION_COLOUR, panel, to_rgb
 from keras_robust.experiments.audit_predictions import GivenPredictions
 from keras_robust.experiments.audit_truth import TrueCase, Truth, compare_with_truth
@@ -171,6 +173,27 @@ def test_truth_is_written(dataset, tmp_path):
     Truth("anna", (TrueCase(case, 0.5, True),), "").write(tmp_path)
     assert (tmp_path / "truth.csv").read_text().splitlines()[1] == "1,a,ben,0.9,none,,0.5,True"
     assert (tmp_path / "detection.csv").read_text().startswith("score,AUROC,average precision")
+
+
+def test_volumes_are_trained_at_their_typical_shape(tmp_path):
+    import nibabel
+
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "labelsTr").mkdir()
+    meta = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "box": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(meta | {"file_ending": ".nii.gz"}))
+    for id, shape in {"a": (35, 50, 7), "b": (36, 51, 200), "c": (60, 49, 120)}.items():
+        volume = nibabel.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4))
+        volume.to_filename(tmp_path / "imagesTr" / f"{id}_0000.nii.gz")
+        volume.to_filename(tmp_path / "labelsTr" / f"{id}.nii.gz")
+    inputs = choose_inputs(Dataset.open(tmp_path), [])
+    config = training_config(inputs, None, {"loss": "gce", "epochs": 7})
+    # Medians 36, 50 and 120, in eights.
+    assert config["data"]["size"] == [40, 56, 96] and config["batch_size"] == 2
+    assert config["evaluate_every"] == 7 and config["data"]["clean_annotator"] == inputs.trained_on
+    given = {"data": {"size": (16, 16, 16)}, "batch_size": 4}
+    config = training_config(inputs, None, given)
+    assert config["data"]["size"] == [16, 16, 16] and config["batch_size"] == 4
 
 
 def near(picture, colour):
