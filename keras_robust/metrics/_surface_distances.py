@@ -63,19 +63,21 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Distances between the surfaces of two masks that are not empty."""
     codes = [_neighbour_codes(mask) for mask in (a, b)]
+    shape = codes[0].shape
     # One less makes the codes of both interior and exterior the greatest of their type.
-    surfaces = [code - np.uint8(1) < 2 ** (2**a.ndim) - 2 for code in codes]
-    places = [np.argwhere(surface) for surface in surfaces]
-    areas, shape = surfel_areas(spacing), codes[0].shape
+    surfaces = [code.ravel() - np.uint8(1) < 2 ** (2**a.ndim) - 2 for code in codes]
+    # Places in one row of all are found and looked up several times faster than by their axes.
+    flat = [np.flatnonzero(surface) for surface in surfaces]
+    places = [np.stack(np.unravel_index(at, shape), axis=-1) for at in flat]
+    areas = surfel_areas(spacing)
     sides = []
     for own, other in ((0, 1), (1, 0)):
-        at = tuple(places[own].T)
-        mm = np.zeros(len(places[own]))
+        mm = np.zeros(len(flat[own]))
         # Shared elements are at distance zero, and most are shared where masks are alike.
-        apart = ~surfaces[other][at]
+        apart = ~surfaces[other][flat[own]]
         if apart.any():
             mm[apart] = distance_to_surface(places[own][apart], places[other], shape, spacing)
-        sides.append(OneSided(mm, areas[codes[own][at]]))
+        sides.append(OneSided(mm, areas[codes[own].ravel()[flat[own]]]))
     return SurfaceDistances(*sides)
 
 

@@ -254,6 +254,30 @@ def test_distances_are_those_of_all_pairs(pair, reach):
             np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@given(PAIRS, STEPS, st.sampled_from([1, 7, 2**16]))
+@relations
+def test_equal_steps_give_the_same_distances_by_all_pairs_and_by_tree(pair, step, block):
+    places, surface = (np.argwhere(mask) for mask in pair)
+    assume(len(places) and len(surface))
+    shape, spacing = pair[0].shape, (step,) * pair[0].ndim
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "BLOCK", block)
+        by_pairs = nearest.distance_to_surface(places, surface, shape, spacing)
+        patch.setattr(nearest, "FEW_PAIRS", 0)
+        by_tree = nearest.distance_to_surface(places, surface, shape, spacing)
+    np.testing.assert_allclose(by_pairs, by_tree, rtol=1e-15)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_all_pairs_are_exact_up_to_the_size_they_are_used_for(ndim):
+    corner = nearest.EXACT - 1
+    places = np.array([[0] * ndim, [corner] * ndim, [corner, *[0] * (ndim - 1)]])
+    surface = np.array([[corner] * ndim, [corner - 1, *[corner] * (ndim - 1)], [1] * ndim])
+    found = nearest._squares_of_all_pairs(places, surface)
+    expected = ((places[:, None] - surface) ** 2).sum(axis=-1).min(axis=1)
+    np.testing.assert_array_equal(found, expected)
+
+
 @given(SHAPES.flatmap(lambda s: st.tuples(*[arrays(np.uint8, s, elements=st.integers(0, 3))] * 2)))
 @relations
 def test_multi_class_is_binary_of_each_label(pair):
