@@ -12,16 +12,22 @@ Score = float | NDArray[np.float64]
 
 
 def label_pair(
-    a: ArrayLike, b: ArrayLike, classes: int
+    a: ArrayLike, b: ArrayLike, classes: int, ignore_label: int | None = None
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Both arrays as labels from 0 to classes - 1; with two classes all but zero becomes one."""
-    first, second = label_array("a", a, classes), label_array("b", b, classes)
+    """Both arrays as labels from 0 to classes - 1; with two classes all but zero becomes one.
+
+    Elements that are `ignore_label` in either are left out, and what is left is flat.
+    """
+    first, second = np.asarray(a), np.asarray(b)
     if first.shape != second.shape:
         raise ValueError(
             "Invalid value for argument `b`. Expected the shape of `a`. Received: "
             f"a.shape={first.shape}, b.shape={second.shape}. Resize one to the other first."
         )
-    return first, second
+    if ignore_label is not None:
+        kept = (first != ignore_label) & (second != ignore_label)
+        first, second = first[kept], second[kept]
+    return label_array("a", first, classes), label_array("b", second, classes)
 
 
 def label_array(name: str, value: ArrayLike, classes: int) -> NDArray[np.integer]:
@@ -44,7 +50,8 @@ def label_array(name: str, value: ArrayLike, classes: int) -> NDArray[np.integer
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
-            f"Received: labels from {labels.min()} to {labels.max()}. Set `classes`."
+            f"Received: labels from {labels.min()} to {labels.max()}. Set `classes`, or leave the "
+            "elements of other labels out (`ignore_label`, where there is one)."
         )
     return labels
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_robust.metrics._labels import checked_spacing, label_array
+from keras_robust.metrics._labels import checked_spacing, label_pair
 
 __all__ = [
     "PairAgreement",
@@ -122,16 +122,7 @@ def confusion_counts(
     array([[1, 1],
            [0, 2]])
     """
-    first, second = np.asarray(a), np.asarray(b)
-    if first.shape != second.shape:
-        raise ValueError(
-            "Invalid value for argument `b`. Expected the shape of `a`. Received: "
-            f"a.shape={first.shape}, b.shape={second.shape}. Resize one to the other first."
-        )
-    if ignore_label is not None:
-        known = (first != ignore_label) & (second != ignore_label)
-        first, second = first[known], second[known]
-    rows, columns = label_array("a", first, classes), label_array("b", second, classes)
+    rows, columns = label_pair(a, b, classes, ignore_label)
     if classes == 2:
         # Three counts take a tenth of the time of one count per cell.
         one, other = int(np.count_nonzero(rows)), int(np.count_nonzero(columns))

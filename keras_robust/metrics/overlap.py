@@ -6,9 +6,9 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["dice", "iou", "mean_dice", "pooled_dice"]
+from keras_robust.metrics._labels import Score, label_pair, scores
 
-Score = float | NDArray[np.float64]
+__all__ = ["dice", "iou", "mean_dice", "pooled_dice"]
 
 
 def dice(
@@ -86,7 +86,7 @@ def iou(
     both, total = _counts(a, b, classes, ignore_label)
     either = total - both
     value = np.where(either > 0, both / np.maximum(either, 1), empty)
-    return float(value[0]) if classes == 2 else value
+    return scores(value)
 
 
 def mean_dice(
@@ -151,32 +151,11 @@ def _counts(
     a: ArrayLike, b: ArrayLike, classes: int, ignore_label: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Per foreground class: size of the intersection, sum of both sizes."""
-    if classes < 2:
-        raise ValueError(
-            "Invalid value for argument `classes`. Expected at least 2 (background included). "
-            f"Received: classes={classes}"
-        )
-    first, second = _labels("a", a), _labels("b", b)
-    if first.shape != second.shape:
-        raise ValueError(
-            "Invalid value for argument `b`. Expected the shape of `a`. Received: "
-            f"a.shape={first.shape}, b.shape={second.shape}. Resize one to the other first."
-        )
-    if ignore_label is not None:
-        kept = (first != ignore_label) & (second != ignore_label)
-        first, second = first[kept], second[kept]
+    first, second = label_pair(a, b, classes, ignore_label)
     if classes == 2:
-        # Not bincount: 0/255 masks are as common as 0/1.
-        one, other = first != 0, second != 0
-        total = np.count_nonzero(one) + np.count_nonzero(other)
-        return np.array([np.count_nonzero(one & other)], float), np.array([total], float)
-    for name, labels in (("a", first), ("b", second)):
-        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
-                f"Received: labels from {labels.min()} to {labels.max()}. "
-                "Set `classes`, or `ignore_label` where one label is to be left out."
-            )
+        # Counts of ones take a tenth of the time of a count per label.
+        total = np.count_nonzero(first) + np.count_nonzero(second)
+        return np.array([np.count_nonzero(first & second)], float), np.array([total], float)
     both, *sizes = (
         np.bincount(labels.astype(np.int64).ravel(), minlength=classes)[1:].astype(float)
         for labels in (first[first == second], first, second)
@@ -186,19 +165,7 @@ def _counts(
 
 def _ratio(both: NDArray[np.float64], total: NDArray[np.float64], empty: float) -> Score:
     ratio = np.where(total > 0, 2 * both / np.maximum(total, 1), empty)
-    return float(ratio[0]) if ratio.size == 1 else ratio
-
-
-def _labels(name: str, value: ArrayLike) -> NDArray[np.integer]:
-    array = np.asarray(value)
-    if array.dtype == bool:
-        return array.view(np.uint8)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected booleans or integer labels. "
-            f"Received: dtype={array.dtype}. Threshold probabilities first, as in `p > 0.5`."
-        )
-    return array
+    return scores(ratio)
 
 
 def _pairs(a: Iterable[ArrayLike], b: Iterable[ArrayLike]) -> Iterator[tuple[ArrayLike, ArrayLike]]:
