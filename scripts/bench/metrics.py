@@ -11,23 +11,20 @@ surface-distance. A package that is absent is named, and its rows are left out.
 
 import argparse
 import os
-import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import scipy
+from result_page import environment, write_results
 from scipy.ndimage import gaussian_filter
 
 from keras_robust.data import read_mask, sample
-from keras_robust.files import atomic_write_json, atomic_write_text
 from keras_robust.metrics import surface_metrics
 from keras_robust.noise import LabelNoise
 
@@ -146,7 +143,7 @@ def measure(name: str, pairs: list[Pair], spacing_mm: tuple[float, ...], repeats
     }
 
 
-def table(report: dict) -> str:
+def table(report: dict) -> list[str]:
     lines = [
         "# Surface measures against surface-distance and MONAI",
         "",
@@ -164,25 +161,7 @@ def table(report: dict) -> str:
             milliseconds = f"{row['milliseconds']:.2f} ms"
             lines.append(f"| {result['masks']} | {program} | {milliseconds} | {ratios} | {bar} |")
     lines += [f"\nSkipped, as it is not installed: {name}." for name in report["skipped"]]
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    machine = report["machine"]
-    lines += [
-        "",
-        f"Measured on {machine['processor']} ({machine['cores']} cores), {versions}, by "
-        "`python scripts/bench/metrics.py`.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.machine()
+    return lines
 
 
 def main() -> None:
@@ -200,22 +179,14 @@ def main() -> None:
     for ndim in (2, 3):
         ours(*np.ones((2, *[2] * ndim), bool), (1.0,) * ndim)
     report = {
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {
-            "Python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            **{name: version(name) for name in programs if name != "keras-robust"},
-        },
+        **environment(["numpy", "scipy", *list(programs)[1:]]),
         "skipped": skipped,
         "results": [
             measure("64 of 256²", lesions(64), (0.7, 0.7), arguments.repeats, programs),
             measure("8 of 128³", volumes(8), (1.5, 0.8, 0.8), arguments.repeats, programs),
         ],
     }
-    atomic_write_json(arguments.output / "bench_metrics.json", report)
-    atomic_write_text(arguments.output / "bench_metrics.md", table(report))
-    print(table(report))
+    print(write_results(arguments.output, "metrics", report, table(report)))
     missed = any(
         result["programs"][name]["ratio"] < bar
         for result in report["results"]

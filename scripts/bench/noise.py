@@ -9,8 +9,6 @@ Masks are taken in a seeded order until the time for their size is spent.
 """
 
 import argparse
-import os
-import platform
 import random
 import sys
 import time
@@ -18,11 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import scipy
+from result_page import environment, write_results
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from keras_robust.data import read_mask, sample
-from keras_robust.files import atomic_write_json, atomic_write_text
 from keras_robust.noise import dilate, erode
 
 AT_LEAST = {512: 10, 2048: 30}
@@ -89,7 +86,7 @@ def measure(size: int, beta: float, seconds: float) -> dict:
     return result
 
 
-def table(report: dict) -> str:
+def table(report: dict) -> list[str]:
     lines = [
         "# Dilation and erosion against iterating scipy",
         "",
@@ -109,25 +106,7 @@ def table(report: dict) -> str:
                 f"| {row['milliseconds_iterated']:.1f} ms | {row['ratio']:.0f}× "
                 f"| {row['ratio_least']:.0f}× | {result['at_least']}× |"
             )
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    machine = report["machine"]
-    lines += [
-        "",
-        f"Measured on {machine['processor']} ({machine['cores']} cores), {versions}, by "
-        "`python scripts/bench/noise.py`.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.machine()
+    return lines
 
 
 def main() -> None:
@@ -139,20 +118,13 @@ def main() -> None:
     shares = {512: 0.2, 2048: 0.8}
     report = {
         "beta": arguments.beta,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {
-            "Python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
+        **environment(["numpy", "scipy"]),
         "results": [
             measure(size, arguments.beta, share * arguments.seconds)
             for size, share in shares.items()
         ],
     }
-    atomic_write_json(arguments.output / "bench_noise.json", report)
-    atomic_write_text(arguments.output / "bench_noise.md", table(report))
-    print(table(report))
+    print(write_results(arguments.output, "noise", report, table(report)))
     missed = any(
         result[name]["ratio"] < result["at_least"]
         for result in report["results"]
