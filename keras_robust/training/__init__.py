@@ -7,6 +7,15 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "callbacks": ["DivergenceError", "NuLogger", "StopAtNonFinite"],
+        "co_teaching": [
+            "METHODS",
+            "CoTeaching",
+            "DisagreementSelection",
+            "RobustMethod",
+            "SmallLossSelection",
+            "StochasticSelection",
+            "robust_method",
+        ],
         "config": ["DataConfig", "ModelConfig", "NoiseConfig", "TrainConfig"],
         "pipeline": ["train"],
         "run": ["Run"],

@@ -1,0 +1,85 @@
+"""The robust methods of nnRobustLoss by name: a loss, and how voxels are chosen."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_robust import losses
+from keras_robust.losses._base import invalid
+from keras_robust.training.co_teaching.model import CoTeaching
+from keras_robust.training.co_teaching.selection import (
+    DisagreementSelection,
+    Selection,
+    SmallLossSelection,
+    StochasticSelection,
+)
+
+METHODS: dict[str, tuple[str, type[Selection]]] = {
+    "cot": ("ce+dice", SmallLossSelection),
+    "cot+": ("ce+dice", DisagreementSelection),
+    "stocot": ("ce+dice", StochasticSelection),
+    "hrl": ("svls:apl2", StochasticSelection),
+}
+"""Methods with two peers: name, loss and selection."""
+
+
+@dataclass(frozen=True)
+class RobustMethod:
+    """A loss, and for methods with two peers a selection of voxels.
+
+    Args:
+        name: of the method.
+        loss: what to compile with.
+        selection: how the peers choose voxels; None for a single network.
+    """
+
+    name: str
+    loss: losses.SegmentationLoss
+    selection: Selection | None = None
+
+    def model(self, build_model: Callable[[], keras.Model], **options: Any) -> keras.Model:
+        """The model to compile with `loss`: `build_model()`, or `CoTeaching` of two of them.
+
+        Args:
+            build_model: returns a new model at each call.
+            **options: of `CoTeaching`; a single network has none.
+        """
+        if self.selection is None:
+            return build_model()
+        return CoTeaching(build_model, self.selection, **options)
+
+
+def robust_method(name: str, loss: str | None = None, **options: Any) -> RobustMethod:
+    """A robust method by name.
+
+    Args:
+        name: `"cot"` (co-teaching), `"cot+"` (co-teaching+), `"stocot"` (stochastic co-teaching),
+            each with CE + Dice, `"hrl"` (stochastic co-teaching with APL2 on smoothed targets), or
+            a name that `keras_robust.losses.get` knows, for a single network.
+        loss: another loss for a method with two peers, such as `"t+dice"`.
+        **options: of the selection and the loss. What both know, such as α and β of SCE, goes to
+            the selection.
+
+    Raises:
+        ValueError: an unknown name or option.
+
+    >>> method = robust_method("hrl", alpha=4.0, sigma=0.5, q=0.4)
+    >>> method.selection.alpha, method.loss.sigma
+    (4.0, 0.5)
+    >>> robust_method("t+dice").selection is None
+    True
+    """
+    key = str(name).strip().lower()
+    if key not in METHODS:
+        if loss is not None:
+            raise invalid("loss", f"None beside a name that is not among {list(METHODS)}", loss)
+        if key.partition(":")[0] not in losses.names() and "+" not in key:
+            raise invalid("name", f"one of {[*METHODS, *losses.names()]}", name)
+        return RobustMethod(key, losses.get(key, **options))
+    default, selection = METHODS[key]
+    known = inspect.signature(selection).parameters
+    own = {option: options.pop(option) for option in list(options) if option in known}
+    return RobustMethod(key, losses.get(loss or default, **options), selection(**own))
