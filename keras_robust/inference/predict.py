@@ -13,7 +13,7 @@ from keras_robust.data import Case, Dataset, image_shape, read_image
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
 from keras_robust.training.augment import normalize_batch, to_unit_range
-from keras_robust.training.pictures import foreground_probability, save_labels, save_probability
+from keras_robust.training.pictures import save_labels, save_probability
 from keras_robust.training.run import Run
 
 Progress = Callable[[int, int], None]
@@ -193,7 +193,7 @@ def predict(
             volumes `<id>.nii.gz` with the affine and header of the image.
         split: Only this split.
         probabilities: Also write `probabilities/<id>.png` (`.nii.gz`), foreground probability as
-            0..255.
+            0..255; of several classes one file each, `<id>_0` (background), `<id>_1` and so on.
         normalize: What the model in a `.keras` file expects; see `Predictor.load`.
         progress: Called as `progress(done, total)`.
 
@@ -211,8 +211,10 @@ def predict(
         classes = max(2, probability.shape[-1])
         save_labels(output, case.id, labels_of(probability), case.image, classes)
         if probabilities:
-            foreground = foreground_probability(probability)
-            save_probability(output / "probabilities", case.id, foreground, case.image)
+            for number in range(probability.shape[-1]):
+                name = case.id if probability.shape[-1] == 1 else f"{case.id}_{number}"
+                folder = output / "probabilities"
+                save_probability(folder, name, probability[..., number], case.image)
     return output
 
 

@@ -132,10 +132,13 @@ class TestPredictAndEvaluate:
         inference.predict(run.folder, folder, tmp_path / "masks", probabilities=True)
         dataset = Dataset.open(folder)
         assert len(list((tmp_path / "masks").glob("*.nii.gz"))) == 8
+        assert len(list((tmp_path / "masks").rglob("*.nii.gz"))) == 8 + 8 * 3
         for case in dataset:
             image = nibabel.load(case.image)
-            for part in ("", "probabilities"):
-                written = nibabel.load(tmp_path / "masks" / part / f"{case.id}.nii.gz")
+            parts = [f"{case.id}.nii.gz"]
+            parts += [f"probabilities/{case.id}_{number}.nii.gz" for number in range(3)]
+            for part in parts:
+                written = nibabel.load(tmp_path / "masks" / part)
                 assert written.shape == image.shape and written.get_data_dtype() == np.uint8
                 np.testing.assert_array_equal(written.affine, image.affine)
                 assert written.header["sform_code"] == 2
@@ -143,6 +146,14 @@ class TestPredictAndEvaluate:
         of_files = inference.evaluate(tmp_path / "masks", folder, split="test")
         assert of_run == of_files and set(of_run.per_image) == {"v6", "v7"}
         predicted = read_mask(tmp_path / "masks" / "v6.nii.gz", classes=3)
+        levels = [
+            read_volume(tmp_path / "masks" / "probabilities" / f"v6_{number}.nii.gz")[0]
+            for number in range(3)
+        ]
+        assert np.abs(np.sum(levels, axis=0, dtype=int) - 255).max() <= 2
+        top = np.sort(levels, axis=0)
+        clear = top[2] > top[1]  # of 8 bits some are level
+        np.testing.assert_array_equal(np.argmax(levels, axis=0)[clear], predicted[clear])
         truth = dataset.read_mask(dataset.select(ids=["v6"]).cases[0])
         expected = np.mean(metrics.dice(predicted, truth, classes=3))
         assert of_files.per_image["v6"] == pytest.approx(expected)
