@@ -18,6 +18,8 @@ from keras_robust.experiments.scheduler import (
     complete_config,
     run_planned,
 )
+from keras_robust.experiments.worker import LOCK
+from keras_robust.files import locked
 from keras_robust.quality.maps import has_map, write_map
 
 FOLDS = "folds"
@@ -99,6 +101,8 @@ def train_folds(
 ) -> list[Path]:
     """Train a model per fold on the images outside it; finished ones are left alone.
 
+    A fold that another process trains is waited for.
+
     Args:
         config: See `training_config`.
         folds: How many.
@@ -112,7 +116,6 @@ def train_folds(
 
     Raises:
         ValueError: A fold failed.
-        BlockingIOError: Another process trains one.
     """
     plans = [
         PlannedRun(
@@ -122,21 +125,23 @@ def train_folds(
         )
         for number in range(folds)
     ]
-    state = run_planned(
-        plans,
-        output / FOLDS,
-        jobs=jobs,
-        threads=threads,
-        retry=True,
-        progress=progress,
-        check=lambda losses: None,  # see `check_folds`
-    )
+    while True:
+        state = run_planned(
+            plans,
+            output / FOLDS,
+            jobs=jobs,
+            threads=threads,
+            retry=True,
+            progress=progress,
+            check=lambda losses: None,  # see `check_folds`
+        )
+        elsewhere = [run.folder for run in state.runs if run.state == "elsewhere"]
+        if not elsewhere:
+            break
+        # An audit that was killed leaves a fold that trains on to its end: wait for that.
+        with locked(elsewhere[0] / LOCK):
+            pass
     for run in state.runs:
-        if run.state == "elsewhere":
-            raise BlockingIOError(
-                f"Another process trains {str(run.folder)!r}. Wait until it ends; the same command "
-                "then continues."
-            )
         if run.state == "failed":
             raise ValueError(
                 f"Training of {run.plan.label} failed: {run.error} ({run.folder / 'log.txt'} has "

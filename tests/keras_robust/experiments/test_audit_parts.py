@@ -2,17 +2,23 @@
 
 import io
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_robust.data import Case, Dataset
+from keras_robust.experiments import audit_folds
 from keras_robust.experiments.audit_folds import training_config
 from keras_robust.experiments.audit_inputs import choose_inputs
 from keras_robust.experiments.audit_panels import MASK_COLOUR, PREDICTION_COLOUR, panel, to_rgb
 from keras_robust.experiments.audit_predictions import GivenPredictions
 from keras_robust.experiments.audit_truth import TrueCase, Truth, compare_with_truth
+from keras_robust.experiments.scheduler import RunState, StudyState
+from keras_robust.experiments.worker import LOCK
+from keras_robust.files import locked
 from keras_robust.quality.audit_folder import Audit, AuditCase
 from keras_robust.quality.maps import read_map
 
@@ -194,6 +200,45 @@ def test_volumes_are_trained_at_their_typical_shape(tmp_path):
     given = {"data": {"size": (16, 16, 16)}, "batch_size": 4}
     config = training_config(inputs, None, given)
     assert config["data"]["size"] == [16, 16, 16] and config["batch_size"] == 4
+
+
+def test_folds_that_another_process_trains_are_waited_for(tmp_path, monkeypatch):
+    """As after a kill of the audit, whose last fold goes on to its end."""
+    calls = []
+    held, about_to_end = threading.Event(), threading.Event()
+
+    def hold():
+        with locked(tmp_path / "folds/fold-1" / LOCK):
+            held.set()
+            time.sleep(0.1)
+            about_to_end.set()
+
+    def run_planned(plans, output, **options):
+        calls.append(about_to_end.is_set())
+        state = "finished" if about_to_end.is_set() else "elsewhere"
+        return StudyState([RunState(plan, output / plan.name, 1, state) for plan in plans])
+
+    monkeypatch.setattr(audit_folds, "run_planned", run_planned)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    runs = audit_folds.train_folds({"data": {}}, 2, tmp_path)
+    holder.join()
+    assert calls[-1] and len(calls) <= 2
+    assert [run.name for run in runs] == ["fold-1", "fold-2"]
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [("failed", "fold 1 of 2 failed: no memory .*once more"), ("interrupted", "again continues")],
+)
+def test_folds_that_did_not_finish(tmp_path, monkeypatch, state, message):
+    def run_planned(plans, output, **options):
+        return StudyState([RunState(plans[0], output, 1, state, error="no memory")])
+
+    monkeypatch.setattr(audit_folds, "run_planned", run_planned)
+    with pytest.raises(ValueError, match=message):
+        audit_folds.train_folds({"data": {}}, 2, tmp_path)
 
 
 def near(picture, colour):
