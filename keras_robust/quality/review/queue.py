@@ -50,6 +50,7 @@ class QueueFilter:
         annotators: Who drew the mask; `None` for all.
         lowest: Least score.
         highest: Greatest score.
+        ids: Names of images; `None` for all.
         text: Part of the id, group, split or comment, in small or capital letters.
     """
 
@@ -58,6 +59,7 @@ class QueueFilter:
     annotators: Collection[str] | None = None
     lowest: float | None = None
     highest: float | None = None
+    ids: Collection[str] | None = None
     text: str = ""
 
     def __call__(self, item: QueueItem, status: str, comment: str = "") -> bool:
@@ -69,6 +71,7 @@ class QueueFilter:
         words = (item.id, item.case.group or "", item.case.split, comment)
         return (
             (self.kinds is None or item.kind in self.kinds)
+            and (self.ids is None or item.id in self.ids)
             and (self.statuses is None or status in statuses)
             and (self.annotators is None or item.annotator in self.annotators)
             and not (bounded and item.score is None)

@@ -1,0 +1,19 @@
+"""What the child process does that audits a dataset; it imports TensorFlow, the window does not."""
+
+from napari_plugin._child import Channel
+
+__all__ = ["run_audit"]
+
+
+def run_audit(
+    channel: Channel, dataset: str, output: str, annotator: str | None, epochs: int | None
+) -> str:
+    """Audit a dataset, telling (stage, done, total) on the way; return the folder of the audit."""
+    from keras_robust.experiments.audit import audit
+
+    def progress(stage: str, done: int, total: int) -> None:
+        channel.send((stage, done, total))
+
+    options = {} if epochs is None else {"epochs": epochs}
+    audit(dataset, output, annotator=annotator, progress=progress, **options)
+    return output

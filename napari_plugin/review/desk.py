@@ -1,0 +1,309 @@
+"""A session at work in a viewer: cases shown, painting kept, decisions written behind."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from keras_robust.quality.review import (
+    Decision,
+    ReviewAgreement,
+    ReviewCase,
+    ReviewSession,
+    agreement,
+    read_log,
+)
+from napari_plugin._child import in_words
+from napari_plugin.review.lanes import Lane
+from napari_plugin.review.layers import CaseLayers, case_notes
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["ReviewDesk"]
+
+AUTOSAVE_MS = 1000
+
+
+class ReviewDesk(QObject):
+    """Shows the cases of a session and keeps what is painted and decided.
+
+    Args:
+        viewer: Where the layers are.
+        session: The session; closed with the desk.
+
+    Attributes:
+        shown: A case is in the viewer, or `None` while it is being read.
+        said: What the reviewer should know.
+        changed: The id of a case whose status is new.
+        compared: Agreement with another reviewer.
+    """
+
+    shown = Signal(object)
+    said = Signal(str)
+    changed = Signal(str)
+    compared = Signal(object)
+
+    def __init__(self, viewer: "ViewerModel", session: ReviewSession):
+        super().__init__()
+        self.session = session
+        self.layers = CaseLayers(viewer, session.reviewer, session.dataset.classes)
+        self.layers.painted.connect(self._keep_soon)
+        self.case: ReviewCase | None = None
+        self.comment = ""
+        # What is painted and on its way to the disk, by id: a case shown again starts from it.
+        self.unsaved: dict[str, tuple[NDArray[np.uint8], str]] = {}
+        self._pending: set[str] = set()
+        self._kept: tuple[NDArray[np.uint8], str] | None = None
+        self._ahead: dict[str, ReviewCase] = {}
+        self._asked: set[str] = set()
+        self._reader, self._writer = Lane("review-read"), Lane("review-write")
+        self._timer = QTimer(self, singleShot=True, interval=AUTOSAVE_MS)
+        self._timer.timeout.connect(self._autosave)
+        self._reader.ask(session.check, done=lambda ids: [self.changed.emit(id) for id in ids])
+
+    # Moving
+
+    def start(self) -> None:
+        """Show the case at which the session stands."""
+        if self.session.current is not None:
+            self.go(self.session.current)
+
+    def go(self, id: str) -> None:
+        """Show a case; what is painted on the one before is kept."""
+        self.keep()
+        self.session.go(id)
+        self.case, self._kept = None, None
+        self.shown.emit(None)
+        ready = self._ahead.pop(id, None)
+        if ready is not None:
+            self._display(ready)
+        else:
+            self._read(id)
+
+    def next(self) -> None:
+        """Show the next case."""
+        self._step(self.session.next, "This is the last case shown.")
+
+    def previous(self) -> None:
+        """Show the case before."""
+        self._step(self.session.previous, "This is the first case shown.")
+
+    def next_undecided(self) -> None:
+        """Show the next case that is not decided on."""
+        self._step(self._undecided, "All cases shown are decided.")
+
+    def reload(self) -> None:
+        """Read the files of the case again; what is painted stays."""
+        id = self.session.current
+        if id is not None:
+            self._ahead.pop(id, None)
+            self.go(id)
+
+    # Deciding
+
+    def decide(self, decision: str) -> bool:
+        """Write a decision in the background and go on; false where it makes no sense."""
+        case, labels = self.case, self.layers.labels
+        if case is None or labels is None:
+            return False
+        painted = case.labels is None or not np.array_equal(labels, case.labels)
+        if decision == "accept" and case.labels is None:
+            self.said.emit("There is no mask to accept. Paint one and repair, or reject the case.")
+            return False
+        if decision == "accept" and painted:
+            self.said.emit(
+                "The mask is not the annotator's any more. Choose Repair to keep it as you "
+                "painted it, or Start over to accept the annotator's."
+            )
+            return False
+        if decision == "repair" and case.image is None:
+            self.said.emit("Without its image the mask cannot be repaired. Reject it or ask.")
+            return False
+        keeps = decision == "repair" or (decision != "accept" and painted and labels.any())
+        mask = labels if keeps else None
+        id, comment = case.id, self.comment
+        self._timer.stop()
+        self.case, self._kept = None, None
+        self._pending.add(id)
+        if mask is not None:
+            self.unsaved[id] = (mask, comment)
+        self._writer.ask(
+            self.session.decide,
+            id,
+            decision,
+            comment,
+            mask,
+            done=lambda record: self._decided(record),
+            failed=lambda error: self._failed(id, error, back=True),
+        )
+        if not self._step(self._undecided, "All cases shown are decided."):
+            self.go(id)
+        return True
+
+    def start_over(self) -> None:
+        """Make the mask the annotator's again; undo brings the painting back."""
+        if self.case is not None and self.case.labels is not None:
+            self.layers.put(self.case.labels)
+
+    def write_comment(self, text: str) -> None:
+        """Note the comment of the case."""
+        if text != self.comment:
+            self.comment = text
+            self._keep_soon()
+
+    # Keeping
+
+    def keep(self) -> None:
+        """Write what is painted and not decided on to a draft, in the background."""
+        case = self.case
+        self._timer.stop()
+        if case is None or self._kept is None:
+            return
+        labels = self.layers.labels
+        if labels is None:
+            return
+        before, comment = self._kept
+        if comment == self.comment and np.array_equal(before, labels):
+            return
+        state = (labels, self.comment)
+        self._kept = self.unsaved[case.id] = state
+        self._ahead.pop(case.id, None)
+        self._writer.ask(
+            self.session.save_draft,
+            case.id,
+            *state,
+            done=lambda _: self._drop(case.id, state),
+            failed=lambda error: self._failed(case.id, error),
+        )
+
+    def compare(self, other: str) -> None:
+        """Compute the agreement with another reviewer in the background."""
+        session = self.session
+
+        def compute() -> ReviewAgreement:
+            return agreement(session.log, read_log(session.dataset, session.home, other))
+
+        self._reader.ask(compute, done=self.compared.emit, failed=self._tell)
+
+    def close(self) -> None:
+        """Keep what is painted, wait until all is written, and give viewer and lock back."""
+        self.keep()
+        self._timer.stop()
+        self._writer.end()
+        self._reader.end()
+        self._rescue()
+        self.layers.remove()
+        self.session.close()
+
+    # Inside
+
+    def _step(self, move: Any, otherwise: str) -> bool:
+        before = self.session.current
+        found = move()
+        if found is None or found == before:
+            self.session.current = before
+            self.said.emit(otherwise)
+            return False
+        self.session.current = before
+        self.go(found)
+        return True
+
+    def _undecided(self) -> str | None:
+        for _ in range(len(self._pending) + 1):
+            found = self.session.next_undecided()
+            if found is None or found not in self._pending:
+                return found
+        return None
+
+    def _read(self, id: str) -> None:
+        if id not in self._asked:
+            self._asked.add(id)
+            self._reader.ask(
+                self.session.load,
+                id,
+                done=self._loaded,
+                failed=lambda error: (self._asked.discard(id), self._tell(error)),
+            )
+
+    def _loaded(self, case: ReviewCase) -> None:
+        self._asked.discard(case.id)
+        if case.id == self.session.current and self.case is None:
+            self._display(case)
+        elif case.id != self.session.current and case.id not in self.unsaved:
+            while len(self._ahead) > 1:
+                self._ahead.pop(next(iter(self._ahead)))
+            self._ahead[case.id] = case
+
+    def _display(self, case: ReviewCase) -> None:
+        item = self.session.item(case.id)
+        self.layers.show(case, case_notes(self.session.dataset, item.case))
+        self.case, self.comment = case, case.comment
+        if case.id in self.unsaved:
+            labels, self.comment = self.unsaved[case.id]
+            self.layers.put(labels)
+        labels = self.layers.labels
+        self._kept = None if labels is None else (labels, self.comment)
+        self._timer.stop()
+        self.shown.emit(case)
+        following = self.session.upcoming()
+        if following is not None and following != case.id and following not in self._ahead:
+            self._read(following)
+
+    def _decided(self, record: Decision) -> None:
+        self._pending.discard(record.id)
+        self.unsaved.pop(record.id, None)
+        self._ahead.pop(record.id, None)
+        self.changed.emit(record.id)
+
+    def _failed(self, id: str, error: Exception, back: bool = False) -> None:
+        self._pending.discard(id)
+        self.changed.emit(id)
+        if back and self.session.current != id:
+            self.go(id)
+        self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        self.said.emit(in_words(error))
+
+    def _drop(self, id: str, state: tuple[NDArray[np.uint8], str]) -> None:
+        if self.unsaved.get(id) is state:
+            del self.unsaved[id]
+
+    def _keep_soon(self) -> None:
+        if self.case is not None and not self._timer.isActive():
+            self._timer.start()
+
+    def _autosave(self) -> None:
+        if self.layers.busy:
+            self._timer.start()
+        else:
+            self.keep()
+
+    def _rescue(self) -> None:
+        """Whatever could not be written to the dataset goes to a temporary folder."""
+        for id, (labels, comment) in self.unsaved.items():
+            try:
+                if self._is_safe(id, labels):
+                    continue
+                self.session.save_draft(id, labels, comment)
+            except OSError:
+                folder = Path(tempfile.mkdtemp(prefix="keras-robust-"))
+                np.save(folder / f"{id}.npy", labels)
+                self.said.emit(f"Your painting of {id!r} could not be saved; it is in {folder}.")
+
+    def _is_safe(self, id: str, labels: NDArray[np.uint8]) -> bool:
+        """Whether the lanes had written it before they ended, unanswered."""
+        decision = self.session.decisions.get(id)
+        if decision is not None and decision.decision == "repair":
+            case = self.session.item(id).case
+            try:
+                if np.array_equal(self.session.log.read_version(case, decision), labels):
+                    return True
+            except (OSError, ValueError):
+                pass
+        draft = self.session.log.files.read_draft(id)
+        return draft is not None and np.array_equal(draft[0], labels)

@@ -1,0 +1,67 @@
+"""Keys of the review, none of which napari uses where labels are painted."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QWidget
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["KEYS", "Keys"]
+
+KEYS = {
+    "accept": "A",
+    "repair": "R",
+    "reject": "D",
+    "ask an expert": "H",
+    "next undecided": "N",
+    "next": "PageDown",
+    "previous": "PageUp",
+    "ghost": "G",
+    "take whole": "W",
+    "take in brush": "T",
+}
+
+
+class Keys:
+    """Binds keys for the canvas and for the widget; what somebody else has bound stays theirs.
+
+    Args:
+        viewer: Whose canvas.
+        widget: Where the keys are heard as well, but not by its text fields.
+        actions: What to do, by the names of `KEYS`.
+    """
+
+    def __init__(
+        self, viewer: "ViewerModel", widget: QWidget, actions: Mapping[str, Callable[[], object]]
+    ):
+        self._viewer, self._bound = viewer, []
+        for name, act in actions.items():
+            key = KEYS[name]
+            try:
+                viewer.bind_key(key, _calling(act))
+            except ValueError:
+                continue
+            self._bound.append(key)
+            shortcut = QShortcut(QKeySequence(_QT.get(key, key)), widget)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+
+    def release(self) -> None:
+        """Give the keys of the canvas back."""
+        for key in self._bound:
+            self._viewer.bind_key(key, None)
+        self._bound.clear()
+
+
+_QT = {"PageDown": "PgDown", "PageUp": "PgUp"}
+
+
+def _calling(act: Callable[[], object]) -> Callable[[object], None]:
+    def press(viewer: object) -> None:
+        act()
+
+    return press

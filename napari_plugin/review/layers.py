@@ -1,0 +1,281 @@
+"""The layers of the case under review, filled anew for every case."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from keras_robust.data import Case, Dataset
+from keras_robust.data.unreadable import VOLUME_SUFFIXES
+from keras_robust.data.volume_header import read_header
+from keras_robust.quality.review import ReviewCase
+from napari_plugin._cases import header_notes, image_layer, labels_layer, orient
+from napari_plugin._style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["BRUSH", "CaseLayers", "case_notes"]
+
+BRUSH = 254  # what the brush paints before the suggestion takes its place; no dataset has it
+# Contours above what is painted, so that both are seen.
+ORDER = ("image", "corrected", "original", "suggestion")
+
+
+class CaseLayers(QObject):
+    """Image, the annotator's contour, the suggested contour, and the mask to paint on.
+
+    Layers are kept from case to case, since napari does not give back all memory of those that are
+    removed; their data is replaced, and with it the history of undo.
+
+    Args:
+        viewer: Where the layers are.
+        reviewer: Names the layer to paint on.
+        classes: Number of classes, background included.
+
+    Attributes:
+        painted: The mask was painted on, undone, or set.
+    """
+
+    painted = Signal()
+
+    def __init__(self, viewer: "ViewerModel", reviewer: str, classes: int):
+        super().__init__()
+        self.viewer, self.reviewer, self.classes = viewer, reviewer, classes
+        self.suggestion: NDArray[np.uint8] | None = None
+        self._layers: dict[str, Layer] = {}
+        self._loading = False
+        self._brushing: int | None = None
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self.finish_stroke)
+
+    # Layers
+
+    @property
+    def corrected(self) -> Labels | None:
+        """The layer to paint on, while it is in the viewer."""
+        layer = self._get("corrected")
+        return layer if isinstance(layer, Labels) else None
+
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """`(*spatial)`, a copy of what is painted, no stroke half done; `None` without."""
+        layer = self.corrected
+        if layer is None:
+            return None
+        self.finish_stroke()
+        return np.array(layer.data, np.uint8)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a stroke waits for the suggestion."""
+        layer = self.corrected
+        return (
+            self._brushing is not None and layer is not None and bool((layer.data == BRUSH).any())
+        )
+
+    def show(self, case: ReviewCase, notes: dict[str, Any]) -> None:
+        """Show a case; what was shown before is gone, and its history of undo too."""
+        start = case.start
+        if start is None:
+            start = np.zeros((64, 64), np.uint8)
+        nothing = np.zeros(start.shape, np.uint8)
+        image = np.zeros((*start.shape, 1), np.uint8) if case.image is None else case.image
+        self.suggestion = case.suggestion
+        mode = self.corrected.mode if self.corrected is not None else None
+        old = self._get("corrected")
+        new_grid = old is None or old.data.shape != start.shape
+        by = notes | {"annotator": case.annotator}
+        self._loading = True
+        try:
+            self._put("image", image_layer(image, "image", notes))
+            self._put("original", self._mask(case.labels, nothing, "reference", by))
+            self._put("suggestion", self._mask(case.suggestion, nothing, "prediction", notes))
+            own = notes | {"annotator": self.reviewer, "role": "corrected"}
+            self._put("corrected", labels_layer(start, "corrected", own, self.classes))
+            for name, words in (("original", "mask"), ("suggestion", "suggestion")):
+                self._layers[name].name = (
+                    f"{words} ({case.annotator})" if name == "original" else words
+                )
+                self._layers[name].contour = max(1, round(max(start.shape[-2:]) / 300))
+                self._layers[name].opacity = 1.0
+                self._layers[name].editable = False
+            layer = self._layers["corrected"]
+            layer.name = f"{self.reviewer} (paint here)"
+            layer.colormap = self._colours()
+            layer.opacity = 0.35
+            # As napari says: the history of undo goes when a layer is not editable.
+            layer.editable = False
+            layer.editable = True
+            self._sort()
+            self.viewer.layers.selection = {layer}
+            self.viewer.layers.selection.active = layer
+            if mode is not None:
+                layer.mode = mode
+            if self._brushing is not None:
+                layer.selected_label = BRUSH
+        finally:
+            self._loading = False
+        if new_grid:
+            if "affine" in notes and start.ndim == 3:
+                orient(self.viewer, np.asarray(notes["affine"]))
+            self.viewer.reset_view()
+
+    def remove(self) -> None:
+        """Take the layers out of the viewer."""
+        self._soon.stop()
+        for name in ORDER:
+            layer = self._get(name)
+            if layer is not None:
+                self._forget(name)
+                self.viewer.layers.remove(layer)
+
+    def ghost(self, visible: bool) -> None:
+        """Show or hide the suggestion."""
+        layer = self._get("suggestion")
+        if layer is not None:
+            layer.visible = visible
+
+    # Changes, all of which can be undone
+
+    def take_suggestion(self) -> bool:
+        """Copy the whole suggestion; false where there is none."""
+        return self.suggestion is not None and self.put(self.suggestion)
+
+    def put(self, labels: NDArray) -> bool:
+        """Make the mask `labels`, as one step of undo; false where it is so already."""
+        layer = self.corrected
+        if layer is None or layer.data.shape != labels.shape:
+            return False
+        where = np.nonzero(layer.data != labels)
+        if not where[0].size:
+            return False
+        layer.data_setitem(where, labels[where])
+        self.painted.emit()
+        return True
+
+    def brush(self, on: bool) -> bool:
+        """Let napari's brush copy the suggestion where it goes; false where there is none."""
+        layer = self.corrected
+        if layer is None or (on and self.suggestion is None):
+            on, possible = False, False
+        else:
+            possible = True
+        if layer is not None and on and self._brushing is None:
+            self._brushing = int(layer.selected_label)
+            layer.preserve_labels = False
+            layer.selected_label = BRUSH
+            layer.mode = "paint"
+        elif not on and self._brushing is not None:
+            before, self._brushing = self._brushing, None
+            if layer is not None:
+                self._replace_stroke(layer)
+                layer.selected_label = before
+        return possible
+
+    def finish_stroke(self) -> None:
+        """Put the suggestion in the place of what the brush has painted."""
+        layer = self.corrected
+        if layer is not None and self._brushing is not None:
+            self._replace_stroke(layer)
+
+    def _replace_stroke(self, layer: Labels) -> None:
+        where = np.nonzero(layer.data == BRUSH)
+        if not where[0].size or self._loading:
+            return
+        self._loading = True
+        try:
+            layer.undo()  # the stroke, so that copy and stroke are one step
+            if self.suggestion is not None:
+                layer.data_setitem(where, self.suggestion[where])
+        finally:
+            self._loading = False
+        self.painted.emit()
+
+    # Inside
+
+    def _on_paint(self, event: Any = None) -> None:
+        if self._loading:
+            return
+        if self._brushing is not None and not self._soon.isActive():
+            # napari is still writing the step of history that it tells of.
+            self._soon.start()
+        self.painted.emit()
+
+    def _get(self, name: str) -> Layer | None:
+        layer = self._layers.get(name)
+        return layer if layer is not None and layer in self.viewer.layers else None
+
+    def _mask(
+        self, labels: NDArray | None, nothing: NDArray, role: str, notes: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any], str]:
+        shown = nothing if labels is None else labels
+        return labels_layer(shown, role, notes | {"role": role}, 2)
+
+    def _put(self, name: str, made: tuple[Any, dict[str, Any], str]) -> None:
+        """Fill a layer with new data, or make it anew where it is of another form."""
+        data, options, kind = made
+        layer = self._get(name)
+        rgb = bool(options.get("rgb"))
+        if layer is not None and (
+            layer.data.ndim != np.ndim(data) or (kind == "image" and layer.rgb != rgb)
+        ):
+            self._forget(name)
+            self.viewer.layers.remove(layer)
+            layer = None
+        if layer is None:
+            made_layer = Image(data, **options) if kind == "image" else Labels(data, **options)
+            layer = self.viewer.add_layer(made_layer)
+            self._layers[name] = layer
+            if name == "corrected":
+                for event in (
+                    layer.events.paint,
+                    layer.events.labels_update,
+                    layer.events.set_data,
+                ):
+                    event.connect(self._on_paint)
+            return
+        layer.data = data
+        layer.metadata = options["metadata"]
+        layer.scale = options.get("scale", (1.0,) * layer.ndim)
+        if kind == "image" and not rgb:
+            layer.reset_contrast_limits()
+
+    def _forget(self, name: str) -> None:
+        layer = self._layers.pop(name)
+        if name == "corrected":
+            for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
+                event.disconnect(self._on_paint)
+
+    def _sort(self) -> None:
+        """In the order that is best to see; layers of others stay where they are."""
+        ours = [self._layers[name] for name in ORDER]
+        places = sorted(self.viewer.layers.index(layer) for layer in ours)
+        for place, layer in zip(places, ours, strict=True):
+            at = self.viewer.layers.index(layer)
+            if at != place:
+                self.viewer.layers.move(at, place)
+
+    def _colours(self) -> Any:
+        from napari.utils import DirectLabelColormap
+
+        one = self.classes <= 2
+        colours = (ROLE_COLOURS["corrected"],) if one else CLASS_COLOURS
+        table = dict(label_colormap(*colours).color_dict)
+        table[BRUSH] = ROLE_COLOURS["prediction"]
+        return DirectLabelColormap(color_dict=table)
+
+
+def case_notes(dataset: Dataset, case: Case) -> dict[str, Any]:
+    """What the layers of a case note: dataset, id, spacing, and the header of a volume."""
+    notes: dict[str, Any] = {"dataset": str(dataset.root), "id": case.id, "spacing_mm": None}
+    if str(case.image).lower().endswith(VOLUME_SUFFIXES):
+        try:
+            notes |= header_notes(read_header(case.image))
+        except (OSError, ValueError):
+            pass  # said among the problems of the case
+    if case.spacing is not None:
+        notes["spacing_mm"] = list(case.spacing)
+    return notes

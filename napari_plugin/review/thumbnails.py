@@ -1,0 +1,111 @@
+"""Small pictures of the cases in the queue, made when they come into view."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtGui import QIcon, QImage, QPixmap
+
+from keras_robust.data import Case, Dataset
+from napari_plugin.review.lanes import Lane
+
+__all__ = ["Thumbnails", "thumbnail"]
+
+SIDE = 48
+KEPT = 400
+OUTLINE = (230, 159, 0)
+
+
+class Thumbnails:
+    """Icons by id; those of a queue of any length take the memory of a few hundred.
+
+    Args:
+        dataset: Where images and masks are.
+        ready: Called with an id whose icon has been made.
+    """
+
+    def __init__(self, dataset: Dataset, ready: Callable[[str], None]):
+        self._dataset, self._ready = dataset, ready
+        self._lane = Lane("thumbnails")
+        self._icons: OrderedDict[str, QIcon] = OrderedDict()
+        self._wanted: OrderedDict[str, Case] = OrderedDict()
+
+    def get(self, case: Case) -> QIcon | None:
+        """The icon of a case, or `None` while it is being made."""
+        icon = self._icons.get(case.id)
+        if icon is None:
+            self._wanted[case.id] = case
+            self._wanted.move_to_end(case.id)
+            while len(self._wanted) > 40:  # what was scrolled past is not waited for
+                self._wanted.popitem(last=False)
+            if self._lane.waiting == 0:
+                self._next()
+        return icon
+
+    def stop(self) -> None:
+        """Make no more."""
+        self._wanted.clear()
+        self._lane.end()
+
+    def _next(self) -> None:
+        if self._wanted:
+            id, case = self._wanted.popitem()
+            self._lane.ask(
+                thumbnail,
+                self._dataset,
+                case,
+                done=lambda picture: self._take(id, picture),
+                failed=lambda error: self._take(id, None),
+            )
+
+    def _take(self, id: str, picture: NDArray[np.uint8] | None) -> None:
+        if picture is None:
+            self._icons[id] = QIcon()
+        else:
+            height, width = picture.shape[:2]
+            image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format_RGB888)
+            self._icons[id] = QIcon(QPixmap.fromImage(image))
+        while len(self._icons) > KEPT:
+            self._icons.popitem(last=False)
+        self._ready(id)
+        self._next()
+
+
+def thumbnail(dataset: Dataset, case: Case) -> NDArray[np.uint8]:
+    """A picture `(48, 48, 3)` of a case with the outline of its mask; of the middle of a volume.
+
+    >>> from keras_robust.data import sample
+    >>> thumbnail(sample(), sample().cases[0]).shape
+    (48, 48, 3)
+    """
+    image = _middle(dataset.read_image(case), 3)
+    picture = _scaled(image).astype(np.float32)
+    low, high = float(picture.min()), float(picture.max())
+    if image.dtype != np.uint8:
+        picture = (picture - low) * (255.0 / (high - low) if high > low else 0.0)
+    picture = np.repeat(picture, 3, axis=-1) if picture.shape[-1] < 3 else picture[..., :3]
+    result = np.clip(picture, 0, 255).astype(np.uint8)
+    if case.mask is not None:
+        try:
+            mask = _middle(dataset.read_mask(case), 2)
+        except (OSError, ValueError):
+            return result
+        if mask.shape == image.shape[:2]:
+            inside = _scaled(mask) > 0
+            core = inside.copy()
+            core[1:-1, 1:-1] &= (
+                inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+            )
+            result[inside & ~core] = OUTLINE
+    return result
+
+
+def _middle(array: NDArray, ndim: int) -> NDArray:
+    """The middle slice of the last spatial axis of a volume."""
+    return array if array.ndim == ndim else array[:, :, array.shape[2] // 2]
+
+
+def _scaled(array: NDArray) -> NDArray:
+    rows, columns = (np.linspace(0, n - 1, SIDE).round().astype(int) for n in array.shape[:2])
+    return array[rows[:, None], columns]

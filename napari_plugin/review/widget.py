@@ -1,0 +1,290 @@
+"""The widget that reviews suspicious masks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QWidget,
+)
+
+from keras_robust.quality.review import (
+    ReviewAgreement,
+    ReviewCase,
+    ReviewSession,
+    reviewers,
+)
+from napari_plugin._dock import DockWidget
+from napari_plugin.review.controls import CaseControls, Filters, QueueView
+from napari_plugin.review.desk import ReviewDesk
+from napari_plugin.review.keys import Keys
+from napari_plugin.review.opening import Opening
+from napari_plugin.review.queue_model import QueueModel
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["ReviewWidget"]
+
+FILTER_MS = 200  # after the last letter that was typed
+
+
+class ReviewWidget(DockWidget):
+    """Review suspicious masks: a queue, suggestions, decisions, corrected masks.
+
+    Args:
+        viewer: The viewer that it works in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer"):
+        super().__init__()
+        self.viewer = viewer
+        self.desk: ReviewDesk | None = None
+        self.model: QueueModel | None = None
+        self._keys: Keys | None = None
+        self._build()
+        self._filter_soon = QTimer(self, singleShot=True, interval=FILTER_MS)
+        self._filter_soon.timeout.connect(self._filter)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close_down)
+
+    # What the user sees
+
+    def _build(self) -> None:
+        column = self.column
+        self.opening = Opening()
+        self.opening.opened.connect(self.start)
+        self.opening.said.connect(self.say)
+        column.addWidget(self.opening)
+
+        self.head = QWidget()
+        head = QHBoxLayout(self.head)
+        head.setContentsMargins(0, 0, 0, 0)
+        self.title = QLabel()
+        self.title.setAccessibleName("Data set and reviewer")
+        self.agree_button = QPushButton("Agreement")
+        self.agree_button.setToolTip("How far another reviewer of this data set agrees with you")
+        self.agree_menu = QMenu(self)
+        self.agree_menu.aboutToShow.connect(self._list_reviewers)
+        self.agree_button.setMenu(self.agree_menu)
+        self.close_button = QPushButton("Close")
+        self.close_button.setToolTip("Close the data set; all that you painted and decided is kept")
+        self.close_button.clicked.connect(self.finish)
+        head.addWidget(self.title, 1)
+        head.addWidget(self.agree_button)
+        head.addWidget(self.close_button)
+        column.addWidget(self.head)
+
+        self.progress = QProgressBar()
+        self.progress.setToolTip("How many masks you have decided on")
+        column.addWidget(self.progress)
+        self.filters = Filters()
+        self.filters.changed.connect(lambda: self._filter_soon.start())
+        column.addWidget(self.filters)
+        self.list = QueueView()
+        self.list.chosen.connect(self._choose)
+        column.addWidget(self.list, 1)
+        self.controls = CaseControls()
+        self.controls.asked.connect(self.act)
+        self.controls.commented.connect(self._comment)
+        column.addWidget(self.controls)
+        column.addWidget(self.message)
+        column.addStretch()
+        self.say("")
+        self._show_queue(False)
+
+    def _show_queue(self, shown: bool) -> None:
+        self.opening.setVisible(not shown)
+        for part in (self.head, self.progress, self.filters, self.list, self.controls):
+            part.setVisible(shown)
+
+    # Opening and closing
+
+    def open(
+        self,
+        dataset: str | Path,
+        audit: str | Path | None = None,
+        reviewer: str | None = None,
+    ) -> None:
+        """Open a data set, in the background.
+
+        Args:
+            dataset: Its folder.
+            audit: Folder of its audit; by default the one beside it, if there is one.
+            reviewer: Name of the reviewer; by default that of the preferences or of the user.
+        """
+        self.finish()
+        self.opening.dataset.setText(str(dataset))
+        if audit is not None:
+            self.opening.audit.setText(str(audit))
+        if reviewer is not None:
+            self.opening.reviewer.setText(reviewer)
+        self.opening.dataset.editingFinished.emit()
+        self.opening.open()
+
+    def start(self, session: ReviewSession) -> None:
+        """Show the queue of a session, which is closed with the widget."""
+        if self._closed:
+            session.close()
+            return
+        self.finish()
+        self.desk = desk = ReviewDesk(self.viewer, session)
+        self.model = QueueModel(session)
+        self.list.setModel(self.model)
+        self.filters.offer(session.items)
+        desk.shown.connect(self._shown)
+        desk.said.connect(self.say)
+        desk.changed.connect(self._changed)
+        desk.compared.connect(self._compared)
+        self._keys = Keys(
+            self.viewer, self, {name: self._asking(name) for name in self.controls.names}
+        )
+        self.title.setText(f"<b>{session.dataset.name}</b><br>reviewed by {session.reviewer}")
+        self._show_queue(True)
+        self.say("\n".join(session.warnings))
+        self._count()
+        desk.start()
+
+    def finish(self) -> None:
+        """Close the data set; all that was painted and decided is kept."""
+        if self.desk is None or self.model is None:
+            return
+        desk, self.desk = self.desk, None
+        if self._keys is not None:
+            self._keys.release()
+        self._filter_soon.stop()
+        desk.close()
+        self.list.setModel(None)
+        self.model.stop()
+        self.model = None
+        self._show_queue(False)
+
+    # What the user does
+
+    def act(self, name: str) -> None:
+        """Do what a key or button of the name stands for: see `napari_plugin.review.keys.KEYS`."""
+        desk = self.desk
+        if desk is None:
+            return
+        self.say("")
+        if name in ("accept", "repair", "reject", "ask an expert"):
+            self.controls.brush.setChecked(False)
+            desk.decide(name)
+        elif name == "next undecided":
+            desk.next_undecided()
+        elif name == "next":
+            desk.next()
+        elif name == "previous":
+            desk.previous()
+        elif name == "ghost":
+            self.controls.ghost.toggle()
+        elif name == "take in brush":
+            self.controls.brush.toggle()
+        elif name == "take whole" and not desk.layers.take_suggestion():
+            self.say("There is no other suggestion to take.")
+        elif name == "start over":
+            desk.start_over()
+        elif name == "ghost toggled":
+            desk.layers.ghost(self.controls.ghost.isChecked())
+        elif name == "brush toggled":
+            wanted = self.controls.brush.isChecked()
+            if not desk.layers.brush(wanted) and wanted:
+                self.controls.brush.setChecked(False)
+                self.say("There is no suggestion to copy from.")
+
+    def _asking(self, name: str):
+        return lambda: self.act(name)
+
+    def _choose(self, row: int) -> None:
+        if self.desk is not None and 0 <= row < len(self.desk.session.queue):
+            id = self.desk.session.queue[row].id
+            if id != self.desk.session.current:
+                self.say("")
+                self.desk.go(id)
+
+    def _comment(self, text: str) -> None:
+        if self.desk is not None:
+            self.desk.write_comment(text)
+
+    def _filter(self) -> None:
+        if self.model is not None:
+            self.model.filter(self.filters.condition())
+            self._select()
+
+    # What the desk tells
+
+    def _shown(self, case: ReviewCase | None) -> None:
+        if self.desk is None:
+            return
+        self._select()
+        current = self.desk.session.current
+        item = None if current is None else self.desk.session.item(current)
+        self.controls.show_case(case, item, self.desk.comment)
+        if case is not None:
+            self.desk.layers.ghost(self.controls.ghost.isChecked())
+
+    def _select(self) -> None:
+        if self.model is not None and self.desk is not None:
+            self.list.select(self.model.row(self.desk.session.current))
+
+    def _changed(self, id: str) -> None:
+        if self.model is not None and self.desk is not None:
+            self.model.unsaved = set(self.desk.unsaved) if id in self.desk.unsaved else set()
+            self.model.update_row(id)
+            self._count()
+
+    def _count(self) -> None:
+        if self.desk is not None:
+            decided, total = self.desk.session.progress
+            self.progress.setMaximum(max(total, 1))
+            self.progress.setValue(decided)
+            self.progress.setFormat(f"{decided} of {total} decided")
+
+    def _list_reviewers(self) -> None:
+        self.agree_menu.clear()
+        if self.desk is None:
+            return
+        others = [
+            name for name in reviewers(self.desk.session.home) if name != self.desk.session.reviewer
+        ]
+        for name in others:
+            self.agree_menu.addAction(f"with {name}", self._comparing(name))
+        if not others:
+            self.agree_menu.addAction("Nobody else has reviewed this data set yet").setEnabled(
+                False
+            )
+
+    def _comparing(self, name: str):
+        return lambda: self.desk.compare(name) if self.desk is not None else None
+
+    def _compared(self, found: ReviewAgreement) -> None:
+        own, other = found.reviewers
+        count = len(found.decisions)
+        if not count:
+            self.say(f"{own} and {other} have not decided on the same masks yet.")
+            return
+        parts = [
+            f"{own} and {other} both decided on {count} mask(s): {found.observed:.0%} alike, "
+            f"κ {found.kappa:.2f}."
+        ]
+        if found.dice:
+            parts.append(f"Dice of the masks they hold for right: {found.mean_dice:.3f}.")
+        if found.disputed:
+            parts.append("Disputed, and shown in the queue now: " + ", ".join(found.disputed[:5]))
+            parts[-1] += f" and {len(found.disputed) - 5} more." if found.disputed[5:] else "."
+            self.filters.only(found.disputed)
+        self.say(" ".join(parts))
+
+    # The end
+
+    def give_back(self) -> None:
+        """Keep what is painted and give viewer, keys and lock back."""
+        self.opening.stop()
+        self.finish()
