@@ -75,10 +75,16 @@ def legend(entries: Mapping[str, str]) -> "QLabel":
 
 def scrolled(content: "QWidget") -> "QScrollArea":
     """`content` in an area that scrolls down but never sideways, for docks on small screens."""
-    from qtpy.QtCore import Qt
+    from qtpy.QtCore import QSize, Qt
     from qtpy.QtWidgets import QFrame, QScrollArea
 
-    area = QScrollArea()
+    class Downwards(QScrollArea):
+        def minimumSizeHint(self) -> QSize:
+            """As wide as the content at its narrowest: none of it is cut off."""
+            bar = self.verticalScrollBar().sizeHint().width()
+            return QSize(content.minimumSizeHint().width() + bar, 120)
+
+    area = Downwards()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -38,8 +38,9 @@ def noted(meta: Mapping[str, Any], shape: Sequence[int], key: str) -> Any:
 
 
 def _same(a: Any, b: Any) -> bool:
-    affines = [getattr(value, "affine", None) for value in (a, b)]
-    return a == b if affines[0] is None else np.array_equal(*affines)
+    if hasattr(a, "affine") and hasattr(b, "affine"):
+        return np.array_equal(a.affine, b.affine)
+    return bool(a == b)
 
 
 def layer_affine(meta: Mapping[str, Any], ndim: int) -> NDArray[np.float64]:

@@ -1,22 +1,5 @@
-"""Train and predict."""
+"""Training and prediction from napari, in a child process."""
 
-from typing import TYPE_CHECKING
-
-from qtpy.QtWidgets import QWidget
-
-if TYPE_CHECKING:
-    import napari.viewer
+from napari_plugin.train.widget import TrainWidget
 
 __all__ = ["TrainWidget"]
-
-
-class TrainWidget(QWidget):
-    """Train and predict.
-
-    Args:
-        viewer: The viewer that it works in.
-    """
-
-    def __init__(self, viewer: "napari.viewer.Viewer"):
-        super().__init__()
-        self.viewer = viewer

@@ -1,0 +1,149 @@
+"""Training, prediction and audit from the real window, in real child processes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_robust.data import sample_path
+from keras_robust.training import Run, TrainConfig
+from napari_plugin.train.curves import Curves
+from napari_plugin.train.inputs import TrainInputs, free_folder
+from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
+from tests.napari_plugin.test_tasks import wait_until_dead
+
+WAIT = 240_000  # ms; TensorFlow takes its time to load on a busy machine
+
+
+@pytest.fixture
+def widget(make_napari_viewer, tmp_path):
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("keras-robust", "Train and predict")
+    widget.run.setText(str(tmp_path / "run"))
+    widget.epochs.setValue(2)
+    widget.pixels.setValue(16)
+    widget.model.setCurrentText("small")
+    yield widget
+    if widget.child is not None:
+        pid = widget.child.pid
+        widget.child.cancel(grace=0)
+        assert wait_until_dead(pid)
+
+
+def wait_for_the_child(qtbot, widget):
+    qtbot.waitUntil(lambda: widget.child is None, timeout=WAIT)
+
+
+def test_inputs_become_a_configuration():
+    inputs = TrainInputs(sample_path(), "isic_gt", "ce+dice", 7, 48, "large", Path("run"))
+    config = TrainConfig(**inputs.as_core_arguments())
+    assert (config.loss, config.epochs, config.data.size) == ("ce+dice", 7, (48, 48))
+    assert (config.data.annotator, config.model.features) == ("isic_gt", 32)
+    assert (config.data.train_split, config.data.test_split) == ("train", "test")
+
+
+def test_what_is_chosen_in_the_window_arrives(widget, tmp_path):
+    widget.loss.setCurrentText("apl1")
+    widget.annotator.setCurrentIndex(1)
+    inputs = widget.inputs
+    assert inputs == TrainInputs(sample_path(), "isic_gt", "apl1", 2, 16, "small", tmp_path / "run")
+    assert "active and passive" in widget.loss_help.text()
+
+
+def test_a_free_folder_gets_a_number(tmp_path):
+    (tmp_path / "t").mkdir()
+    assert free_folder(tmp_path, "t") == tmp_path / "t-2"
+
+
+def test_curves_take_one_point_per_epoch(qapp):
+    curves = Curves()
+    curves.show_rows([{"epoch": 1.0, "loss": 0.5, "nu": None}])
+    curves.add_row({"epoch": 2.0, "loss": 0.4, "nu": 1.0})
+    curves.add_row({"epoch": 2.0, "loss": 0.3, "nu": 0.9})  # done again after a stop
+    assert curves.points("loss") == ([1.0, 2.0], [0.5, 0.3])
+    assert curves.points("nu") == ([2.0], [0.9])
+
+
+def test_two_epochs_stop_continue_and_predict(qtbot, widget, tmp_path):
+    """The whole way of a person: train, pause, stop, continue, predict."""
+    widget.epochs.setValue(3)
+    widget.train_button.click()
+    assert not widget.train_button.isEnabled() and widget.stop_button.isEnabled()
+    qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 1, timeout=WAIT)
+    pid = widget.child.pid
+    with qtbot.waitSignal(widget.child.paused, timeout=WAIT):
+        widget.pause_button.click()
+    assert widget.pause_button.text() == "&Go on" and "Paused" in widget.message.text()
+    widget.stop_button.click()
+    wait_for_the_child(qtbot, widget)
+    assert wait_until_dead(pid)
+    run = Run(tmp_path / "run")
+    assert run.status == "interrupted" and "Continue it" in widget.message.text()
+    assert widget.train_button.text() == "Con&tinue"
+
+    widget.train_button.click()
+    wait_for_the_child(qtbot, widget)
+    assert run.status == "finished" and "Finished" in widget.message.text()
+    epochs, nu = widget.curves.points("nu")
+    assert epochs == [1, 2, 3] and len(set(nu)) == 3  # ν is trained
+    assert len(widget.curves.points("dice_test")[0]) >= 1
+
+    widget.viewer.open_sample("keras-robust", "lesions")
+    widget.viewer.layers.selection.active = widget.viewer.layers["skin lesions"]
+    widget.image_button.click()
+    wait_for_the_child(qtbot, widget)
+    layer = widget.viewer.layers["prediction (run)"]
+    assert layer.data.shape == (6, 256, 256) and layer.data.dtype == np.uint8
+    assert layer.metadata["keras_robust"]["role"] == "prediction"
+
+
+def test_an_error_of_the_child_is_said_in_words(qtbot, widget, tmp_path):
+    (tmp_path / "run").write_text("a file where the folder of the run should be")
+    widget.train_button.click()
+    wait_for_the_child(qtbot, widget)
+    assert "run" in widget.message.text() and "Traceback" not in widget.message.text()
+    assert widget.train_button.isEnabled()
+
+
+def test_the_death_of_the_child_is_said_and_the_run_continues(qtbot, widget, tmp_path):
+    widget.epochs.setValue(500)
+    widget.train_button.click()
+    qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 1, timeout=WAIT)
+    os.kill(widget.child.pid, 9)
+    wait_for_the_child(qtbot, widget)
+    assert "died" in widget.message.text()
+    assert widget.train_button.text() == "Con&tinue" and widget.train_button.isEnabled()
+
+
+def test_what_is_no_dataset_is_said(widget, tmp_path):
+    widget.dataset.setText(str(tmp_path))
+    widget.dataset.editingFinished.emit()
+    assert "manifest.csv" in widget.message.text()
+    widget.train_button.click()
+    assert widget.child is None and "manifest.csv" in widget.message.text()
+
+
+def test_prediction_needs_an_image(widget):
+    widget.predict()
+    assert "Open an image" in widget.message.text() and widget.child is None
+
+
+def test_images_of_layers(viewer_model):
+    photo = viewer_model.add_image(np.zeros((8, 9, 3), np.uint8), rgb=True)
+    photos = viewer_model.add_image(np.zeros((2, 8, 9, 3), np.uint8), rgb=True)
+    volume = viewer_model.add_image(np.zeros((4, 8, 9)), scale=(2, 1, 1))
+    assert [image.shape for image in images_of(photo)] == [(8, 9, 3)]
+    assert [image.shape for image in images_of(photos)] == [(8, 9, 3)] * 2
+    assert [image.shape for image in images_of(volume)] == [(4, 8, 9, 1)]
+    viewer_model.layers.selection.active = photo
+    assert image_to_predict(viewer_model) is photo
+    viewer_model.layers.selection.clear()
+    assert image_to_predict(viewer_model) is volume
+    _, options, _ = prediction_layer(volume, [np.ones((4, 8, 9), np.uint8)], "run")
+    assert tuple(options["scale"]) == (2, 1, 1)
+
+
+def test_it_fits_beside_the_canvas(widget):
+    assert widget.minimumSizeHint().width() <= 400
+    assert widget.sizeHint().width() <= 480
