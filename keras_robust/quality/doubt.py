@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from keras_robust.quality.calibration_table import Calibration
 from keras_robust.quality.judged import Comparison
@@ -16,12 +17,14 @@ from keras_robust.quality.structure import Measures, Structure
 __all__ = ["Doubt"]
 
 Floats = NDArray[np.float64]
-# Of nats per element, below which more or less evidence makes little difference.
-LITTLE = 0.02
+# Of nats per element, below which more or less evidence makes little difference; and so for the
+# uncertainty.
+LITTLE_EVIDENCE, LITTLE_UNCERTAINTY = 0.005, 0.02
 ROUNDS = 6
-# Before anything is learned: evidence alone counts.
-PRIOR = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-DISAGREEMENTS = 4
+# Weights of evidence, size and uncertainty, and the offset, before anything is learned: a mask is
+# as probably wrong as right where 0.4 nats per element are against it. From the first half of the
+# development images of scripts/evaluate_audit.py; a few dozen masks outweigh it.
+PRIOR = np.array([1.5, 0.0, -1.0, -1.5 * np.log(0.4)])
 FIRST_SUSPECTS = 0.3
 WRONG_SHARE = (0.02, 0.5)
 
@@ -30,13 +33,11 @@ WRONG_SHARE = (0.02, 0.5)
 class Doubt:
     r"""-log P(every structure of the mask is right), in nats: 0 for no doubt, without upper end.
 
-    A logistic model of six figures tells given masks from mistakes drawn into them (see
-    `mistakes`). Four say how far mask and model disagree, and have weights that are not negative:
-    the evidence against the mask, what the best of a smaller, larger or moved outline would gain
-    of it, the share of the evidence that this is, and how sure the model is of what it contradicts
-    most. Two say what disagreement is habitual: the size of the object and the uncertainty of the
-    prediction. As some given masks are wrong, each counts as much as it is probably right by the
-    model so far, which is fitted again (expectation maximisation).
+    A logistic model tells given masks from mistakes drawn into them (see `mistakes`), by the
+    logarithms of three figures: the evidence against the mask (see `Measures`), the more the worse,
+    and what decides how much of it is habitual: the size of the predicted object and the
+    uncertainty of the prediction. As some given masks are wrong, each counts as much as it is
+    probably right by the model so far, which is fitted again (expectation maximisation).
 
     Call `add` for every image, then `scores`.
 
@@ -59,15 +60,15 @@ class Doubt:
         """
         found: dict[int, Measures] = {}
         for label in range(1, comparison.classes):
-            structure = _structure(comparison, label, self.calibration)
+            structure, habits = _structure(comparison, label, self.calibration)
             if not (structure.mask.any() or structure.predicted.any()):
                 continue
             found[label] = structure.measure(structure.mask)
             generator = _generator(comparison.id, label)
             for mask in mistakes(structure.mask, structure.spacing, generator):
-                self._drawn.append(_figures(structure, structure.measure(mask)))
+                self._drawn.append(_figures(structure.measure(mask), habits))
                 self._origin.append(len(self._given))
-            self._given.append(_figures(structure, found[label]))
+            self._given.append(_figures(found[label], habits))
             self._image.append(self._images)
         self._images += 1
         return found
@@ -81,66 +82,59 @@ class Doubt:
         return total
 
 
-def _structure(comparison: Comparison, label: int, calibration: Calibration) -> Structure:
-    probability = comparison.probabilities[label]
-    log_odds = calibration.log_odds(label, probability)
+def _structure(
+    comparison: Comparison, label: int, calibration: Calibration
+) -> tuple[Structure, Floats]:
+    """The structure, and the logarithms of its size and uncertainty in the prediction, `(2,)`."""
+    probability = comparison.probabilities[label] * comparison.known
+    log_odds = calibration.log_odds(label, comparison.probabilities[label])
     log_odds[~comparison.known] = 0.0
     mask = (comparison.labels == label) & comparison.known
-    return Structure(log_odds, probability * comparison.known, mask, comparison.spacing)
+    size = max(int((log_odds > 0).sum()), 1)
+    variance = float((probability * (1 - probability)).sum(dtype=np.float64))
+    uncertainty = variance / max(float(probability.sum(dtype=np.float64)), 1.0)
+    habits = np.log([size, uncertainty + LITTLE_UNCERTAINTY])
+    return Structure(log_odds, mask, comparison.spacing), habits
 
 
-def _figures(structure: Structure, measures: Measures) -> Floats:
-    """`(6,)`, four disagreements and two habits."""
-    best = max(measures.shrinking, measures.growing, measures.moving)
-    return np.array(
-        [
-            np.log(measures.evidence + LITTLE),
-            np.log(best + LITTLE),
-            best / (measures.evidence + LITTLE),
-            np.log(measures.surest + LITTLE),
-            np.log(structure.size),
-            np.log(structure.uncertainty + LITTLE),
-        ]
-    )
+def _figures(measures: Measures, habits: Floats) -> Floats:
+    return np.append(np.log(measures.evidence + LITTLE_EVIDENCE), habits)
 
 
 def _fitted(given: Floats, drawn: Sequence[Floats], origin: NDArray[np.intp]) -> Floats:
     """`(n,)`, log-odds that each given structure is wrong, if half of all were."""
     count = len(given)
     figures = np.concatenate([given, np.stack(drawn)]) if drawn else given
-    figures = (figures - figures.mean(axis=0)) / (figures.std(axis=0) + 1e-9)
-    given = figures[:count]
-    evidence = given[:, 0]
+    figures[:, 1:] -= given[:, 1:].mean(axis=0)
+    figures = np.append(figures, np.ones((len(figures), 1)), axis=1)
+    evidence = figures[:count, 0]
     wrong = (evidence > np.quantile(evidence, 1 - FIRST_SUSPECTS)).astype(float)
     is_drawn = np.repeat([0.0, 1.0], [count, len(drawn)])
-    log_odds = given @ PRIOR
-    if not drawn:
-        return log_odds
-    for _ in range(ROUNDS):
+    log_odds = figures[:count] @ PRIOR
+    for _ in range(ROUNDS if drawn else 0):
         right = 1 - wrong
         weights = np.concatenate(
             [right / max(right.sum(), 1e-9), right[origin] / max(right[origin].sum(), 1e-9)]
         )
         model = _logistic(figures, is_drawn, weights / weights.sum(), strength=1 / count)
-        log_odds = given @ model[:-1] + model[-1]
+        log_odds = figures[:count] @ model
         wrong = _posterior(log_odds)
     return log_odds
 
 
 def _logistic(figures: Floats, target: Floats, weights: Floats, strength: float) -> Floats:
-    """Weights and offset of a logistic model, held to `PRIOR` by so strong a penalty."""
-    free = figures.shape[1] - DISAGREEMENTS
+    """Weights of a logistic model, `(4,)`, held to `PRIOR` by so strong a penalty."""
 
     def loss(model: Floats) -> tuple[float, Floats]:
-        z = figures @ model[:-1] + model[-1]
-        slope = weights * (1 / (1 + np.exp(-np.clip(z, -500, 500))) - target)
-        away = model[:-1] - PRIOR
+        z = figures @ model
+        slope = weights * (expit(z) - target)
+        away = model - PRIOR
         value = weights @ (np.logaddexp(0, z) - target * z) + strength * away @ away
-        return float(value), np.append(figures.T @ slope + 2 * strength * away, slope.sum())
+        return float(value), figures.T @ slope + 2 * strength * away
 
-    bounds = [(0, None)] * DISAGREEMENTS + [(None, None)] * (free + 1)
-    start = np.append(PRIOR, 0.0)
-    return minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    # More evidence never makes a mask less suspicious.
+    bounds = [(0, None)] + [(None, None)] * (len(PRIOR) - 1)
+    return minimize(loss, PRIOR, jac=True, bounds=bounds, method="L-BFGS-B").x
 
 
 def _posterior(log_odds: Floats) -> Floats:

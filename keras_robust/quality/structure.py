@@ -1,6 +1,6 @@
 """How far a mask of one object class lies from what the model says, and what would mend it."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 MOST_ELEMENTS = 2**16
 # Room around mask and prediction, as a share of their box, for masks to grow and move into.
 MARGIN = 0.4
-SOFTMIN_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,12 @@ class Measures:
         shrinking: What the best smaller outline would gain, at one distance inside this one.
         growing: What the best larger outline would gain.
         moving: What the best translation would gain.
-        surest: One minus the probability of the labels, mean over the least probable ones.
     """
 
     evidence: float
     shrinking: float
     growing: float
     moving: float
-    surest: float
-
-    def array(self) -> Floats:
-        """`(5,)`, in the order of the attributes."""
-        return np.array(astuple(self))
 
 
 class Structure:
@@ -51,15 +44,18 @@ class Structure:
 
     Args:
         log_odds: `(*spatial)`, that each element belongs to the class.
-        probability: `(*spatial)`, the same as predicted.
         mask: `(*spatial)`, the given mask.
         spacing: Distance between neighbouring elements along each axis.
+
+    Attributes:
+        mask: The given mask in a box around it and the prediction; of a large box, at a lower
+            resolution.
+        predicted: The best mask, of the same shape.
     """
 
     def __init__(
         self,
         log_odds: Floats,
-        probability: NDArray[np.float32],
         mask: Mask,
         spacing: tuple[float, ...],
     ):
@@ -68,23 +64,11 @@ class Structure:
         self.mask: Mask = _coarse(mask[box].astype(np.float32), factor) > 0.5
         self.spacing = spacing
         self.log_odds = _coarse(log_odds[box], factor)
-        self.probability = _coarse(probability[box], factor)
         self.predicted: Mask = self.log_odds > 0
         self._best = float(self.log_odds.sum(where=self.predicted))
         self._elements = int(self.predicted.sum())
         self._shape = tuple(fft.next_fast_len(2 * size, real=True) for size in self.mask.shape)
         self._spectrum = fft.rfftn(self.log_odds, self._shape)
-
-    @property
-    def uncertainty(self) -> float:
-        """Sum of the variances of all elements, per element of the predicted object."""
-        p = self.probability
-        return float((p * (1 - p)).sum() / max(float(p.sum()), 1.0))
-
-    @property
-    def size(self) -> int:
-        """Elements of the prediction, at least one."""
-        return max(self._elements, 1)
 
     def measure(self, mask: Mask) -> Measures:
         """Measure the given mask or another of the same shape as `self.mask`."""
@@ -93,8 +77,7 @@ class Structure:
         now = float(self.log_odds.sum(where=mask))
         smaller, larger = self._resizing(mask, elements)
         gains = [self._best - now, smaller - now, larger - now, self._moving(mask) - now]
-        evidence, shrinking, growing, moving = (max(gain, 0.0) / scale for gain in gains)
-        return Measures(evidence, shrinking, growing, moving, self._surest(mask))
+        return Measures(*(max(gain, 0.0) / scale for gain in gains))
 
     def _resizing(self, mask: Mask, elements: int) -> tuple[float, float]:
         """The greatest log-likelihood of the outlines inside, and of those outside this one."""
@@ -115,19 +98,17 @@ class Structure:
         spectrum = np.conj(fft.rfftn(mask.astype(np.float64), self._shape))
         return float(fft.irfftn(spectrum * self._spectrum, self._shape).max())
 
-    def _surest(self, mask: Mask) -> float:
-        wrong = np.where(mask, 1 - self.probability, self.probability).astype(np.float64)
-        weights = np.exp(wrong / SOFTMIN_TEMPERATURE)
-        return float((wrong * weights).sum() / weights.sum())
-
 
 def signed_distance(mask: Mask, spacing: tuple[float, ...]) -> Floats:
-    """Distance from the outline of a mask that is not empty: positive outside, negative inside."""
-    inside = distance_transform_edt(np.pad(mask, 1), sampling=spacing)
-    inside = inside[(slice(1, -1),) * mask.ndim]
+    """Distance from the outline of a mask that is not empty: positive outside, negative inside.
+
+    The border of the array is no outline, but where the mask fills all of it.
+    """
     if mask.all():
-        return -inside
-    return distance_transform_edt(~mask, sampling=spacing) - inside
+        inside = distance_transform_edt(np.pad(mask, 1), sampling=spacing)
+        return -inside[(slice(1, -1),) * mask.ndim]
+    outside = distance_transform_edt(~mask, sampling=spacing)
+    return outside - distance_transform_edt(mask, sampling=spacing)
 
 
 def _box(held: Mask) -> tuple[slice, ...]:
