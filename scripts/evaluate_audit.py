@@ -1,0 +1,200 @@
+"""How well the audit finds masks that are known to be wrong: the evidence in docs/results/audit.
+
+    python scripts/evaluate_audit.py isic data/isic2018_task1_128 [--jobs 2]
+    python scripts/evaluate_audit.py hippocampus data/msd_hippocampus
+    python scripts/evaluate_audit.py bubil data/bubil_multi_256
+
+The same command continues an evaluation that was interrupted, by row and fold. Data views, runs
+and predictions stay in `runs/audit`; figures go to `docs/results/audit`, where index.md is written
+anew each time. `--rescore` judges the predictions that are there again, with the scores of today.
+
+Every mask is judged by a model that was trained by T-Loss on the other folds, on masks with the
+same errors. Budget: two CPU cores, therefore small images and few epochs:
+
+* `isic`: 1,200 of the 2,000 training images, drawn by seed 0, two folds at 64². Simulated noise
+  (dilation, erosion, affine; unbiased mode) at the stored 128².
+* `hippocampus`: the 3-D volumes of the training split in two folds, two classes, the same noise.
+* `bubil`: real errors of a crowd. All seven crowd masks of each image are trained on and judged,
+  in three folds by image; wrong is a mask whose Dice with the gold standard is below 0.8.
+"""
+
+import argparse
+import csv
+import io
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_robust.data import Dataset, simulate_dataset
+from keras_robust.data.manifest_writing import write_view
+from keras_robust.experiments.audit import audit
+from keras_robust.experiments.audit_folds import predict_folds, train_folds, training_config
+from keras_robust.experiments.audit_inputs import choose_inputs
+from keras_robust.experiments.audit_truth import compare_with_truth
+from keras_robust.files import atomic_write_json, atomic_write_text
+from keras_robust.noise import LabelNoise
+
+GRID = [(alpha, beta) for alpha in (0.3, 0.1) for beta in (0.7, 0.5, 0.3)]
+TRAINING = {
+    "loss": "t",
+    "batch_size": 8,
+    "precision": "mixed_bfloat16",
+    "model": {"features": 16, "max_features": 128},
+}
+ISIC_IMAGES = 1200
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the evidence: a view of a dataset, whose masks are judged, and the truth."""
+
+    study: str
+    name: str
+    view: Path
+    annotator: str
+    truth: str
+    folds: int
+    training: dict[str, Any]
+    split: str | None = None
+
+
+def isic_rows(data: Path, work: Path) -> list[Row]:
+    dataset = Dataset.open(data).select(split="train")
+    drawn = np.random.default_rng(0).permutation(len(dataset.ids))[:ISIC_IMAGES]
+    chosen = dataset.select(ids={dataset.ids[index] for index in drawn})
+    training = {**TRAINING, "epochs": 14, "data": {"size": (64, 64), "cache": "memory"}}
+    return _simulated("isic", chosen, GRID, work, "train", training)
+
+
+def hippocampus_rows(data: Path, work: Path) -> list[Row]:
+    training = {
+        **TRAINING,
+        "model": {"features": 8, "max_features": 64},
+        "batch_size": 4,
+        "epochs": 12,
+        "data": {"size": (40, 56, 40), "cache": "memory", "normalize": "zscore"},
+    }
+    grid = [(0.3, 0.5), (0.3, 0.7)]
+    return _simulated("hippocampus", Dataset.open(data), grid, work, "train", training)
+
+
+def _simulated(
+    study: str,
+    dataset: Dataset,
+    grid: list[tuple[float, float]],
+    work: Path,
+    split: str,
+    training: dict[str, Any],
+) -> list[Row]:
+    view = write_view(dataset, work / study / "data")
+    rows = []
+    for alpha, beta in grid:
+        noise = LabelNoise(alpha=alpha, beta=beta, seed=0)
+        source = dataset.annotators[0]
+        annotator = simulate_dataset(view, noise, source=source, split=split).name
+        name = f"{study}-a{alpha}-b{beta}"
+        rows.append(Row(study, name, view, annotator, source, 2, training, split))
+    return rows
+
+
+def bubil_rows(data: Path, work: Path) -> list[Row]:
+    """One case per crowd mask, beside the gold mask of the same image, which is their group."""
+    dataset = Dataset.open(data)
+    gold = {case.id: case for case in dataset.select(annotator="gold")}
+    cases = []
+    for case in dataset:
+        if case.annotator.startswith("crowd"):
+            own = {"id": f"{case.id}-{case.annotator}", "group": case.id}
+            cases.append(replace(case, annotator="crowd", **own))
+            cases.append(replace(gold[case.id], **own))
+    view = write_view(replace(dataset, cases=tuple(cases)), work / "bubil" / "data")
+    training = {**TRAINING, "epochs": 5, "data": {"size": (64, 64), "cache": "memory"}}
+    return [Row("bubil", "bubil-crowd", view, "crowd", "gold", 3, training)]
+
+
+STUDIES = {"isic": isic_rows, "hippocampus": hippocampus_rows, "bubil": bubil_rows}
+
+
+def evaluate(row: Row, work: Path, output: Path, jobs: int, rescore: bool) -> None:
+    """Train, predict and judge one row; write its figures."""
+    folder = work / row.study / row.name
+    dataset = Dataset.open(row.view)
+    inputs = choose_inputs(dataset, (row.annotator,), split=row.split)
+    config = training_config(inputs, row.split, row.training)
+    predictions = folder / "predictions"
+    channels = 1 if dataset.classes == 2 else dataset.classes
+    runs = train_folds(config, row.folds, folder, jobs=jobs, threads=1)
+    predict_folds(runs, inputs, predictions, channels)
+    if rescore and (folder / "audit").is_dir():
+        shutil.rmtree(folder / "audit")
+    found = audit(
+        row.view,
+        folder / "audit",
+        annotator=row.annotator,
+        split=row.split,
+        predictions=predictions,
+        truth=row.truth,
+    )
+    truth = compare_with_truth(found, dataset, row.truth)
+    table = truth.detection().rename(columns=lambda name: name.split(" (")[0])
+    table = table.rename(columns={f"precision at {truth.wrong().sum()}": "precision at all wrong"})
+    _write_csv(output / f"{row.name}.csv", table)
+    kinds = truth.kinds()
+    if kinds is not None:
+        _write_csv(output / f"{row.name}-kinds.csv", kinds)
+    atomic_write_json(
+        output / f"{row.name}.json",
+        {
+            "study": row.study,
+            "masks": len(truth.cases),
+            "wrong": int(truth.wrong().sum()),
+            "kind accuracy": None if kinds is None else truth.kind_accuracy(),
+            "Dice of predictions with the truth": _dice_of_predictions(found, dataset, row.truth),
+            "folds": row.folds,
+            "training": {name: value for name, value in row.training.items() if name != "data"},
+            "size": list(row.training["data"]["size"]),
+        },
+    )
+
+
+def _dice_of_predictions(found: Any, dataset: Dataset, truth: str) -> float:
+    from keras_robust.inference.predict import labels_of
+    from keras_robust.metrics import dice
+
+    true = {case.id: case for case in dataset.select(annotator=truth)}
+    values = []
+    for id in dict.fromkeys(case.id for case in found.cases):
+        probabilities = np.asarray(found.prediction(id))
+        predicted = labels_of(probabilities / np.float32(255))
+        mask = dataset.read_mask(true[id])
+        values.append(np.mean(dice(predicted, mask, classes=dataset.classes)))
+    return float(np.mean(values))
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    buffer = io.StringIO()
+    table.to_csv(buffer, float_format="%.4f", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(path, buffer.getvalue())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("data", type=Path, help="dataset folder")
+    parser.add_argument("--jobs", type=int, default=2, help="folds at a time")
+    parser.add_argument("--work", type=Path, default=Path("runs/audit"))
+    parser.add_argument("--output", type=Path, default=Path("docs/results/audit"))
+    parser.add_argument("--rescore", action="store_true", help="judge again what is predicted")
+    arguments = parser.parse_args()
+    for row in STUDIES[arguments.study](arguments.data, arguments.work):
+        print(row.name, flush=True)
+        evaluate(row, arguments.work, arguments.output, arguments.jobs, arguments.rescore)
+
+
+if __name__ == "__main__":
+    main()
