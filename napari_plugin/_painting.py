@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
+from napari_plugin._dock import timer
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -28,6 +30,7 @@ class Painting(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._views: dict[Labels, tuple] = {}
+        self._soon = timer(self, 0, lambda: self.changed.emit(False))
         self.layers: list[Labels] = []
 
     def watch(self, layers: list[Labels]) -> None:
@@ -35,6 +38,7 @@ class Painting(QObject):
         for layer in self.layers:
             for name, heed in self._callbacks():
                 layer.events[name].disconnect(heed)
+        self._soon.stop()
         self.layers, self._views = list(dict.fromkeys(layers)), {}
         for layer in self.layers:
             for name, heed in self._callbacks():
@@ -48,6 +52,8 @@ class Painting(QObject):
         self.changed.emit(False)
 
     def _stroke(self, event: Any) -> None:
+        # The canvas may just have refreshed the layer, which was no change after the stroke.
+        self._soon.stop()
         self.changed.emit(True)
 
     def _refreshed(self, event: Any) -> None:
@@ -57,4 +63,4 @@ class Painting(QObject):
         moved = view != self._views.get(event.source)
         self._views[event.source] = view
         if not moved:
-            self.changed.emit(False)
+            self._soon.start()

@@ -15,10 +15,12 @@ def amount(value: float) -> str:
 
     >>> [amount(x) for x in (math.inf, 0.0, 0.1234, 12.345, 12345.6, 123456, 16777216, 4e9)]
     ['–', '0', '0.12', '12.3', '12346', '123k', '16.8M', '4000M']
+    >>> amount(16.0)
+    '16'
     """
     if not math.isfinite(value):
         return "–"
-    if value == 0 or 99.95 <= value < 99999.5:
+    if value < 99999.5 and (value >= 99.95 or value == round(value)):
         return f"{value:.0f}"
     if value < 99.95:
         return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"

@@ -112,7 +112,7 @@ class CompareWidget(DockWidget):
 
         self.which = QButtonGroup(self)
         for name in ("both", "A", "B"):
-            choice = QRadioButton(name)
+            choice = QRadioButton(name, self)
             choice.setChecked(name == "both")
             choice.setToolTip(f"Show {'both masks' if name == 'both' else f'mask {name} alone'}")
             self.which.addButton(choice)
