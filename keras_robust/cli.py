@@ -3,6 +3,7 @@
 What a subcommand needs is imported inside it, so that `keras-robust --help` is quick.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ app = typer.Typer(
 
 @app.callback()
 def _main() -> None:
-    pass
+    # TensorFlow tells of the processor it was built for; its warnings and errors stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 
 DatasetFolder = Annotated[
@@ -465,6 +467,29 @@ def demo(
         except RuntimeError as error:
             raise ValueError(str(error)) from error
         typer.echo(describe_demo(output))
+
+
+@app.command()
+def view(
+    dataset: DatasetFolder,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="Folder of its audit.", show_default="the one beside it, if any"),
+    ] = None,
+) -> None:
+    """Open napari with a dataset and its queue of masks to review."""
+    with friendly_errors():
+        from keras_robust.data import Dataset
+
+        Dataset.open(dataset)  # what is wrong with it is said here, not in a window
+        try:
+            from napari_plugin.view import view as open_window
+        except ImportError as error:
+            raise ValueError(
+                f"The viewer needs napari ({error}). Install it with: "
+                "pip install 'keras-robust[napari]'"
+            ) from error
+        open_window(dataset, audit)
 
 
 if __name__ == "__main__":
