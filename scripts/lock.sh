@@ -7,6 +7,7 @@ trap 'rm -f "$overrides"' EXIT
 # As in setup.sh: only text models of keras-hub use it.
 echo "tensorflow-text; python_version < '3'" >"$overrides"
 echo tensorflow-cpu |
-  uv pip compile pyproject.toml - --extra test --extra docs --extra jax --upgrade --quiet \
+  uv pip compile pyproject.toml - --extra test --extra docs --extra jax \
+    --extra napari --extra quality --extra dicom --upgrade --quiet \
     --overrides "$overrides" --universal --python-version 3.11 --no-annotate --no-header \
     --output-file constraints.txt

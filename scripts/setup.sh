@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Make the project's own environment in .venv; quick when it is already there.
-# Nothing outside the checkout changes, except uv's cache of downloads. No system library is needed.
+# Nothing outside the checkout changes, except uv's cache of downloads and the system libraries of
+# napari's window; see system_libraries.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash scripts/system_libraries.sh
 
 fail() { echo "setup: $*" >&2; exit 1; }
 
@@ -48,7 +51,7 @@ if [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ] && .venv/bin/python -c '' 2>
   exit 0
 fi
 
-echo "setup: installing keras-robust, its tests and its documentation tools into .venv ($tensorflow)"
+echo "setup: installing keras-robust, its plugin, tests and documentation tools into .venv ($tensorflow)"
 overrides=$(mktemp)
 trap 'rm -f "$overrides"' EXIT
 # keras-hub asks for tensorflow-text, which only its text models use.
@@ -61,6 +64,6 @@ env -u VIRTUAL_ENV "$uv" venv --quiet --clear .venv 2>/dev/null ||
   fail "no Python 3.11, 3.12 or 3.13 was found, and uv could not fetch one."
 "$uv" pip install --quiet --python .venv/bin/python --constraints constraints.txt \
   --build-constraints constraints.txt --overrides "$overrides" \
-  --editable '.[test,docs,jax]' "$tensorflow" ||
+  --editable '.[napari,quality,dicom,test,docs,jax]' "$tensorflow" ||
   fail "the installation failed. Check the network and run this again: what was fetched is kept."
 echo "$stamp" >.venv/.stamp
