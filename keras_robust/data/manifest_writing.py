@@ -17,7 +17,10 @@ __all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", 
 
 
 def append_rows(
-    home: Path, cases: Sequence[Case], annotator: str, suffix: str | None = None
+    home: Path,
+    cases: Sequence[Case],
+    annotator: str,
+    masks: Mapping[str, Path] | None = None,
 ) -> None:
     """Add a row for each case's mask by `annotator`; the bytes of the other rows stay.
 
@@ -28,7 +31,7 @@ def append_rows(
         home: Manifest folder; the caller holds its lock.
         cases: Cases whose mask the new annotator's stands beside.
         annotator: The new one, whose masks are masks/ANNOTATOR/ID.png, or .nii.gz of volumes.
-        suffix: Another suffix of the new masks.
+        masks: Other files of the masks, by id.
     """
     content = (home / MANIFEST).read_bytes()
     columns, rows = read_table(content)
@@ -40,7 +43,11 @@ def append_rows(
         if (case.id, annotator) not in by_key:
             row = by_key.get((case.id, case.annotator)) or of_image[case.id]
             copied = {column: row[column] for column in about_image if column in row}
-            mask = f"masks/{annotator}/{case.id}{suffix or mask_suffix(case.image)}"
+            mask = (
+                f"masks/{annotator}/{case.id}{mask_suffix(case.image)}"
+                if masks is None
+                else _reference(masks[case.id], home)
+            )
             added.append({**copied, "mask": mask, "annotator": annotator})
     if added:
         newline = "\r\n" if b"\r\n" in content else "\n"

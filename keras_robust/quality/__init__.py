@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "error_map": ["error_map"],
         "judged": ["Judged"],
         "kinds": ["KINDS"],
-        "review": ["ReviewSession", "agreement", "disagreement", "read_log"],
+        "review": ["ReviewSession", "agreement", "disagreement", "read_log", "write_reviewed"],
         "scoring": ["SCORES", "ClassFigures", "Suspicion", "score_masks"],
     },
 )

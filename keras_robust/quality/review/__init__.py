@@ -6,6 +6,7 @@ from keras_robust.quality.review.decision import DECISIONS, Decision
 from keras_robust.quality.review.files import reviewers
 from keras_robust.quality.review.log import ReviewLog, read_log
 from keras_robust.quality.review.queue import STATUSES, QueueFilter, QueueItem, disagreement
+from keras_robust.quality.review.reviewed import write_reviewed
 from keras_robust.quality.review.session import ChangedFileError, ReviewSession
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "disagreement",
     "read_log",
     "reviewers",
+    "write_reviewed",
 ]

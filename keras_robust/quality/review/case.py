@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import UnreadableImageError, decode
+from keras_robust.data.volume_header import is_volume, read_header
 
-__all__ = ["ReviewCase", "fingerprints", "is_volume", "read_case"]
+__all__ = ["ReviewCase", "fingerprints", "read_case"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,12 @@ def read_case(
             "again on the grid of the image, or paint a mask and choose repair."
         )
         labels = None
+    if labels is not None and image is not None and _lies_elsewhere(case):
+        problems.append(
+            f"The mask {case.mask.name if case.mask else ''!r} lies elsewhere than the image: the "
+            "affines of their headers differ. It is shown voxel on voxel; a repaired mask lies "
+            "where the image does."
+        )
     if suggest is not None and shape is not None:
         try:
             suggestion = suggest(case.id)
@@ -148,17 +155,19 @@ def sha256(*paths: Path | None) -> str | None:
     return digest.hexdigest()
 
 
-def is_volume(path: Path) -> bool:
-    """Whether a file is a volume, NIfTI, rather than a picture."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
-
-
 def _thresholded(path: Path) -> NDArray[np.uint8] | None:
     try:
         grey = np.asarray(decode(path).convert("L"))
     except (OSError, ValueError):
         return None
     return (grey > 127).astype(np.uint8)
+
+
+def _lies_elsewhere(case: Case) -> bool:
+    if case.mask is None or not (is_volume(case.mask) and is_volume(case.image)):
+        return False
+    mask, image = read_header(case.mask), read_header(case.image)
+    return not np.allclose(mask.affine, image.affine, atol=1e-3)
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.images import encode_mask
+from keras_robust.data.images import encode_mask, mask_suffix
 from keras_robust.data.names import name_problem
+from keras_robust.data.volume_header import is_volume
 from keras_robust.files import atomic_write_bytes
-from keras_robust.quality.review.case import is_volume
 
 __all__ = ["ReviewFiles", "reviewers"]
 
@@ -56,11 +56,11 @@ class ReviewFiles:
 
     def mask(self, case: Case) -> Path:
         """The corrected mask of a case."""
-        return self.masks / f"{checked(case.id)}{suffix(case)}"
+        return self.masks / f"{checked(case.id)}{mask_suffix(case.image)}"
 
     def version(self, case: Case, number: int | str) -> Path:
         """The copy of one correction."""
-        return self.folder / "versions" / f"{checked(case.id)}.{number}{suffix(case)}"
+        return self.folder / "versions" / f"{checked(case.id)}.{number}{mask_suffix(case.image)}"
 
     def draft(self, id: str) -> Path:
         """What is painted, but not decided on."""
@@ -125,11 +125,6 @@ def _grid(case: Case) -> Path:
         if mask.shape == image.shape and np.allclose(mask.affine, image.affine, atol=1e-3):
             return case.mask
     return case.image
-
-
-def suffix(case: Case) -> str:
-    """That of the corrected mask of a case."""
-    return ".nii.gz" if is_volume(case.image) else ".png"
 
 
 def checked(id: str) -> str:

@@ -8,7 +8,7 @@ from keras_robust.data.manifest_writing import append_rows, remove_rows
 from keras_robust.files import atomic_write_bytes, locked, remove_leftovers
 from keras_robust.quality.review.case import sha256
 from keras_robust.quality.review.decision import Decision
-from keras_robust.quality.review.files import ReviewFiles, suffix
+from keras_robust.quality.review.files import ReviewFiles
 from keras_robust.quality.review.log import ReviewLog
 
 __all__ = ["publish"]
@@ -64,9 +64,7 @@ def publish(
     if repaired or withdrawn:
         with locked(files.home / ".manifest.lock"):
             remove_leftovers(files.home, MANIFEST)
-            for ending in {suffix(case) for case in repaired}:
-                cases = [case for case in repaired if suffix(case) == ending]
-                append_rows(files.home, cases, files.reviewer, ending)
+            append_rows(files.home, repaired, files.reviewer)
             if withdrawn:
                 remove_rows(files.home, set(withdrawn), files.reviewer)
     return warnings

@@ -15,6 +15,7 @@ from keras_robust.quality.review import (
     disagreement,
     read_log,
     reviewers,
+    write_reviewed,
 )
 
 from .conftest import IDS, disc
@@ -254,3 +255,53 @@ def test_a_corrected_mask_edited_elsewhere_is_shown_and_never_lost(home):
         session.decide("case0", "repair", mask=disc(32, 3))
     kept = list((home / "reviews/anna/versions").glob("case0.edited-*.png"))
     assert [path.read_bytes() for path in kept] == [edited]
+
+
+def test_the_reviewed_masks_are_an_annotator_to_train_on(home):
+    with ReviewSession(home, "anna") as session:
+        session.decide("case0", "accept")
+        session.decide("case1", "repair", mask=disc(32, 9))
+        session.decide("case2", "reject")
+        session.decide("case3", "ask an expert")
+        assert write_reviewed(session) == ("anna-reviewed", 4)
+        assert write_reviewed(session, undecided=False) == ("anna-reviewed", 2)
+    reviewed = Dataset.open(home).select(annotator="anna-reviewed")
+    masks = [reviewed.read_mask(case) for case in reviewed]
+    assert reviewed.ids == ("case0", "case1")
+    assert np.array_equal(masks[0], disc(32, 5)) and np.array_equal(masks[1], disc(32, 9))
+    with ReviewSession(home, "anna") as session:
+        assert {item.annotator for item in session.items} == {"clinic"}
+
+
+def test_corrected_volumes_keep_affine_spacing_and_header(tmp_path):
+    import nibabel
+
+    home = tmp_path / "volumes"
+    home.mkdir()
+    affine = np.array([[-2, 0, 0, 3], [0, 0, 1.5, 4], [0, -1, 0, 5], [0, 0, 0, 1.0]])
+    rng = np.random.default_rng(0)
+    image = nibabel.Nifti1Image(rng.normal(size=(7, 8, 9)).astype(np.float32), affine)
+    image.to_filename(home / "a.nii.gz")
+    mask = nibabel.Nifti1Image((rng.random((7, 8, 9)) > 0.5).astype(np.uint8), affine)
+    mask.header.set_xyzt_units("mm")
+    mask.to_filename(home / "a_mask.nii.gz")
+    turned = nibabel.Nifti1Image(np.ones((7, 8, 9), np.uint8), np.diag([2, 1, 1.5, 1]))
+    turned.to_filename(home / "b_mask.nii.gz")
+    rows = "id,image,mask,annotator,split\n"
+    rows += "a,a.nii.gz,a_mask.nii.gz,clinic,\nb,a.nii.gz,b_mask.nii.gz,clinic,\n"
+    (home / "manifest.csv").write_text(rows)
+    with ReviewSession(home, "anna") as session:
+        case = session.load("a")
+        assert case.image.shape == (7, 8, 9, 1) and case.problems == ()
+        painted = 1 - case.labels
+        session.decide("a", "repair", mask=painted)
+        session.save_draft("b", painted)
+        case = session.load("b")
+        assert any("lies elsewhere" in problem for problem in case.problems), case.problems
+        session.decide("b", "repair", mask=painted)
+    for id in ("a", "b"):
+        written = nibabel.load(home / f"masks/anna/{id}.nii.gz")
+        assert np.array_equal(np.asarray(written.dataobj), painted)
+        assert np.allclose(written.affine, affine)
+        assert written.header.get_zooms() == image.header.get_zooms()
+    assert len(Dataset.open(home).select(annotator="anna")) == 2

@@ -43,13 +43,13 @@ def test_killed_at_any_moment_it_goes_on_with_all_that_was_decided(home):
         child = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(home)], stdout=subprocess.PIPE, text=True
         )
-        told = [child.stdout.readline()]
-        time.sleep(generator.uniform(0, 0.4))
+        told = [child.stdout.readline() for _ in range(generator.randint(1, 6))]
+        time.sleep(generator.uniform(0, 0.05))
         child.send_signal(signal.SIGKILL)
         told += child.stdout.read().splitlines()
         child.wait()
         child.stdout.close()
-        assert told[0], "the child must have begun"
+        assert all(told), "the child ended by itself"
         for word, number in (line.split() for line in told if line.strip()):
             if word == "decided":
                 decided.append(int(number))
@@ -64,7 +64,7 @@ def test_killed_at_any_moment_it_goes_on_with_all_that_was_decided(home):
             for id, decision in session.decisions.items():
                 painted = session.load(id).corrected
                 assert painted.sum() == int(decision.comment) % 1000
-    assert len(decided) > 8
+    assert len(decided) >= 8
     assert originals(home) == before
     published = Dataset.open(home).select(annotator="anna")
     assert set(published.ids) == set(session.decisions)

@@ -1,0 +1,81 @@
+"""A window with the packaged lesions, and an audit of them, under review."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_robust.data import Dataset, sample_path
+from keras_robust.quality.audit_folder import AuditCase, write_cases
+from keras_robust.quality.maps import write_map
+
+KINDS = ("too large", "too small", "none")
+
+
+@pytest.fixture
+def lesions(tmp_path) -> Path:
+    """A copy of the packaged sample."""
+    folder = tmp_path / "lesions"
+    shutil.copytree(sample_path(), folder)
+    return folder
+
+
+@pytest.fixture
+def audit(lesions) -> Path:
+    """An audit of the copy: the first ids are the worst; suggests the mask moved by 20 pixels."""
+    return make_audit(lesions)
+
+
+def make_audit(dataset: Path, predicted: int = 14) -> Path:
+    folder = dataset.with_name("lesions-audit")
+    opened = Dataset.open(dataset)
+    cases = []
+    for number, case in enumerate(opened.cases):
+        score = 1 - number / len(opened.cases)
+        kind = KINDS[number % len(KINDS)]
+        cases.append(
+            AuditCase(number + 1, case.id, case.annotator, score, kind, {"default": score})
+        )
+        if number < predicted:
+            moved = np.roll(opened.read_mask(case), 20, axis=0)
+            write_map(folder / "predictions", case.id, (moved * 255)[..., None])
+    write_cases(folder, cases, ranked_by="default")
+    info = {
+        "status": "finished",
+        "classes": 2,
+        "annotators": list(opened.annotators),
+        "ranked_by": "default",
+        "scores": ["default"],
+        "dataset": str(dataset),
+    }
+    (folder / "audit.json").write_text(json.dumps(info))
+    return folder
+
+
+@pytest.fixture
+def reviewing(make_napari_viewer, qtbot, lesions, audit):
+    """Opens the dataset in the real window; closed at the end of the test."""
+    from napari_plugin.review import ReviewWidget
+
+    widgets = []
+
+    def open_(reviewer="anna", dataset=lesions, audit=audit, show=False):
+        viewer = make_napari_viewer(show=show)
+        widget = ReviewWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Review")
+        widgets.append(widget)
+        widget.open(dataset, audit, reviewer)
+        qtbot.waitUntil(lambda: ready(widget), timeout=20_000)
+        return viewer, widget
+
+    yield open_
+    for widget in widgets:
+        widget.close_down()
+
+
+def ready(widget) -> bool:
+    """Whether a case is in view and nothing is waiting to be written."""
+    desk = widget.desk
+    return desk is not None and desk.case is not None and not desk._writer.waiting
