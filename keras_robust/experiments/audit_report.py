@@ -245,7 +245,9 @@ def _lines(audit: Audit, case: AuditCase) -> Iterable[str]:
         if figures.dice == figures.dice:
             text += f"; Dice {figures.dice:.2f}"
         if figures.surface_offset == figures.surface_offset:
-            text += f"; surface {figures.surface_offset:+.1f} {case.unit} from the predicted one"
+            # Without the sign of what rounds to zero.
+            offset = round(figures.surface_offset, 1) or 0.0
+            text += f"; surface {offset:+.1f} {case.unit} from the predicted one"
         yield text + "."
 
 
@@ -292,7 +294,8 @@ def _origin(audit: Audit) -> list[str]:
                 "soft",
             )
         )
-    versions = ", ".join(f"{name} {number}" for name, number in audit.info["versions"].items())
+    used = {**(runs[0].info.get("versions") or {} if runs else {}), **audit.info["versions"]}
+    versions = ", ".join(f"{name} {number}" for name, number in used.items())
     lines = [f"Dataset: {audit.dataset}", f"Audit: {audit.folder.resolve()}", versions]
     return [*parts, html.bullets(lines)]
 
