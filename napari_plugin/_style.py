@@ -44,7 +44,7 @@ def label_colormap(*colours: str) -> "DirectLabelColormap":
     Args:
         colours: One colour for every label, or several in the order of the labels.
 
-    >>> label_colormap("#0072B2").map(1).round(2).tolist()
+    >>> label_colormap("#0072B2").map(1).astype(float).round(2).tolist()
     [0.0, 0.45, 0.7, 1.0]
     """
     from napari.utils import DirectLabelColormap
