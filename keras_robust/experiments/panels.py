@@ -1,7 +1,10 @@
-"""Panels of masks: image, clean mask, noisy mask and the predictions of each loss."""
+"""Panels of masks: image, clean mask, noisy mask and the predictions of each loss.
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+Of a volume one slice is shown: across the axis along which voxels are longest, where the clean mask
+has most foreground.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -45,6 +48,7 @@ class PanelSource:
         log = run.folder / "noise.jsonl"
         self._log = {entry.id: entry for entry in read_log(log)} if log.is_file() else {}
         self._cases = {(case.id, case.annotator): case for case in self._dataset.cases}
+        self._slices: dict[str, tuple[int, int]] = {}
 
     def split(self, id: str) -> str:
         """The split of an image."""
@@ -56,11 +60,12 @@ class PanelSource:
 
     def image(self, id: str) -> np.ndarray:
         """RGB, `(H, W, 3)` `uint8`."""
-        return as_rgb(self._dataset.read_image(self._cases[id, self._clean], self._size))
+        image = self._dataset.read_image(self._cases[id, self._clean], self._size)
+        return as_rgb(self.cut(id, image))
 
     def clean(self, id: str) -> np.ndarray:
         """Clean mask, `(H, W)` `bool`."""
-        return self._foreground(self._mask(id, self._clean))
+        return self.cut(id, self._foreground(self._mask(id, self._clean)))
 
     def noisy(self, id: str) -> np.ndarray | None:
         """The mask that was trained on, if it differs from the clean one."""
@@ -70,7 +75,20 @@ class PanelSource:
             mask = put_back(self._log[id].apply(known))
         elif self._annotator == self._clean:
             return None
-        return self._foreground(mask)
+        return self.cut(id, self._foreground(mask))
+
+    def cut(self, id: str, array: np.ndarray) -> np.ndarray:
+        """The slice of a volume that is shown; an image as it is."""
+        if len(self._size) == 2:
+            return array
+        if id not in self._slices:
+            clean = self._foreground(self._mask(id, self._clean))
+            spacing = self._cases[id, self._clean].spacing or (1.0,) * 3
+            axis = max(range(3), key=lambda number: (spacing[number], number))
+            others = tuple(number for number in range(3) if number != axis)
+            self._slices[id] = axis, int(clean.sum(axis=others).argmax())
+        axis, index = self._slices[id]
+        return np.rot90(np.take(array, index, axis))
 
     def _foreground(self, mask: np.ndarray) -> np.ndarray:
         return set_aside_ignored(mask, self._dataset.ignore_label)[0] > 0
@@ -92,10 +110,16 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def read_prediction(run: RunRecord, id: str) -> np.ndarray:
-    """Predicted foreground of one image, `(H, W)` `bool`: probability above one half."""
+    """Predicted foreground of one image, `(*spatial)` `bool`: probability above one half."""
     from PIL import Image
 
-    with Image.open(run.folder / "predictions" / f"{quote(id, safe='')}.png") as picture:
+    from keras_robust.data import read_volume
+
+    path = run.folder / "predictions" / quote(id, safe="")
+    volume = path.with_name(f"{path.name}.nii.gz")
+    if volume.is_file():
+        return read_volume(volume)[0] > 127
+    with Image.open(path.with_name(f"{path.name}.png")) as picture:
         return np.asarray(picture.convert("L")) > 127
 
 
@@ -130,7 +154,7 @@ def mask_panels(
     """
     by_label = {label_of(run): run for run in runs}
     labels = in_order(by_label)
-    kept = [{unquote(path.stem) for path in _pictures(run)} for run in runs]
+    kept = [_predicted(run) for run in runs]
     common = sorted(set.intersection(*kept)) if kept else []
     if not common:
         return None
@@ -155,7 +179,9 @@ def mask_panels(
             cells.append((difference(clean, clean), ""))
             if noisy:
                 cells.append(_compared(noise, clean, source.kind(id)))
-            cells += [_compared(read_prediction(by_label[x], id), clean) for x in labels]
+            for label in labels:
+                prediction = source.cut(id, read_prediction(by_label[label], id))
+                cells.append(_compared(prediction, clean))
             for axis, (picture, caption) in zip(row, cells, strict=True):
                 _show(axis, picture, caption)
             row[0].set_ylabel("training" if id in noisy else "test", fontsize=9, color="#555555")
@@ -174,8 +200,15 @@ def mask_panels(
     return figure
 
 
-def _pictures(run: RunRecord) -> Iterable[Path]:
-    return (run.folder / "predictions").glob("*.png")
+def _predicted(run: RunRecord) -> set[str]:
+    """Ids of the images whose predictions are there."""
+    names = [path.name for path in (run.folder / "predictions").glob("*")]
+    return {
+        unquote(name.removesuffix(suffix))
+        for suffix in (".png", ".nii.gz")
+        for name in names
+        if name.endswith(suffix)
+    }
 
 
 def _compared(mask: np.ndarray | None, clean: np.ndarray, kind: str = "") -> tuple[Any, str]:

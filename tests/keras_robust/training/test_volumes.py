@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_robust import inference, metrics
 from keras_robust.data import Dataset, read_mask, read_volume
+from keras_robust.experiments.panels import PanelSource, mask_panels
+from keras_robust.experiments.runs import RunRecord
 from keras_robust.inference import Predictor
 from keras_robust.training import Run, TrainConfig, train
 from keras_robust.training.augment import (
@@ -115,6 +117,16 @@ class TestRun:
             small = affine @ [*(np.array(array.shape) * corner - 0.5), 1]
             large = image.affine @ [*(np.array(image.shape) * corner - 0.5), 1]
             np.testing.assert_allclose(small, large, atol=1e-4)
+
+    def test_reports_show_the_fullest_slice(self, run, folder):
+        source = PanelSource(RunRecord.read(run.folder))
+        # Slices across the last axis, whose voxels are longest.
+        dataset = Dataset.open(folder).select(ids=["v6"])
+        mask = dataset.read_mask(dataset.cases[0], (12, 16, 8)) > 0
+        fullest = np.rot90(mask[..., mask.sum((0, 1)).argmax()])
+        np.testing.assert_array_equal(source.clean("v6"), fullest)
+        assert source.image("v6").shape == (16, 12, 3) and source.noisy("v6") is None
+        assert len(mask_panels([RunRecord.read(run.folder)]).axes) >= 3
 
     def test_streaming_from_disk_gives_the_same_run(self, config, run, tmp_path):
         streamed = config.model_copy(
