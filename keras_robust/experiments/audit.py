@@ -33,6 +33,7 @@ from keras_robust.files import atomic_write_json, locked
 from keras_robust.quality.audit_folder import (
     INFO,
     PREDICTIONS,
+    TABLE,
     Audit,
     AuditCase,
     error_map_folder,
@@ -99,7 +100,7 @@ def audit(
         jobs: Folds that are trained at a time.
         threads: CPU threads per fold; by default the CPUs divided by `jobs`.
         progress: Called as `progress(stage, done, total)`: stages `"files"`, `"training"` (in
-            epochs of all folds), `"predicting"`, `"scoring"`, `"error maps"` and `"truth"`.
+            epochs of all folds), `"predicting"`, `"error maps"`, `"scoring"` and `"truth"`.
 
     Returns:
         The audit, as `keras_robust.quality.read_audit` reads it.
@@ -131,11 +132,11 @@ def audit(
     with _claimed(output):
         info = _begin(output, inputs, split, source, tell)
         source.predict(inputs, output, tell)
-        if not (info.get("status") == "finished" and list(info["scores"]) == list(ranking)):
+        _write_error_maps(inputs, output, tell)
+        if not _is_scored(output, info, ranking):
             info |= {"status": "scoring", "scores": ranking, "ranked_by": next(iter(ranking))}
             atomic_write_json(output / INFO, info)
             cases = _score(inputs, output, ranking, tell)
-            _write_error_maps(inputs, output, tell)
             write_cases(output, cases, info["ranked_by"])
             info |= {"status": "finished", "masks": len(cases), "finished": _now()}
             atomic_write_json(output / INFO, info)
@@ -254,6 +255,12 @@ def _begin(
     atomic_write_json(output / INFO, info)
     require_same(output, settings, info, hashes)
     return info
+
+
+def _is_scored(output: Path, info: Mapping[str, Any], ranking: Mapping[str, str]) -> bool:
+    """Whether the table is there, by the same scores."""
+    finished = info["status"] == "finished" and (output / TABLE).is_file()
+    return finished and list(info["scores"]) == list(ranking)
 
 
 def _score(

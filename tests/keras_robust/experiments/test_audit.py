@@ -163,6 +163,15 @@ def test_an_audit_by_given_predictions(dataset, predictions, tmp_path):
         dataset, output, annotator=[NOISY, "isic_gt"], predictions=predictions, scores=BY_DICE
     )
     assert (output / "audit.csv").stat().st_mtime_ns == table and again.cases == found.cases
+    # What was lost is made again.
+    (output / "audit.csv").unlink()
+    lost = next((output / "error_maps" / NOISY).iterdir())
+    lost.unlink()
+    again = audit(
+        dataset, output, annotator=[NOISY, "isic_gt"], predictions=predictions, scores=BY_DICE
+    )
+    assert again.cases == found.cases and lost.is_file()
+    maps = times(output, "**/*.png")
     other = audit(
         dataset, output, annotator=[NOISY, "isic_gt"], predictions=predictions, scores=["surface"]
     )
