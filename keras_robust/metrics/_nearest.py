@@ -15,7 +15,7 @@ MANY = 4096
 # and to look at every pair of place and element where there are no more of them than this.
 FEW_PAIRS = 2**20
 # Pairs looked at together: as many float32 as a processor keeps close.
-BLOCK = 2**16
+BLOCK = 2**17
 # 2 p·s of three axes is less than 2**24, up to which float32 holds every whole number.
 EXACT = 1600
 # Rows are searched up to this many steps away; the tree takes the places farther from the surface.
@@ -51,14 +51,15 @@ def distance_to_surface(
 def _squares_of_all_pairs(places: Indices, surface: Indices) -> Floats:
     """Squared distances in steps, |p|² + min (|s|² - 2 p·s), one matrix product for many pairs."""
     # All numbers are whole and, in boxes of less than EXACT, held by float32 without rounding.
-    p, s = places.astype(np.float32), surface.astype(np.float32)
-    left = np.concatenate([p, np.ones((len(p), 1), np.float32)], axis=1)
-    right = np.concatenate([-2 * s, (s * s).sum(axis=1, keepdims=True)], axis=1).T
-    nearest = np.empty(len(p), np.float32)
-    block = max(BLOCK // len(s), 1)
-    for start in range(0, len(p), block):
-        np.min(left[start : start + block] @ right, axis=1, out=nearest[start : start + block])
-    return (nearest + (p * p).sum(axis=1)).astype(np.float64)
+    p, s = places.astype(np.float32).T, surface.astype(np.float32)
+    left = np.concatenate([-2 * s, (s * s).sum(axis=1, keepdims=True)], axis=1)
+    right = np.concatenate([p, np.ones((1, p.shape[1]), np.float32)])
+    nearest = np.full(p.shape[1], np.inf, np.float32)
+    block = max(BLOCK // p.shape[1], 1)
+    for start in range(0, len(s), block):
+        # The least of each column: rows are compared whole, twice as fast as within rows.
+        np.minimum(nearest, (left[start : start + block] @ right).min(axis=0), out=nearest)
+    return (nearest + (p * p).sum(axis=0)).astype(np.float64)
 
 
 def _by_tree(places: Indices, surface: Indices, spacing: tuple[float, ...]) -> Floats:
