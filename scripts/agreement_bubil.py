@@ -120,7 +120,7 @@ def page(found: Agreement, gold: pd.DataFrame, consensus: pd.DataFrame, command:
             "*", "\\*"
         ),
         "| gold is the fusion of experts | these masks are gold, element for element: "
-        f"{', '.join(copies) or 'none'} |",
+        f"{', '.join(copies) or 'none'}; the agreement of gold with experts above counts them |",
         "| experts agree better than the crowd | mean Dice "
         f"{one['dice']:.3f} within the experts, {crowd_pairs['dice']:.3f} within the crowd |",
         "",
