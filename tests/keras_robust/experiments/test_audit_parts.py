@@ -241,6 +241,23 @@ def test_folds_that_did_not_finish(tmp_path, monkeypatch, state, message):
         audit_folds.train_folds({"data": {}}, 2, tmp_path)
 
 
+def test_images_that_were_not_trained_on_follow_their_patient(dataset):
+    """Anna, who is trained on, has no mask of e and f; e is of the patient of c."""
+    manifest = dataset.root / "manifest.csv"
+    rows = manifest.read_text().split()
+    group = {"id": "group", "c": "p", "e": "p", "f": "q"}
+    for id in "ef":
+        png(dataset.root / f"{id}.png", np.zeros((8, 8)))
+        rows.append(f"{id},{id}.png,{id}.png,ben,train")
+    rows = [f"{row},{group.get(row.split(',')[0], '')}" for row in rows]
+    manifest.write_text("\n".join(rows) + "\n")
+    inputs = choose_inputs(Dataset.open(dataset.root), ["ben"], trained_on="anna")
+    assert {case.annotator for case in inputs.cases} == {"ben"} and len(inputs.cases) == 6
+    fold_of = audit_folds._held_out(inputs, 4)
+    assert sorted(fold_of[id] for id in "abcd") == [0, 1, 2, 3]
+    assert fold_of["e"] == fold_of["c"] and fold_of["f"] == 0
+
+
 def near(picture, colour):
     wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
     return (np.abs(picture.astype(int) - wanted).max(axis=-1) < 50).sum()
