@@ -35,6 +35,7 @@ TIPS = {
     "ghost": "Show the suggested mask as a contour",
     "take whole": "Make the mask the suggested one; undo with Ctrl+Z",
     "take in brush": "Paint with napari's brush: where it goes, the suggestion is copied",
+    "load again": "Read the files of the case anew; what you painted stays",
     "start over": "Make the mask the annotator's again; undo with Ctrl+Z",
 }
 
@@ -216,6 +217,9 @@ class CaseControls(QWidget):
         self.legend = legend({**colours, "suggested": ROLE_COLOURS["prediction"]})
         column.addWidget(self.title)
         column.addWidget(self.problems)
+        self.again = _button("load again", "Load again")
+        self.again.clicked.connect(lambda: self.asked.emit("load again"))
+        column.addWidget(self.again)
         column.addWidget(self.legend)
 
         self.ghost = _button("ghost", "Show", checkable=True, checked=True)
@@ -263,14 +267,16 @@ class CaseControls(QWidget):
         if item is None:
             self.title.setText("No case")
         else:
-            parts = [f"<b>{item.id}</b>", item.kind and f"suspected: {item.kind}"]
+            suspected = f"suspected: {item.kind}" if item.kind not in ("", "none") else ""
+            parts = [f"<b>{item.id}</b>", suspected]
             parts += [] if item.score is None else [f"score {item.score:.2f}"]
             parts += ["reading…"] if case is None else []
-            parts += ["not decided yet: draft"] if case is not None and case.draft else []
+            parts += ["draft"] if case is not None and case.draft else []
             self.title.setText(" · ".join(filter(None, parts)))
         problems = () if case is None else case.problems
         self.problems.setText("\n".join(problems))
         self.problems.setVisible(bool(problems))
+        self.again.setVisible(bool(problems))
         has_suggestion = case is not None and case.suggestion is not None
         self.suggested.setVisible(has_suggestion)
         if not has_suggestion and case is not None:

@@ -15,6 +15,7 @@ from keras_robust.quality.review import (
     ReviewSession,
     agreement,
     read_log,
+    write_reviewed,
 )
 from napari_plugin._child import in_words
 from napari_plugin.review.lanes import Lane
@@ -188,6 +189,18 @@ class ReviewDesk(QObject):
             return agreement(session.log, read_log(session.dataset, session.home, other))
 
         self._reader.ask(compute, done=self.compared.emit, failed=self._tell)
+
+    def write_result(self) -> None:
+        """Add the annotator REVIEWER-reviewed to the dataset, after what is being written."""
+        self._writer.ask(
+            write_reviewed,
+            self.session,
+            done=lambda result: self.said.emit(
+                f"The data set now has the annotator {result[0]} with {result[1]} masks: those "
+                "you accepted, repaired, or have not decided on."
+            ),
+            failed=self._tell,
+        )
 
     def close(self) -> None:
         """Keep what is painted, wait until all is written, and give viewer and lock back."""

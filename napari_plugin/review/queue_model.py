@@ -89,6 +89,6 @@ class QueueModel(QAbstractListModel):
     def _describe(self, item: QueueItem) -> str:
         status = self.session.status(item.id)
         told = "not saved" if item.id in self.unsaved else status
-        parts = [f"{MARKS[status]} {told}", item.kind]
+        parts = [f"{MARKS[status]} {told}", "" if item.kind == "none" else item.kind]
         parts += [] if item.score is None else [f"{item.score:.2f}"]
         return "  ".join(filter(None, parts))

@@ -74,11 +74,18 @@ class ReviewWidget(DockWidget):
         self.agree_menu = QMenu(self)
         self.agree_menu.aboutToShow.connect(self._list_reviewers)
         self.agree_button.setMenu(self.agree_menu)
+        self.result_button = QPushButton("Result")
+        self.result_button.setToolTip(
+            "Add an annotator, YOUR NAME-reviewed, to the data set: masks as you accepted or "
+            "repaired them, those not decided on as they are, without what you rejected"
+        )
+        self.result_button.clicked.connect(self._write_result)
         self.close_button = QPushButton("Close")
         self.close_button.setToolTip("Close the data set; all that you painted and decided is kept")
         self.close_button.clicked.connect(self.finish)
         head.addWidget(self.title, 1)
         head.addWidget(self.agree_button)
+        head.addWidget(self.result_button)
         head.addWidget(self.close_button)
         column.addWidget(self.head)
 
@@ -189,6 +196,8 @@ class ReviewWidget(DockWidget):
             self.controls.brush.toggle()
         elif name == "take whole" and not desk.layers.take_suggestion():
             self.say("There is no other suggestion to take.")
+        elif name == "load again":
+            desk.reload()
         elif name == "start over":
             desk.start_over()
         elif name == "ghost toggled":
@@ -246,6 +255,10 @@ class ReviewWidget(DockWidget):
             self.progress.setMaximum(max(total, 1))
             self.progress.setValue(decided)
             self.progress.setFormat(f"{decided} of {total} decided")
+
+    def _write_result(self) -> None:
+        if self.desk is not None:
+            self.desk.write_result()
 
     def _list_reviewers(self) -> None:
         self.agree_menu.clear()
