@@ -214,3 +214,18 @@ def test_overall_dice_of_simulated_noise_is_that_of_its_log(tmp_path):
         for case in dataset.select(annotator="isic_gt", split="train")
     ]
     assert found.overall["dice"] == pytest.approx(np.mean(scores))
+
+
+def test_real_annotators_agree_with_gold_as_their_description_says(data_pack):
+    dataset = Dataset.open(data_pack("bubil_multi_256"))
+    dataset = dataset.select(ids=dataset.ids[::45])
+    found = measure_agreement(dataset, ["gold", "expert_*", "crowd_*"])
+    stated = {(case.id, case.annotator): float(case.extra["dice_vs_gold"]) for case in dataset}
+    with_gold = found.scores[found.scores["annotator_a"] == "gold"]
+    assert len(with_gold) == len(dataset) - len(dataset.ids)  # every mask but gold itself
+    for row in with_gold.to_dict("records"):
+        assert row["dice"] == pytest.approx(stated[row["id"], row["annotator_b"]], abs=5.1e-5)
+    # Slots of the crowd are filled in every image; experts differ from set to set.
+    crowd = found.pairs.set_index(["annotator_a", "annotator_b"]).loc[("crowd_1", "crowd_7")]
+    assert crowd["images"] == len(dataset.ids) == 6
+    assert found.pairs["images"].min() < 6
