@@ -87,9 +87,9 @@ def test_an_audit_by_folds_goes_on_where_it_was_stopped(dataset, tmp_path):
             progress=progress, **SMALL | options,
         )  # fmt: skip
 
-    # After the first fold: two epochs of two.
+    # In the second fold, after one of its two epochs, or both.
     with pytest.raises(KeyboardInterrupt):
-        run(Interrupted("training", 2))
+        run(Interrupted("training", 3))
     first = output / "folds" / "fold-1"
     assert json.loads((first / "run.json").read_text())["results"].keys() >= {"dice_test"}
     with pytest.raises(FileNotFoundError, match="same command again continues"):
