@@ -49,7 +49,7 @@ class MeasureTable(QTableWidget):
             "QTableWidget::item { padding: 0 1px } QHeaderView::section { padding: 2px 0 }"
         )
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeader().setStretchLastSection(True)
+        self.horizontalHeader().setSectionResizeMode(7, QHeaderView.ResizeMode.Stretch)
         self.horizontalHeader().setMinimumSectionSize(20)
         self.setAccessibleName("Measures per class")
         self.setToolTip("Measures of both masks, class by class; it follows painting")

@@ -31,7 +31,7 @@ from napari_plugin.compare.table import MeasureTable
 from napari_plugin.compare.tallies import TallyLegend, colours
 
 if TYPE_CHECKING:
-    import napari
+    import napari.viewer
 
 __all__ = ["CompareWidget"]
 
@@ -53,7 +53,7 @@ class CompareWidget(DockWidget):
         viewer: The viewer that it works in.
     """
 
-    def __init__(self, viewer: "napari.Viewer"):
+    def __init__(self, viewer: "napari.viewer.Viewer"):
         super().__init__()
         self.viewer = viewer
         self.found: Found | None = None
@@ -61,6 +61,7 @@ class CompareWidget(DockWidget):
         self._difference = OwnedLabels(viewer, {"role": "difference"})
         self._side_by_side = SideBySide(viewer)
         self._comparer, self._latest = Comparer(), Latest()
+        self._hidden_before: list[Labels] = []
         self._follow = timer(self, FOLLOW_MS, self._compare)
         # Views that change again before they were drawn keep no size; so once, after all changes.
         self._arrange = timer(self, 100, self._lay_out)
@@ -75,8 +76,6 @@ class CompareWidget(DockWidget):
         grid_of(viewer).events.enabled.connect(self._on_grid)
         self._bind_key()
         self._update_layers()
-
-    # What the user sees
 
     def _build(self) -> None:
         column = self.column
@@ -195,6 +194,9 @@ class CompareWidget(DockWidget):
             self._painting.watch(masks)
             self.this_slice.setChecked(any(about(layer).get("stack") for layer in masks))
             self._blink_off()
+            for layer in masks:
+                self._hidden_before += [] if layer.visible else [layer]
+                layer.visible = True
         volume = any(layer.ndim == 3 for layer in masks)
         self.this_slice.setVisible(volume)
         self._draw_contours()
@@ -365,12 +367,9 @@ class CompareWidget(DockWidget):
         )
         try:
             atomic_write_text(path, text)
+            self.say(f"Written to {path}.")
         except OSError as error:
             self.say(f"The table could not be written to {path}: {error.strerror}.")
-        else:
-            self.say(f"Written to {path}.")
-
-    # The end
 
     def give_back(self) -> None:
         """Looks, visibility, layers, key and events are as they were."""
@@ -387,6 +386,8 @@ class CompareWidget(DockWidget):
         self._side_by_side.leave()
         self._difference.remove()
         self._contours.restore()
+        for layer in self._hidden_before:
+            layer.visible = False
 
 
 def _is_image(layer: Layer) -> bool:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -26,6 +27,7 @@ from keras_robust.data import (
 from keras_robust.noise import Corruption, LabelNoise
 from napari_plugin._child import in_words
 from napari_plugin._dock import button, text
+from napari_plugin._latest import Latest
 from napari_plugin._style import legend
 from napari_plugin._tasks import Task, run_in_background
 from napari_plugin.noise_lab.histogram import KIND_COLOURS, DiceHistogram
@@ -41,12 +43,19 @@ class DatasetBox(QWidget):
     Args:
         noise: Gives what is set now; may raise ValueError.
         say: Shows a message.
+
+    Attributes:
+        opened: Another dataset was opened.
     """
+
+    opened = Signal()
 
     def __init__(self, noise: Callable[[], LabelNoise], say: Callable[[str], None]):
         super().__init__()
         self._noise, self._say = noise, say
+        self.path: Path | None = None  # of the dataset that is open, or is being opened
         self.dataset: Dataset | None = None
+        self._opening = Latest()
         self.task: Task | None = None
         self.written: Path | None = None
         column = QVBoxLayout(self)
@@ -89,12 +98,16 @@ class DatasetBox(QWidget):
         self._set_busy(False)
 
     def open_dataset(self, path: str | os.PathLike[str]) -> None:
-        """Open a dataset; what goes wrong is said."""
-        try:
-            dataset = Dataset.open(path)
-        except (OSError, ValueError) as error:
-            self._say(in_words(error))
-            return
+        """Open a dataset in the background; what goes wrong is said."""
+        self.path = Path(path)
+        self.name.setText("opening…")
+        self._opening.ask(Dataset.open, path, done=self._show_dataset, failed=self._no_dataset)
+
+    def _no_dataset(self, error: Exception) -> None:
+        self.name.setText("none" if self.dataset is None else self.dataset.name)
+        self._say(in_words(error))
+
+    def _show_dataset(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.name.setText(dataset.name)
         self.name.setToolTip(str(dataset.root))
@@ -107,7 +120,8 @@ class DatasetBox(QWidget):
         if "train" in dataset.splits:
             self.split.setCurrentText("train")
         self.forget()
-        self._set_busy(False)
+        self._set_busy(self.task is not None)
+        self.opened.emit()
 
     def chosen(self) -> Dataset:
         """The cases that are corrupted.
@@ -169,6 +183,7 @@ class DatasetBox(QWidget):
 
     def stop(self) -> None:
         """Cancel what runs."""
+        self._opening.drop()
         if self.task is not None:
             self.task.cancel()
             self._say("Cancelled. Masks already written are kept; apply again to go on.")

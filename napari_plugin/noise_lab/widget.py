@@ -29,7 +29,7 @@ from napari_plugin.noise_lab.preview import (
 from napari_plugin.noise_lab.settings import KIND_NAMES, NoiseSettings
 
 if TYPE_CHECKING:
-    import napari
+    import napari.viewer
 
 __all__ = ["NoiseLabWidget"]
 
@@ -46,7 +46,7 @@ class NoiseLabWidget(DockWidget):
         viewer: The viewer that it works in.
     """
 
-    def __init__(self, viewer: "napari.Viewer"):
+    def __init__(self, viewer: "napari.viewer.Viewer"):
         super().__init__()
         self.viewer = viewer
         self.shown: Preview | None = None
@@ -57,6 +57,7 @@ class NoiseLabWidget(DockWidget):
         self._painting = Painting(viewer, self)
         self._build()
         self._painting.changed.connect(self._on_paint)
+        self.dataset_box.opened.connect(self._ask_soon)
         self._list = LayerList(viewer, self)
         self._list.changed.connect(self._update_layers)
         viewer.dims.events.current_step.connect(self._on_step)
@@ -132,8 +133,7 @@ class NoiseLabWidget(DockWidget):
             self._ask_soon()
         self.slices.setVisible(layer is not None and layer.ndim == 3)
         folder = about(layer).get("dataset") if layer is not None else None
-        opened = self.dataset_box.dataset
-        if folder and (opened is None or Path(folder) != opened.root):
+        if folder and Path(folder) != self.dataset_box.path:
             self.dataset_box.open_dataset(folder)
 
     def _on_settings(self) -> None:

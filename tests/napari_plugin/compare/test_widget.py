@@ -208,6 +208,16 @@ def test_renamed_layers_are_renamed_in_the_boxes(opened, qtbot):
     qtbot.waitUntil(lambda: widget.boxes["noisy"].currentText() == "another name")
 
 
+def test_a_hidden_mask_is_shown_while_it_is_compared(viewer, qtbot):
+    add(viewer, *squares())
+    viewer.layers["noisy"].visible = False
+    widget = CompareWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    assert viewer.layers["noisy"].visible
+    viewer.window.remove_dock_widget(widget)
+    assert not viewer.layers["noisy"].visible
+
+
 def test_classes_have_a_row_each(viewer, qtbot):
     a, b = squares()
     a[8:10, 8:10], b[8:10, 8:10], b[11, 11] = 2, 2, 5

@@ -41,7 +41,9 @@ def lab(viewer, small, qtbot):
     id = small.select(split="train").ids[0]
     for layer in case_layers(small, id):
         viewer.add_layer(Layer.create(*layer))
-    return dock(viewer, qtbot)
+    viewer, widget = dock(viewer, qtbot)
+    qtbot.waitUntil(lambda: widget.dataset_box.dataset is not None, timeout=WAIT)
+    return viewer, widget
 
 
 def dock(viewer, qtbot):
@@ -138,6 +140,14 @@ def test_a_preview_that_is_removed_stays_away(lab, qtbot):
     assert PREVIEW not in viewer.layers
     widget.live.setChecked(True)
     qtbot.waitUntil(lambda: PREVIEW in viewer.layers, timeout=WAIT)
+
+
+def test_a_folder_that_is_no_dataset_is_said(lab, qtbot, tmp_path):
+    _, widget = lab
+    (tmp_path / "empty").mkdir()
+    widget.dataset_box.open_dataset(tmp_path / "empty")
+    qtbot.waitUntil(lambda: "Expected" in widget.message.text(), timeout=WAIT)
+    assert widget.dataset_box.name.text() == "data" and widget.dataset_box.measure.isEnabled()
 
 
 def test_histogram_over_the_dataset_of_the_layer(lab, qtbot):
