@@ -35,8 +35,8 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     Args:
         name: `"t"`, `"mae"`, `"rce"`, `"nce"`, `"ngce"`, `"gce"`, `"sce"`, `"ce"`, `"dice"`, a sum
             such as `"ngce+rce"` or `"ce+dice"`, `"apl1"` (NCE + RCE + Dice) or `"apl2"`
-            (NGCE + RCE + Dice); any of these on smoothed targets, as in `"svls:apl2"`; or
-            `"svls"`, short for `"svls:ce+dice"`. A loss object is returned as it is.
+            (NGCE + RCE + Dice); any of these on smoothed targets, as in `"svls-apl2"`; or
+            `"svls"`, short for `"svls-ce+dice"`. A loss object is returned as it is.
         **options: arguments of the classes; in a sum, each goes to every term that takes it.
             `sigma` and `center` are those of `SVLS`; the exponent `q` of NGCE is called w in
             nnRobustLoss.
@@ -52,14 +52,14 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
             raise invalid("options", "none beside a loss object", options)
         return name
     key = str(name).strip().lower()
-    smoothed, _, inner = key.partition(":")
+    smoothed, _, inner = key.partition("-")
     if smoothed == _SMOOTHED:
         own = {k: options.pop(k) for k in ("sigma", "center") if k in options}
         return SVLS(get(inner or _BASELINE, **options), **own)
     parts = [part.strip() for part in _SUMS.get(key, key).split("+")]
     unknown = [part for part in parts if part not in _CLASSES]
     if unknown:
-        raise invalid("name", f"{names()}, a sum of these, or 'svls:' and one of these", name)
+        raise invalid("name", f"{names()}, a sum of these, or 'svls-' and one of these", name)
     taken = {part: _options_of(_CLASSES[part]) for part in parts}
     stray = [option for option in options if not any(option in t for t in taken.values())]
     if stray:

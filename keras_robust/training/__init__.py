@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "StochasticSelection",
             "robust_method",
         ],
-        "config": ["DataConfig", "ModelConfig", "NoiseConfig", "TrainConfig"],
+        "config": ["DataConfig", "ModelConfig", "NoiseConfig", "SelectionConfig", "TrainConfig"],
         "pipeline": ["train"],
         "run": ["Run"],
     },

@@ -9,18 +9,20 @@ import tensorflow as tf
 
 from keras_robust import losses
 from keras_robust.models import UNet
+from keras_robust.training.co_teaching import CoTeaching, Selection, get_selection
 from keras_robust.training.config import TrainConfig
 
 
 def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int) -> keras.Model:
-    """The U-Net of a configuration, not compiled.
+    """The U-Net of a configuration, or two as peers, not compiled.
 
     Args:
         config: Of the run.
         image_shape: (H, W, C), or with three axes.
         classes: Of the dataset, background included; 2 gives one sigmoid channel.
     """
-    with _dtype_policy(config.precision):
+
+    def unet() -> keras.Model:
         return UNet(
             image_shape,
             classes=1 if classes == 2 else classes,
@@ -28,6 +30,20 @@ def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int)
             max_features=config.model.max_features,
             depth=config.model.depth,
         )
+
+    with _dtype_policy(config.precision):
+        selection = build_selection(config)
+        return unet() if selection is None else CoTeaching(unet, selection, seed=config.seed)
+
+
+def build_selection(config: TrainConfig) -> Selection | None:
+    """How the peers of a configuration choose voxels; None for one network.
+
+    Raises:
+        ValueError: Options that the selection does not take.
+    """
+    chosen = config.selection
+    return None if chosen is None else get_selection(chosen.name, **chosen.options)
 
 
 def compile_model(model: keras.Model, config: TrainConfig, ignore_label: int | None = None) -> None:

@@ -12,8 +12,9 @@ class NuLogger(keras.callbacks.Callback):
     """Add `nu` and `nu_tilde` of the model's T-Loss to the logs of each epoch.
 
     Works with any model compiled with a loss that has `nu` and `nu_tilde`, also within sums, lists
-    and dicts of losses; further ones are logged as `nu_2`, `nu_tilde_2` and so on. Give it before
-    `keras.callbacks.TensorBoard` in the list of callbacks, so that TensorBoard shows them.
+    and dicts of losses; further ones, as that of the second of two peers, are logged as `nu_2`,
+    `nu_tilde_2` and so on. Give it before `keras.callbacks.TensorBoard` in the list of callbacks,
+    so that TensorBoard shows them.
 
     >>> from keras_robust.losses import TLoss
     >>> NuLogger.values(TLoss(nu_tilde=0.0))["nu_tilde"]
@@ -22,7 +23,9 @@ class NuLogger(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
-            logs.update(self.values(self.model.loss))
+            # Each of two peers has its own.
+            loss = getattr(self.model, "losses_of_peers", None) or self.model.loss
+            logs.update(self.values(loss))
 
     @staticmethod
     def values(loss: Any) -> dict[str, float]:

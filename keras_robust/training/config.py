@@ -117,6 +117,19 @@ class ModelConfig(_Section):
     depth: int | None = Field(default=None, ge=0)
 
 
+class SelectionConfig(_Section):
+    """How two peers choose the voxels that they learn from.
+
+    Args:
+        name: `"cot"` (co-teaching), `"cot+"` (co-teaching+) or `"stocot"` (stochastic co-teaching).
+        options: Arguments of the selection; see `keras_robust.training.SmallLossSelection`,
+            `DisagreementSelection` and `StochasticSelection`.
+    """
+
+    name: Literal["cot", "cot+", "stocot"]
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class TrainConfig(_Section):
     """A training run; the defaults are the recipe of the T-Loss paper.
 
@@ -125,6 +138,7 @@ class TrainConfig(_Section):
         noise: Simulated label noise; `None` trains on the masks as they are.
         loss: A name that `keras_robust.losses.get` knows.
         loss_options: Options of that loss.
+        selection: Train two peers by `keras_robust.training.CoTeaching`; `None` for one network.
         model: The U-Net.
         epochs: Passes over the training images.
         batch_size: Images per step, over all devices. The images that do not fill the last batch
@@ -152,6 +166,7 @@ class TrainConfig(_Section):
     noise: NoiseConfig | None = None
     loss: str = "t"
     loss_options: dict[str, Any] = Field(default_factory=dict)
+    selection: SelectionConfig | None = None
     model: ModelConfig = ModelConfig()
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=16, ge=1)

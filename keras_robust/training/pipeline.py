@@ -13,6 +13,7 @@ from keras_robust.data import Dataset
 from keras_robust.noise import KINDS
 from keras_robust.training.build import (
     build_model,
+    build_selection,
     compile_model,
     device_scope,
     limit_threads,
@@ -68,7 +69,8 @@ def train(
             "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
         )
     limit_threads(config.threads)  # before anything, as that of the loss, starts TensorFlow
-    losses.get(config.loss, **config.loss_options)  # raises before the folder is touched
+    losses.get(config.loss, **config.loss_options)  # raise before the folder is touched
+    build_selection(config)
     run = Run(folder)
     with run.claimed(config, resume):
         if run.status != "finished":

@@ -7,6 +7,7 @@ from keras_robust.training.co_teaching.selection import (
     Selection,
     SmallLossSelection,
     StochasticSelection,
+    get_selection,
 )
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Selection",
     "SmallLossSelection",
     "StochasticSelection",
+    "get_selection",
     "robust_method",
 ]

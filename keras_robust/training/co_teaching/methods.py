@@ -10,18 +10,13 @@ import keras
 from keras_robust import losses
 from keras_robust.losses._base import invalid
 from keras_robust.training.co_teaching.model import CoTeaching
-from keras_robust.training.co_teaching.selection import (
-    DisagreementSelection,
-    Selection,
-    SmallLossSelection,
-    StochasticSelection,
-)
+from keras_robust.training.co_teaching.selection import SELECTIONS, Selection, get_selection
 
-METHODS: dict[str, tuple[str, type[Selection]]] = {
-    "cot": ("ce+dice", SmallLossSelection),
-    "cot+": ("ce+dice", DisagreementSelection),
-    "stocot": ("ce+dice", StochasticSelection),
-    "hrl": ("svls:apl2", StochasticSelection),
+METHODS: dict[str, tuple[str, str]] = {
+    "cot": ("ce+dice", "cot"),
+    "cot+": ("ce+dice", "cot+"),
+    "stocot": ("ce+dice", "stocot"),
+    "hrl": ("svls-apl2", "stocot"),
 }
 """Methods with two peers: name, loss and selection."""
 
@@ -76,10 +71,12 @@ def robust_method(name: str, loss: str | None = None, **options: Any) -> RobustM
     if key not in METHODS:
         if loss is not None:
             raise invalid("loss", f"None beside a name that is not among {list(METHODS)}", loss)
-        if key.partition(":")[0] not in losses.names() and "+" not in key:
+        if key.partition("-")[0] not in losses.names() and "+" not in key:
             raise invalid("name", f"one of {[*METHODS, *losses.names()]}", name)
         return RobustMethod(key, losses.get(key, **options))
     default, selection = METHODS[key]
-    known = inspect.signature(selection).parameters
+    known = inspect.signature(SELECTIONS[selection]).parameters
     own = {option: options.pop(option) for option in list(options) if option in known}
-    return RobustMethod(key, losses.get(loss or default, **options), selection(**own))
+    return RobustMethod(
+        key, losses.get(loss or default, **options), get_selection(selection, **own)
+    )

@@ -11,7 +11,7 @@ from keras_robust.losses import SegmentationLoss, attach
 from keras_robust.losses._base import invalid, replicas
 from keras_robust.training.co_teaching.clipping import clip_each_peer
 from keras_robust.training.co_teaching.labelled import look
-from keras_robust.training.co_teaching.outputs import by_output, output_names
+from keras_robust.training.co_teaching.outputs import by_output, like_outputs, output_names
 from keras_robust.training.co_teaching.selection import Selection
 
 _INFERENCE = ("mean", "a")
@@ -175,6 +175,9 @@ class CoTeaching(keras.Model):
         names = output_names(y_pred.a, self)
         outputs = [by_output(p, names) for p in y_pred]
         targets, weights = by_output(y, names, of="y"), by_output(sample_weight, names)
+        if not self._compile_loss.built:
+            # Keras builds it when it first evaluates it; its metrics must be there before.
+            self._compile_loss.build(like_outputs(y_pred.a, targets, names), _mean(y_pred))
         losses = [by_output(loss, names, of="loss") for loss in self._losses_of_peers]
         factors = by_output(self._weights_of_losses, names)
         seed = self._next_seed()

@@ -19,6 +19,17 @@ def output_names(y_pred: Any, model: Any) -> list:
     return list(names) if names and len(names) == len(y_pred) else list(range(len(y_pred)))
 
 
+def like_outputs(y_pred: Any, values: list, names: list) -> Any:
+    """Values of the outputs in the structure of `y_pred`.
+
+    >>> like_outputs({"fine": 1, "coarse": 2}, [3, 4], ["fine", "coarse"])
+    {'fine': 3, 'coarse': 4}
+    """
+    if isinstance(y_pred, dict):
+        return dict(zip(names, values, strict=True))
+    return type(y_pred)(values) if isinstance(y_pred, list | tuple) else values[0]
+
+
 def by_output(value: Any, names: list, of: str | None = None) -> list:
     """One value per output from a dict by name, a list in order, or one value for all.
 

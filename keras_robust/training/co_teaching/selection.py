@@ -1,5 +1,6 @@
 """Which voxels a peer trusts, and so hands to the other peer to learn from."""
 
+import inspect
 import math
 from typing import Any
 
@@ -218,6 +219,31 @@ class StochasticSelection(Selection):
     def get_config(self) -> dict[str, Any]:
         own = {"alpha": self.alpha, "beta": self.beta, "warmup": self.warmup, "ramp": self.ramp}
         return {**own, **super().get_config()}
+
+
+SELECTIONS: dict[str, type[Selection]] = {
+    "cot": SmallLossSelection,
+    "cot+": DisagreementSelection,
+    "stocot": StochasticSelection,
+}
+"""Selections by the names of their methods."""
+
+
+def get_selection(name: str, **options: Any) -> Selection:
+    """A selection by the name of its method.
+
+    Raises:
+        ValueError: An unknown name, or options that the selection does not take.
+
+    >>> get_selection("stocot", alpha=4.0).alpha
+    4.0
+    """
+    if name not in SELECTIONS:
+        raise invalid("name", f"one of {list(SELECTIONS)}", name)
+    known = list(inspect.signature(SELECTIONS[name]).parameters)
+    if stray := [option for option in options if option not in known]:
+        raise invalid("options", f"among {known} for the selection {name!r}", stray)
+    return SELECTIONS[name](**options)
 
 
 class _Draws:

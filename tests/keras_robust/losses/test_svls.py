@@ -108,7 +108,7 @@ def test_invalid_targets_take_no_part(shape, center):
 def test_a_sigmoid_head_and_two_softmax_channels_agree():
     labels, _ = one_hot((5, 6), classes=2)
     p = np.random.default_rng(2).uniform(0.05, 0.95, (2, 5, 6, 1)).astype("float32")
-    for name in ("ce", "svls", "svls:apl2", "svls:gce", "svls:mae"):
+    for name in ("ce", "svls", "svls-apl2", "svls-gce", "svls-mae"):
         loss = losses.get(name)
         two = np.concatenate([1 - p, p], -1)
         assert float(loss(labels, p)) == pytest.approx(float(loss(labels, two)), rel=1e-5), name
@@ -120,7 +120,7 @@ def test_a_loss_on_smoothed_targets_is_the_loss_of_the_smoothed_targets(name, sh
     labels, targets = one_hot(shape)
     p = np.random.default_rng(2).dirichlet(np.ones(3), (2, *shape)).astype("float32")
     smoothed = value(smooth_targets(targets, 0.7))
-    plain, loss = losses.get(name), losses.get(f"svls:{name}", sigma=0.7)
+    plain, loss = losses.get(name), losses.get(f"svls-{name}", sigma=0.7)
     weight = np.array([1.0, 3.0], "float32")
     for w in (None, weight, np.random.default_rng(3).uniform(size=(2, *shape))):
         expected = float(plain(smoothed, p, w))
@@ -135,7 +135,7 @@ def test_ignored_voxels_count_for_nothing(name):
     rng = np.random.default_rng(4)
     p = rng.dirichlet(np.ones(3), (2, 6, 7)).astype("float32")
     labels[:, :, 5:] = 255
-    loss = losses.get(f"svls:{name}", ignore_label=255)
+    loss = losses.get(f"svls-{name}", ignore_label=255)
     assert loss.ignore_label == 255
     other = p.copy()
     other[:, :, 5:] = rng.dirichlet(np.ones(3), (2, 6, 2))
@@ -153,7 +153,7 @@ def test_ignored_voxels_count_for_nothing(name):
 def test_all_ignored_is_zero():
     labels = np.full((2, 4, 4), 255)
     p = np.full((2, 4, 4, 1), 0.3, "float32")
-    for name in ("svls", "svls:apl1", "svls:t"):
+    for name in ("svls", "svls-apl1", "svls-t"):
         assert float(losses.get(name, ignore_label=255)(labels, p)) == 0
 
 
@@ -162,7 +162,7 @@ def test_names_and_options():
     assert (loss.sigma, loss.center) == (0.4, "svls")
     assert [type(term) for term in loss.terms()] == [CE, Dice]
     assert all(term.from_logits for term in loss.terms())
-    assert losses.get("svls:apl2", q=0.3).loss.losses[0].q == 0.3
+    assert losses.get("svls-apl2", q=0.3).loss.losses[0].q == 0.3
     assert "svls" in losses.names()
     with pytest.raises(ValueError, match="sigma"):
         losses.get("apl2", sigma=1.0)
@@ -198,14 +198,14 @@ def test_nu_trains_beneath_the_smoothing():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6, 6, 1))
     model = keras.Model(inputs, keras.layers.Conv2D(1, 1, activation="sigmoid")(inputs))
-    loss = losses.get("svls:t+dice")
+    loss = losses.get("svls-t+dice")
     model.compile(keras.optimizers.Adam(0.05), loss=loss)
     x = np.random.default_rng(0).uniform(size=(4, 6, 6, 1)).astype("float32")
     model.fit(x, (x > 0.5).astype("float32"), epochs=2, verbose=0)
     assert next(loss.terms()).nu_tilde != 0.0
 
 
-@pytest.mark.parametrize("name", ["ce", "dice", "t", "rce", "apl2", "svls", "svls:apl2"])
+@pytest.mark.parametrize("name", ["ce", "dice", "t", "rce", "apl2", "svls", "svls-apl2"])
 def test_kept_voxels_count_as_if_the_others_were_ignored(name):
     """`kept` is what a selection of voxels hands to a loss."""
     labels, _ = one_hot((5, 6))
@@ -214,7 +214,7 @@ def test_kept_voxels_count_as_if_the_others_were_ignored(name):
     found = float(losses.get(name)(labels, p, None, kept))
     if name.startswith("svls"):
         # Left-out voxels still tell the targets of their neighbours.
-        inner = losses.get(name.partition(":")[2] or "ce+dice")
+        inner = losses.get(name.partition("-")[2] or "ce+dice")
         smoothed = smooth_targets(np.eye(3, dtype="float32")[labels])
         expected = float(inner(smoothed, p, None, kept))
     else:
