@@ -9,11 +9,10 @@ def run_audit(
     channel: Channel, dataset: str, output: str, annotator: str | None, epochs: int | None
 ) -> str:
     """Audit a dataset, telling (stage, done, total) on the way; return the folder of the audit."""
-    from keras_robust.experiments.audit import audit
+    from keras_robust.experiments.audit import EPOCHS, audit
 
     def progress(stage: str, done: int, total: int) -> None:
         channel.send((stage, done, total))
 
-    options = {} if epochs is None else {"epochs": epochs}
-    audit(dataset, output, annotator=annotator, progress=progress, **options)
+    audit(dataset, output, annotator=annotator, epochs=epochs or EPOCHS, progress=progress)
     return output

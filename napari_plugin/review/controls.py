@@ -176,7 +176,7 @@ class QueueView(QListView):
             return
         self._own = True
         try:
-            index = model.index(row) if row >= 0 else QModelIndex()
+            index = model.index(row, 0) if row >= 0 else QModelIndex()
             self.setCurrentIndex(index)
             if row >= 0:
                 self.scrollTo(index)

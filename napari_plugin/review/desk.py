@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from keras_robust.quality.review import (
     Decision,
@@ -18,6 +18,7 @@ from keras_robust.quality.review import (
     write_reviewed,
 )
 from napari_plugin._child import in_words
+from napari_plugin._dock import timer
 from napari_plugin.review.lanes import Lane
 from napari_plugin.review.layers import CaseLayers, case_notes
 
@@ -51,7 +52,9 @@ class ReviewDesk(QObject):
     def __init__(self, viewer: "ViewerModel", session: ReviewSession):
         super().__init__()
         self.session = session
-        self.layers = CaseLayers(viewer, session.reviewer, session.dataset.classes)
+        self.layers = CaseLayers(
+            viewer, session.reviewer, session.dataset.classes, session.dataset.ignore_label
+        )
         self.layers.painted.connect(self._keep_soon)
         self.case: ReviewCase | None = None
         self.comment = ""
@@ -62,9 +65,8 @@ class ReviewDesk(QObject):
         self._ahead: dict[str, ReviewCase] = {}
         self._asked: set[str] = set()
         self._reader, self._writer = Lane("review-read"), Lane("review-write")
-        self._timer = QTimer(self, singleShot=True, interval=AUTOSAVE_MS)
-        self._timer.timeout.connect(self._autosave)
-        self._reader.ask(session.check, done=lambda ids: [self.changed.emit(id) for id in ids])
+        self._timer = timer(self, AUTOSAVE_MS, self._autosave)
+        self._reader.ask(session.check, done=self._checked)
 
     # Moving
 
@@ -109,7 +111,10 @@ class ReviewDesk(QObject):
     def decide(self, decision: str) -> bool:
         """Write a decision in the background and go on; false where it makes no sense."""
         case, labels = self.case, self.layers.labels
-        if case is None or labels is None:
+        if case is None:
+            return False
+        if labels is None:
+            self.said.emit("The layer to paint on was removed. Go to the case again.")
             return False
         painted = case.labels is None or not np.array_equal(labels, case.labels)
         if decision == "accept" and case.labels is None:
@@ -208,9 +213,11 @@ class ReviewDesk(QObject):
         self._timer.stop()
         self._writer.end()
         self._reader.end()
-        self._rescue()
-        self.layers.remove()
-        self.session.close()
+        try:
+            self._rescue()
+        finally:
+            self.layers.remove()
+            self.session.close()
 
     # Inside
 
@@ -239,8 +246,16 @@ class ReviewDesk(QObject):
                 self.session.load,
                 id,
                 done=self._loaded,
-                failed=lambda error: (self._asked.discard(id), self._tell(error)),
+                failed=lambda error: self._unread(id, error),
             )
+
+    def _unread(self, id: str, error: Exception) -> None:
+        self._asked.discard(id)
+        self._tell(error)
+
+    def _checked(self, ids: tuple[str, ...]) -> None:
+        for id in ids:
+            self.changed.emit(id)
 
     def _loaded(self, case: ReviewCase) -> None:
         self._asked.discard(case.id)
@@ -258,8 +273,8 @@ class ReviewDesk(QObject):
         if case.id in self.unsaved:
             labels, self.comment = self.unsaved[case.id]
             self.layers.put(labels)
-        labels = self.layers.labels
-        self._kept = None if labels is None else (labels, self.comment)
+        now = self.layers.labels
+        self._kept = None if now is None else (now, self.comment)
         self._timer.stop()
         self.shown.emit(case)
         following = self.session.upcoming()
@@ -318,5 +333,8 @@ class ReviewDesk(QObject):
                     return True
             except (OSError, ValueError):
                 pass
-        draft = self.session.log.files.read_draft(id)
+        try:
+            draft = self.session.log.files.read_draft(id)
+        except ValueError:
+            return False
         return draft is not None and np.array_equal(draft[0], labels)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.unreadable import VOLUME_SUFFIXES
 from keras_robust.data.volume_header import read_header
 from keras_robust.quality.review import ReviewCase
 from napari_plugin._cases import header_notes, image_layer, labels_layer, orient
+from napari_plugin._dock import timer
 from napari_plugin._style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BRUSH", "CaseLayers", "case_notes"]
 
-BRUSH = 254  # what the brush paints before the suggestion takes its place; no dataset has it
+# What the brush paints before the suggestion takes its place: the first that is no label.
+BRUSHES = (254, 253, 255)
+BRUSH = BRUSHES[0]
 # Contours above what is painted, so that both are seen.
 ORDER = ("image", "corrected", "original", "suggestion")
 
@@ -34,6 +37,7 @@ class CaseLayers(QObject):
         viewer: Where the layers are.
         reviewer: Names the layer to paint on.
         classes: Number of classes, background included.
+        ignore_label: A further label of the dataset.
 
     Attributes:
         painted: The mask was painted on, undone, or set.
@@ -41,15 +45,21 @@ class CaseLayers(QObject):
 
     painted = Signal()
 
-    def __init__(self, viewer: "ViewerModel", reviewer: str, classes: int):
+    def __init__(
+        self,
+        viewer: "ViewerModel",
+        reviewer: str,
+        classes: int,
+        ignore_label: int | None = None,
+    ):
         super().__init__()
         self.viewer, self.reviewer, self.classes = viewer, reviewer, classes
+        self._stroke = next(n for n in BRUSHES if n != ignore_label and n >= classes)
         self.suggestion: NDArray[np.uint8] | None = None
         self._layers: dict[str, Layer] = {}
         self._loading = False
         self._brushing: int | None = None
-        self._soon = QTimer(self, singleShot=True, interval=0)
-        self._soon.timeout.connect(self.finish_stroke)
+        self._soon = timer(self, 0, self.finish_stroke)
 
     # Layers
 
@@ -73,7 +83,9 @@ class CaseLayers(QObject):
         """Whether a stroke waits for the suggestion."""
         layer = self.corrected
         return (
-            self._brushing is not None and layer is not None and bool((layer.data == BRUSH).any())
+            self._brushing is not None
+            and layer is not None
+            and bool((layer.data == self._stroke).any())
         )
 
     def show(self, case: ReviewCase, notes: dict[str, Any]) -> None:
@@ -115,7 +127,7 @@ class CaseLayers(QObject):
             if mode is not None:
                 layer.mode = mode
             if self._brushing is not None:
-                layer.selected_label = BRUSH
+                layer.selected_label = self._stroke
         finally:
             self._loading = False
         if new_grid:
@@ -166,7 +178,7 @@ class CaseLayers(QObject):
         if layer is not None and on and self._brushing is None:
             self._brushing = int(layer.selected_label)
             layer.preserve_labels = False
-            layer.selected_label = BRUSH
+            layer.selected_label = self._stroke
             layer.mode = "paint"
         elif not on and self._brushing is not None:
             before, self._brushing = self._brushing, None
@@ -182,7 +194,7 @@ class CaseLayers(QObject):
             self._replace_stroke(layer)
 
     def _replace_stroke(self, layer: Labels) -> None:
-        where = np.nonzero(layer.data == BRUSH)
+        where = np.nonzero(layer.data == self._stroke)
         if not where[0].size or self._loading:
             return
         self._loading = True
@@ -264,7 +276,7 @@ class CaseLayers(QObject):
         one = self.classes <= 2
         colours = (ROLE_COLOURS["corrected"],) if one else CLASS_COLOURS
         table = dict(label_colormap(*colours).color_dict)
-        table[BRUSH] = ROLE_COLOURS["prediction"]
+        table[self._stroke] = ROLE_COLOURS["prediction"]
         return DirectLabelColormap(color_dict=table)
 
 

@@ -64,7 +64,7 @@ class Thumbnails:
             self._icons[id] = QIcon()
         else:
             height, width = picture.shape[:2]
-            image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format_RGB888)
+            image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
             self._icons[id] = QIcon(QPixmap.fromImage(image))
         while len(self._icons) > KEPT:
             self._icons.popitem(last=False)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QHBoxLayout,
@@ -20,7 +19,7 @@ from keras_robust.quality.review import (
     ReviewSession,
     reviewers,
 )
-from napari_plugin._dock import DockWidget
+from napari_plugin._dock import DockWidget, timer
 from napari_plugin.review.controls import CaseControls, Filters, QueueView
 from napari_plugin.review.desk import ReviewDesk
 from napari_plugin.review.keys import Keys
@@ -49,8 +48,7 @@ class ReviewWidget(DockWidget):
         self.model: QueueModel | None = None
         self._keys: Keys | None = None
         self._build()
-        self._filter_soon = QTimer(self, singleShot=True, interval=FILTER_MS)
-        self._filter_soon.timeout.connect(self._filter)
+        self._filter_soon = timer(self, FILTER_MS, self._filter)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)

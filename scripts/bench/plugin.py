@@ -1,6 +1,6 @@
 """Time what a person waits for in napari: the table while painting, previews, volumes.
 
-    xvfb-run -a python scripts/bench/plugin.py [--repeats 20] [--only compare preview volume]
+    xvfb-run -a python scripts/bench/plugin.py [--repeats 20] [--only compare preview volume review]
         [--output docs/results]
 
 Drives a real viewer. A time runs from the call that paints, or moves a slider, to the new table or
@@ -10,7 +10,11 @@ the window answered nothing.
 """
 
 import argparse
+import gc
+import io
+import json
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +24,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import psutil
+from PIL import Image
 from result_page import environment, write_results
+
+from keras_robust.data import read_mask, sample
+from keras_robust.quality.audit_folder import AuditCase, write_cases
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -30,6 +39,7 @@ with warnings.catch_warnings():
 
 from napari_plugin.compare import CompareWidget
 from napari_plugin.noise_lab import NoiseLabWidget
+from napari_plugin.review import ReviewWidget
 
 TICK_MS = 2
 
@@ -201,10 +211,82 @@ def volume(repeats: int) -> list[dict[str, Any]]:
     return rows
 
 
+def queue(folder: Path, cases: int) -> tuple[Path, Path]:
+    """A dataset of 512² and its audit: the packaged lesions, again and again."""
+    home, audited = folder / "lesions", folder / "lesions-audit"
+    for part in (home / "images", home / "masks", audited / "predictions"):
+        part.mkdir(parents=True)
+    pictures = []
+    for case in sample().cases[:20]:
+        mask = read_mask(case.mask, size=(512, 512))
+        image, drawn, predicted = io.BytesIO(), io.BytesIO(), io.BytesIO()
+        Image.open(case.image).resize((512, 512)).save(image, "jpeg", quality=92)
+        Image.fromarray(mask * 255).save(drawn, "png")
+        Image.fromarray(np.roll(mask, 20, axis=0) * 255).save(predicted, "png")
+        pictures.append([buffer.getvalue() for buffer in (image, drawn, predicted)])
+    rows, found = ["id,image,mask,annotator,split"], []
+    for number in range(cases):
+        id, (image, drawn, predicted) = f"case{number:04d}", pictures[number % len(pictures)]
+        (home / "images" / f"{id}.jpg").write_bytes(image)
+        (home / "masks" / f"{id}.png").write_bytes(drawn)
+        (audited / "predictions" / f"{id}.png").write_bytes(predicted)
+        rows.append(f"{id},images/{id}.jpg,masks/{id}.png,clinic,train")
+        score = 1 - number / cases
+        found.append(AuditCase(number + 1, id, "clinic", score, "too large", {"default": score}))
+    (home / "manifest.csv").write_text("\n".join(rows) + "\n")
+    write_cases(audited, found, ranked_by="default")
+    info = {"status": "finished", "classes": 2, "annotators": ["clinic"], "dataset": str(home)}
+    info |= {"ranked_by": "default", "scores": ["default"]}
+    (audited / "audit.json").write_text(json.dumps(info))
+    return home, audited
+
+
+def review(repeats: int, cases: int = 1000, decisions: int = 200) -> list[dict[str, Any]]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, window() as viewer:
+        home, audited = queue(Path(folder), cases)
+        widget = ReviewWidget(viewer)
+        viewer.window.add_dock_widget(widget)
+        seen: list[Any] = [None]
+
+        def note(case: Any) -> None:
+            if case is not None:
+                seen[0] = case
+
+        def open_queue(number: int) -> None:
+            widget.open(home, audited, f"reviewer{number}")
+            wait(lambda: widget.desk is not None and widget.desk.case is not None)
+            widget.desk.shown.connect(note)
+            seen[0] = object()
+
+        limits = {"at_most_ms": 3000}
+        times = timed(open_queue, lambda: seen[0], 3)
+        rows.append({"what": f"opening a queue of {cases} cases, 512²", **limits, **times})
+        for what, act in (
+            ("next case, read ahead, 512²", lambda number: widget.act("next")),
+            ("another case of the list, 512²", lambda number: widget._choose(500 + 13 * number)),
+            ("decision and next case, 512²", lambda number: widget.act("accept")),
+        ):
+            rows.append({"what": what, "at_most_ms": 300, **timed(act, lambda: seen[0], repeats)})
+        memory = []
+        for number in range(decisions + 20):
+            if number in (20, decisions + 19):
+                gc.collect()
+                memory.append(psutil.Process().memory_info().rss / 2**20)
+            before = seen[0]
+            widget.act("accept")
+            wait(lambda before=before: seen[0] is not before)
+        rows[-1]["memory_mib"] = [round(value) for value in memory]
+        rows[-1]["cases"] = decisions
+        widget.close_down()
+    return rows
+
+
 PARTS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     "compare": compare,
     "preview": preview,
     "volume": volume,
+    "review": review,
 }
 
 
@@ -223,6 +305,14 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         times = [f"{row[f'{k}_ms']:.0f} ms" for k in ("median", "max", "processor", "blocked")]
         limit = f"{row['at_most_ms']} ms" if "at_most_ms" in row else ""
         lines.append(f"| {' | '.join([row['what'], *times, limit])} |")
+    for row in rows:
+        if "memory_mib" in row:
+            first, last = row["memory_mib"]
+            lines += [
+                "",
+                f"Over {row['cases']} more cases of the review, the memory of the process went "
+                f"from {first} to {last} MiB.",
+            ]
     return lines
 
 
