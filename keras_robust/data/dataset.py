@@ -186,7 +186,7 @@ class Dataset:
                 f"255. Received: {str(case.mask)!r} with {levels.shape[-1]} channels from "
                 f"{levels.min()} to {levels.max()}. Correct `soft` in dataset.json, or the file."
             )
-        return levels[..., 0] / np.float32(255)
+        return np.asarray(levels[..., 0] / np.float32(255), np.float32)
 
     @property
     def annotators(self) -> tuple[str, ...]:
