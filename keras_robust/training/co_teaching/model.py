@@ -153,7 +153,7 @@ class CoTeaching(keras.Model):
         super().compile(optimizer, loss=loss, loss_weights=loss_weights, **options)
         if loss is None:
             return
-        self._losses_of_peers = (loss, tree.map_structure(_copy, loss))
+        self._losses_of_peers = (loss, _copies(loss))
         self._weights_of_losses = loss_weights
         attach(self, list(self._losses_of_peers))
         clip_each_peer(self.optimizer, self._groups)
@@ -304,9 +304,13 @@ def _mean(pair: Pair):
     return tree.map_structure(lambda a, b: (a + b) / 2, pair.a, pair.b)
 
 
-def _copy(loss: SegmentationLoss | None) -> SegmentationLoss | None:
-    if loss is None:
-        return None
+def _copies(losses: Any) -> Any:
+    """Copies in the same structure; a loss of several outputs is one copy for all of them."""
+    made = {id(loss): _copy(loss) for loss in tree.flatten(losses) if loss is not None}
+    return tree.map_structure(lambda loss: made.get(id(loss)), losses)
+
+
+def _copy(loss: SegmentationLoss) -> SegmentationLoss:
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     for theirs, ours in zip(copy.trainable_variables, loss.trainable_variables, strict=True):
         theirs.assign(ours.value)

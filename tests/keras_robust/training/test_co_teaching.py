@@ -212,7 +212,7 @@ def test_deep_supervision_chooses_for_each_output(spatial, classes):
     pair = CoTeaching(supervised(spatial, classes), SmallLossSelection(0.25, ramp_epochs=0))
     names = pair.output_names
     factors = supervision_weights(2)
-    pair.compile("adam", losses.get("ce+dice"), loss_weights=factors)
+    pair.compile("adam", [losses.get("ce+dice")] * 2, loss_weights=factors)
     # Of each output a quarter is left out, whatever the other has.
     history = fit(pair, x, y, epochs=1, batch_size=2)
     assert history["kept_a"] == pytest.approx([0.75])
