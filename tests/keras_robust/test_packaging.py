@@ -13,7 +13,7 @@ import keras_robust
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("keras_robust", "napari_plugin")
-KINDS = {".py", ".pyi", ".typed", ".csv", ".jpg", ".png", ".md", ".yaml", ".svg", ".json"}
+KINDS = {".py", ".pyi", ".typed", ".csv", ".jpg", ".png", ".md", ".yaml", ".svg", ".json", ".txt"}
 
 
 @pytest.fixture(scope="module")
