@@ -23,16 +23,19 @@ class Calibration:
 
     Args:
         classes: Number of classes K, background included.
+
+    Attributes:
+        images: How many were counted.
     """
 
     def __init__(self, classes: int):
         self._held = np.zeros((classes, BINS))
         self._counts = np.zeros((classes, BINS))
-        self._images = 0
+        self.images = 0
 
     def add(self, comparison: Comparison) -> None:
         """Count one image."""
-        self._images += 1
+        self.images += 1
         for label in range(1, comparison.classes):
             probability = comparison.probabilities[label][comparison.known]
             bins = np.minimum((probability * BINS).astype(np.intp), BINS - 1)
@@ -44,7 +47,7 @@ class Calibration:
         """Log-odds that an element belongs to the class, increasing in its probability."""
         middle = (np.arange(BINS) + 0.5) / BINS
         counts = self._counts[label]
-        trust = PRIOR_IMAGES * counts / max(self._images, 1) + 1
+        trust = PRIOR_IMAGES * counts / max(self.images, 1) + 1
         share = (self._held[label] + trust * middle) / (counts + trust)
         share = isotonic_regression(share, weights=counts + trust).x
         share = np.clip(share, CERTAIN, 1 - CERTAIN)

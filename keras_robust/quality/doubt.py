@@ -1,7 +1,6 @@
 """The default score: how improbable it is that a mask is right, learned from its dataset."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,14 +16,14 @@ from keras_robust.quality.structure import Measures, Structure
 __all__ = ["Doubt"]
 
 Floats = NDArray[np.float64]
-# Of nats per element, below which more or less evidence makes little difference; and so for the
-# uncertainty.
-LITTLE_EVIDENCE, LITTLE_UNCERTAINTY = 0.005, 0.02
+# Evidence and variance per element below which more or less makes little difference.
+LITTLE_EVIDENCE, LITTLE_VARIANCE = 0.005, 0.02
 ROUNDS = 6
-# Weights of evidence, size and uncertainty, and the offset, before anything is learned: a mask is
-# as probably wrong as right where 0.4 nats per element are against it. From the first half of the
-# development images of scripts/evaluate_audit.py; a few dozen masks outweigh it.
-PRIOR = np.array([1.5, 0.0, -1.0, -1.5 * np.log(0.4)])
+# Slope and offset before anything is learned: a mask is as probably wrong as right where the
+# evidence equals the standard deviation of the prediction.
+PRIOR = np.array([1.5, 0.0])
+# Mistakes are drawn into the masks of about so many images; two numbers are learned from them.
+IMAGES_WITH_MISTAKES = 400
 FIRST_SUSPECTS = 0.3
 WRONG_SHARE = (0.02, 0.5)
 
@@ -33,11 +32,12 @@ WRONG_SHARE = (0.02, 0.5)
 class Doubt:
     r"""-log P(every structure of the mask is right), in nats: 0 for no doubt, without upper end.
 
-    A logistic model tells given masks from mistakes drawn into them (see `mistakes`), by the
-    logarithms of three figures: the evidence against the mask (see `Measures`), the more the worse,
-    and what decides how much of it is habitual: the size of the predicted object and the
-    uncertainty of the prediction. As some given masks are wrong, each counts as much as it is
-    probably right by the model so far, which is fitted again (expectation maximisation).
+    The evidence against a mask (see `Measures`) is divided by the standard deviation of the
+    prediction, so that a model that is uncertain of an image says less against its mask. How
+    probable that makes an error is learned: a logistic model of its logarithm tells the given masks
+    from mistakes drawn into them (see `mistakes`). As some given masks are wrong, each counts as
+    much as it is probably right by the model so far, which is fitted again (expectation
+    maximisation).
 
     Call `add` for every image, then `scores`.
 
@@ -46,8 +46,8 @@ class Doubt:
     """
 
     calibration: Calibration
-    _given: list[Floats] = field(default_factory=list)
-    _drawn: list[Floats] = field(default_factory=list)
+    _given: list[float] = field(default_factory=list)
+    _drawn: list[float] = field(default_factory=list)
     _origin: list[int] = field(default_factory=list)
     _image: list[int] = field(default_factory=list)
     _images: int = 0
@@ -60,15 +60,16 @@ class Doubt:
         """
         found: dict[int, Measures] = {}
         for label in range(1, comparison.classes):
-            structure, habits = _structure(comparison, label, self.calibration)
+            structure, deviation = _structure(comparison, label, self.calibration)
             if not (structure.mask.any() or structure.predicted.any()):
                 continue
             found[label] = structure.measure(structure.mask)
             generator = _generator(comparison.id, label)
-            for mask in mistakes(structure.mask, structure.spacing, generator):
-                self._drawn.append(_figures(structure.measure(mask), habits))
-                self._origin.append(len(self._given))
-            self._given.append(_figures(found[label], habits))
+            if generator.random() * self.calibration.images < IMAGES_WITH_MISTAKES:
+                for mask in mistakes(structure.mask, structure.spacing, generator):
+                    self._drawn.append(_figure(structure.measure(mask), deviation))
+                    self._origin.append(len(self._given))
+            self._given.append(_figure(found[label], deviation))
             self._image.append(self._images)
         self._images += 1
         return found
@@ -77,63 +78,60 @@ class Doubt:
         """`(n,)`, one per image in the order of `add`."""
         total = np.zeros(self._images)
         if self._given:
-            log_odds = _fitted(np.stack(self._given), self._drawn, np.array(self._origin, int))
+            log_odds = _fitted(
+                np.array(self._given), np.array(self._drawn), np.array(self._origin, int)
+            )
             np.add.at(total, self._image, np.logaddexp(0, log_odds))
         return total
 
 
 def _structure(
     comparison: Comparison, label: int, calibration: Calibration
-) -> tuple[Structure, Floats]:
-    """The structure, and the logarithms of its size and uncertainty in the prediction, `(2,)`."""
+) -> tuple[Structure, float]:
+    """The structure, and the standard deviation of an element of its prediction."""
     probability = comparison.probabilities[label] * comparison.known
     log_odds = calibration.log_odds(label, comparison.probabilities[label])
     log_odds[~comparison.known] = 0.0
     mask = (comparison.labels == label) & comparison.known
-    size = max(int((log_odds > 0).sum()), 1)
     variance = float((probability * (1 - probability)).sum(dtype=np.float64))
-    uncertainty = variance / max(float(probability.sum(dtype=np.float64)), 1.0)
-    habits = np.log([size, uncertainty + LITTLE_UNCERTAINTY])
-    return Structure(log_odds, mask, comparison.spacing), habits
+    variance /= max(float(probability.sum(dtype=np.float64)), 1.0)
+    deviation = np.sqrt(variance + LITTLE_VARIANCE)
+    return Structure(log_odds, mask, comparison.spacing), float(deviation)
 
 
-def _figures(measures: Measures, habits: Floats) -> Floats:
-    return np.append(np.log(measures.evidence + LITTLE_EVIDENCE), habits)
+def _figure(measures: Measures, deviation: float) -> float:
+    return float(np.log((measures.evidence + LITTLE_EVIDENCE) / deviation))
 
 
-def _fitted(given: Floats, drawn: Sequence[Floats], origin: NDArray[np.intp]) -> Floats:
+def _fitted(given: Floats, drawn: Floats, origin: NDArray[np.intp]) -> Floats:
     """`(n,)`, log-odds that each given structure is wrong, if half of all were."""
-    count = len(given)
-    figures = np.concatenate([given, np.stack(drawn)]) if drawn else given
-    figures[:, 1:] -= given[:, 1:].mean(axis=0)
-    figures = np.append(figures, np.ones((len(figures), 1)), axis=1)
-    evidence = figures[:count, 0]
-    wrong = (evidence > np.quantile(evidence, 1 - FIRST_SUSPECTS)).astype(float)
-    is_drawn = np.repeat([0.0, 1.0], [count, len(drawn)])
-    log_odds = figures[:count] @ PRIOR
-    for _ in range(ROUNDS if drawn else 0):
+    wrong = (given > np.quantile(given, 1 - FIRST_SUSPECTS)).astype(float)
+    figures = np.concatenate([given, drawn])
+    is_drawn = np.repeat([0.0, 1.0], [given.size, drawn.size])
+    slope, offset = PRIOR
+    for _ in range(ROUNDS if drawn.size else 0):
         right = 1 - wrong
         weights = np.concatenate(
             [right / max(right.sum(), 1e-9), right[origin] / max(right[origin].sum(), 1e-9)]
         )
-        model = _logistic(figures, is_drawn, weights / weights.sum(), strength=1 / count)
-        log_odds = figures[:count] @ model
-        wrong = _posterior(log_odds)
-    return log_odds
+        slope, offset = _logistic(figures, is_drawn, weights / weights.sum(), 1 / given.size)
+        wrong = _posterior(slope * given + offset)
+    return slope * given + offset
 
 
 def _logistic(figures: Floats, target: Floats, weights: Floats, strength: float) -> Floats:
-    """Weights of a logistic model, `(4,)`, held to `PRIOR` by so strong a penalty."""
+    """Slope and offset of a logistic model, held to `PRIOR` by so strong a penalty."""
 
     def loss(model: Floats) -> tuple[float, Floats]:
-        z = figures @ model
+        z = model[0] * figures + model[1]
         slope = weights * (expit(z) - target)
         away = model - PRIOR
         value = weights @ (np.logaddexp(0, z) - target * z) + strength * away @ away
-        return float(value), figures.T @ slope + 2 * strength * away
+        gradient = np.array([slope @ figures, slope.sum()]) + 2 * strength * away
+        return float(value), gradient
 
     # More evidence never makes a mask less suspicious.
-    bounds = [(0, None)] + [(None, None)] * (len(PRIOR) - 1)
+    bounds = [(0, None), (None, None)]
     return minimize(loss, PRIOR, jac=True, bounds=bounds, method="L-BFGS-B").x
 
 
