@@ -77,13 +77,12 @@ class Curves(FigureCanvasQTAgg):
             axis.set_ylabel(title, color=text, fontsize=9)
             for side in axis.spines.values():
                 side.set_color(text)
-            shown = False
             for key, (label, colour) in curves.items():
                 epochs, values = self.points(key)
-                shown = shown or bool(epochs)
                 marker = "o" if len(epochs) < 20 else ""
-                axis.plot(epochs, values, color=colour, label=label, marker=marker, markersize=3)
-            if shown and len(curves) > 1:
+                if epochs:
+                    axis.plot(epochs, values, marker=marker, ms=3, color=colour, label=label)
+            if len(curves) > 1 and axis.lines:
                 axis.legend(fontsize=8, labelcolor=text, facecolor=back, edgecolor=back)
         axes[-1].set_xlabel("Epoch", color=text, fontsize=9)
         axes[-1].xaxis.get_major_locator().set_params(integer=True)

@@ -1,12 +1,15 @@
 """Training, prediction and audit from the real window, in real child processes."""
 
+import csv
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_robust.data import sample_path
+from keras_robust.quality.audit_folder import read_audit
 from keras_robust.training import Run, TrainConfig
 from napari_plugin.train.curves import Curves
 from napari_plugin.train.inputs import TrainInputs, free_folder
@@ -17,9 +20,31 @@ WAIT = 240_000  # ms; TensorFlow takes its time to load on a busy machine
 
 
 @pytest.fixture
-def widget(make_napari_viewer, tmp_path):
+def lesions(tmp_path):
+    """A few images of the packaged sample as a dataset of their own."""
+    folder = tmp_path / "lesions"
+    folder.mkdir()
+    with open(sample_path() / "manifest.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    chosen = [r for r in rows if r["split"] == "train"][:12]
+    chosen += [r for r in rows if r["split"] == "test"][:4]
+    with open(folder / "manifest.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(chosen)
+    for row in chosen:
+        for path in (row["image"], row["mask"]):
+            (folder / path).parent.mkdir(exist_ok=True)
+            shutil.copy(sample_path() / path, folder / path)
+    return folder
+
+
+@pytest.fixture
+def widget(make_napari_viewer, tmp_path, lesions):
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("keras-robust", "Train and predict")
+    widget.dataset.setText(str(lesions))
+    widget.dataset.editingFinished.emit()
     widget.run.setText(str(tmp_path / "run"))
     widget.epochs.setValue(2)
     widget.pixels.setValue(16)
@@ -43,11 +68,11 @@ def test_inputs_become_a_configuration():
     assert (config.data.train_split, config.data.test_split) == ("train", "test")
 
 
-def test_what_is_chosen_in_the_window_arrives(widget, tmp_path):
+def test_what_is_chosen_in_the_window_arrives(widget, lesions, tmp_path):
     widget.loss.setCurrentText("apl1")
     widget.annotator.setCurrentIndex(1)
     inputs = widget.inputs
-    assert inputs == TrainInputs(sample_path(), "isic_gt", "apl1", 2, 16, "small", tmp_path / "run")
+    assert inputs == TrainInputs(lesions, "isic_gt", "apl1", 2, 16, "small", tmp_path / "run")
     assert "active and passive" in widget.loss_help.text()
 
 
@@ -65,9 +90,9 @@ def test_curves_take_one_point_per_epoch(qapp):
     assert curves.points("nu") == ([2.0], [0.9])
 
 
-def test_two_epochs_stop_continue_and_predict(qtbot, widget, tmp_path):
-    """The whole way of a person: train, pause, stop, continue, predict."""
-    widget.epochs.setValue(3)
+def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path):
+    """The whole way of a person: train, pause, stop, continue, predict, audit."""
+    widget.epochs.setValue(4)
     widget.train_button.click()
     assert not widget.train_button.isEnabled() and widget.stop_button.isEnabled()
     qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 1, timeout=WAIT)
@@ -86,7 +111,7 @@ def test_two_epochs_stop_continue_and_predict(qtbot, widget, tmp_path):
     wait_for_the_child(qtbot, widget)
     assert run.status == "finished" and "Finished" in widget.message.text()
     epochs, nu = widget.curves.points("nu")
-    assert epochs == [1, 2, 3] and len(set(nu)) == 3  # ν is trained
+    assert epochs == [1, 2, 3, 4] and len(set(nu)) == 4  # ν is trained
     assert len(widget.curves.points("dice_test")[0]) >= 1
 
     widget.viewer.open_sample("keras-robust", "lesions")
@@ -96,6 +121,11 @@ def test_two_epochs_stop_continue_and_predict(qtbot, widget, tmp_path):
     layer = widget.viewer.layers["prediction (run)"]
     assert layer.data.shape == (6, 256, 256) and layer.data.dtype == np.uint8
     assert layer.metadata["keras_robust"]["role"] == "prediction"
+
+    widget.audit_button.click()
+    qtbot.waitUntil(lambda: "audit is in" in widget.message.text(), timeout=WAIT)
+    audit = read_audit(tmp_path / "run-audit")
+    assert len(audit.cases) == 16 and audit.dataset == lesions
 
 
 def test_an_error_of_the_child_is_said_in_words(qtbot, widget, tmp_path):
