@@ -16,7 +16,7 @@ from napari_plugin.train.inputs import TrainInputs, free_folder
 from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
 from tests.napari_plugin.test_tasks import wait_until_dead
 
-WAIT = 240_000  # ms; TensorFlow takes its time to load on a busy machine
+WAIT = 480_000  # ms; TensorFlow takes its time to load on a busy machine
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def widget(make_napari_viewer, tmp_path, lesions):
     yield widget
     if widget.child is not None:
         pid = widget.child.pid
-        widget.child.cancel(grace=0)
+        os.kill(pid, 9)
         assert wait_until_dead(pid)
 
 
