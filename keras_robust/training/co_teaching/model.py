@@ -313,7 +313,7 @@ def _copies(losses: Any) -> Any:
 def _copy(loss: SegmentationLoss) -> SegmentationLoss:
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     for theirs, ours in zip(copy.trainable_variables, loss.trainable_variables, strict=True):
-        theirs.assign(ours.value)
+        theirs.assign(_array(ours))  # not the same buffer, which JAX could not donate twice
     return copy
 
 
