@@ -203,9 +203,9 @@ def predict(
 ) -> None:
     """Write a mask for every image of a dataset, in the image's own size."""
     with friendly_errors(), progress_bar("Predicting") as progress:
-        from keras_robust import inference
+        from keras_robust.inference.predict import predict as write_masks
 
-        inference.predict(
+        write_masks(
             model,
             dataset,
             output,

@@ -15,7 +15,14 @@ from keras_robust.inference import predict
 from keras_robust.training import TrainConfig, train
 from keras_robust.training.live import training_view
 
-IDS = ("ISIC_0000174", "ISIC_0000482", "ISIC_0009882", "ISIC_0010377", "ISIC_0011333", "ISIC_0013828")
+IDS = (
+    "ISIC_0000174",
+    "ISIC_0000482",
+    "ISIC_0009882",
+    "ISIC_0010377",
+    "ISIC_0011333",
+    "ISIC_0013828",
+)
 OUTPUT = Path(__file__).parents[1] / "napari_plugin" / "sample" / "predictions"
 
 

@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "evaluate": ["Evaluation", "evaluate"],
         "predict": ["Predictor", "predict"],
+        "sliding_window": ["gaussian_weights", "sliding_window", "window_starts"],
     },
 )

@@ -172,7 +172,7 @@ def _cut(image, corner, patch, before) -> NDArray[np.float32]:
 def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArray[np.float32]:
     """Mean prediction over all subsets of mirrored axes."""
     subsets = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
-    total = None
+    total = np.zeros((), np.float32)
     for subset in subsets:
         flipped = tuple(axis + 1 for axis in subset)
         values = np.flip(np.asarray(predict(np.flip(patches, flipped)), np.float32), flipped)
@@ -181,8 +181,8 @@ def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArra
                 "Invalid value for argument `predict`. Expected a prediction for every voxel, "
                 f"(batch, *patch_size, K) with {patches.shape[:-1]}. Received: {values.shape}"
             )
-        total = values if total is None else total + values
-    return total / len(subsets) if len(subsets) > 1 else total
+        total = total + values
+    return total / np.float32(len(subsets))
 
 
 def _batches(items: list, size: int) -> Iterator[list]:
