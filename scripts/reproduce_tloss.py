@@ -12,6 +12,7 @@ the tests and the figures go to `docs/results/tloss/`. The paper trains on 2,000
 * `shenzhen`: 120 training images at 64², four losses, the same settings;
 * `search`: further losses and sums of losses at α = β = .7 on `isic`, to find the best one on
   validation images (`scripts/best_loss.py`);
+* `confirm`: the best one of these at α = β = .7 on `shenzhen`;
 * `starts`: T-Loss from further initial ν̃ at α = β = .7, for the figure of its sensitivity.
 """
 
@@ -32,6 +33,7 @@ STUDIES = {
         "losses": ["dice", "t+dice", VOXEL_DICE, "mae+dice", "apl1", "apl2", "sce+dice"],
         "noise": CLEAN_AND_NOISY[:1],
     },
+    "confirm": {"losses": ["mae+dice"], "noise": CLEAN_AND_NOISY[:1]},
     "starts": {"losses": ["t"], "noise": CLEAN_AND_NOISY[:1], "nu_tilde": [-4.0, 4.0]},
 }
 
