@@ -18,9 +18,12 @@ __all__ = ["Doubt"]
 Floats = NDArray[np.float64]
 # Evidence and variance per element below which more or less makes little difference.
 LITTLE_EVIDENCE, LITTLE_VARIANCE = 0.005, 0.02
+# Large objects habitually have a little more evidence against them than their uncertainty tells.
+# The exponent and the root of the variance were chosen on development images.
+SIZE_EXPONENT, USUAL_SIZE = 0.2, 500
 ROUNDS = 6
 # Slope and offset before anything is learned: a mask is as probably wrong as right where the
-# evidence equals the standard deviation of the prediction.
+# evidence is the usual one.
 PRIOR = np.array([1.5, 0.0])
 # Mistakes are drawn into the masks of about so many images; two numbers are learned from them.
 IMAGES_WITH_MISTAKES = 400
@@ -33,7 +36,8 @@ class Doubt:
     r"""-log P(every structure of the mask is right), in nats: 0 for no doubt, without upper end.
 
     The evidence against a mask (see `Measures`) is divided by the standard deviation of the
-    prediction, so that a model that is uncertain of an image says less against its mask. How
+    prediction, so that a model that is uncertain of an image says less against its mask, and by a
+    low power of the size of the object. How
     probable that makes an error is learned: a logistic model of its logarithm tells the given masks
     from mistakes drawn into them (see `mistakes`). As some given masks are wrong, each counts as
     much as it is probably right by the model so far, which is fitted again (expectation
@@ -60,16 +64,16 @@ class Doubt:
         """
         found: dict[int, Measures] = {}
         for label in range(1, comparison.classes):
-            structure, deviation = _structure(comparison, label, self.calibration)
+            structure, usual = _structure(comparison, label, self.calibration)
             if not (structure.mask.any() or structure.predicted.any()):
                 continue
             found[label] = structure.measure(structure.mask)
             generator = _generator(comparison.id, label)
             if generator.random() * self.calibration.images < IMAGES_WITH_MISTAKES:
                 for mask in mistakes(structure.mask, structure.spacing, generator):
-                    self._drawn.append(_figure(structure.measure(mask), deviation))
+                    self._drawn.append(_figure(structure.measure(mask), usual))
                     self._origin.append(len(self._given))
-            self._given.append(_figure(found[label], deviation))
+            self._given.append(_figure(found[label], usual))
             self._image.append(self._images)
         self._images += 1
         return found
@@ -88,19 +92,20 @@ class Doubt:
 def _structure(
     comparison: Comparison, label: int, calibration: Calibration
 ) -> tuple[Structure, float]:
-    """The structure, and the standard deviation of an element of its prediction."""
+    """The structure, and the evidence that is usual against a mask of it, up to a factor."""
     probability = comparison.probabilities[label] * comparison.known
     log_odds = calibration.log_odds(label, comparison.probabilities[label])
     log_odds[~comparison.known] = 0.0
     mask = (comparison.labels == label) & comparison.known
     variance = float((probability * (1 - probability)).sum(dtype=np.float64))
     variance /= max(float(probability.sum(dtype=np.float64)), 1.0)
-    deviation = np.sqrt(variance + LITTLE_VARIANCE)
-    return Structure(log_odds, mask, comparison.spacing), float(deviation)
+    size = max(int((log_odds > 0).sum()), 1)
+    usual = np.sqrt(variance + LITTLE_VARIANCE) * (size / USUAL_SIZE) ** SIZE_EXPONENT
+    return Structure(log_odds, mask, comparison.spacing), float(usual)
 
 
-def _figure(measures: Measures, deviation: float) -> float:
-    return float(np.log((measures.evidence + LITTLE_EVIDENCE) / deviation))
+def _figure(measures: Measures, usual: float) -> float:
+    return float(np.log((measures.evidence + LITTLE_EVIDENCE) / usual))
 
 
 def _fitted(given: Floats, drawn: Floats, origin: NDArray[np.intp]) -> Floats:
