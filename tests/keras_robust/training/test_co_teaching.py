@@ -72,9 +72,15 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", ["ce+dice", "t+dice", "apl2", "svls"])
-@pytest.mark.parametrize(("spatial", "classes"), [((6, 6), 3), ((4, 5, 4), 1)])
+@pytest.mark.parametrize(
+    ("name", "spatial", "classes", "optimizer"),
+    [
+        ("ce+dice", (6, 6), 3, "sgd"),
+        ("t+dice", (4, 5, 4), 1, "adam"),
+        ("t+dice", (6, 6), 3, "sgd"),
+        ("svls-apl2", (4, 5, 4), 3, "adam"),
+    ],
+)
 def test_peers_that_keep_all_train_as_two_networks_alone(spatial, classes, name, optimizer):
     x, y = data(spatial, classes)
     pair = CoTeaching(network(spatial, classes), KEEP_ALL)
@@ -152,7 +158,7 @@ def test_labels_that_the_other_peer_left_out_do_not_matter():
     assert any(np.abs(v - w).max() > 1e-4 for v, w in zip(*(r[1] for r in reached), strict=True))
 
 
-@pytest.mark.parametrize("name", ["ce", "ce+dice", "apl2", "t", "svls"])
+@pytest.mark.parametrize("name", ["ce+dice", "t", "svls-apl2"])
 def test_rejecting_everything_changes_nothing_and_is_no_nan(name):
     x, y = data()
     pair = CoTeaching(network(), Fixed(np.zeros((2, 6, 6), bool)))
@@ -293,8 +299,10 @@ def test_nu_of_both_peers_is_in_the_history():
     assert history["nu_tilde_2"][-1] == theirs.nu_tilde != ours.nu_tilde
 
 
-@pytest.mark.parametrize("event", ["image", "voxel"])
-@pytest.mark.parametrize(("spatial", "classes"), [((4, 6, 4), 1), ((4, 6, 4), 3), ((6, 6), 3)])
+@pytest.mark.parametrize(
+    ("event", "spatial", "classes"),
+    [("image", (4, 6, 4), 3), ("image", (6, 6), 1), ("voxel", (4, 6, 4), 1), ("voxel", (6, 6), 3)],
+)
 def test_t_loss_under_stochastic_selection(spatial, classes, event):
     """What is left out is no dimension of the event: D is the number of values that are kept."""
     x, y = data(spatial, classes)
