@@ -16,7 +16,7 @@ KEYS = ("Q", "Y", "U", "K", "Control-Alt-B")
 def free_key(viewer: "ViewerModel") -> str | None:
     """The first of a few keys that neither napari nor another widget has taken."""
     taken = {str(key) for keys in get_settings().shortcuts.shortcuts.values() for key in keys}
-    keymaps = [viewer.keymap, type(viewer).class_keymap]
+    keymaps = [viewer.keymap, viewer.class_keymap]
     keymaps += [keymap for layer in viewer.layers for keymap in (layer.keymap, layer.class_keymap)]
     taken |= {str(key) for keymap in keymaps for key in keymap}
     return next((key for key in KEYS if key.replace("Control-", "Ctrl+") not in taken), None)

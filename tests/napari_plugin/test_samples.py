@@ -23,8 +23,9 @@ def test_layers_are_complete_and_of_one_grid(viewer, key):
     assert len({layer.data.shape for layer in masks}) == 1
     assert all(layer.data.dtype == np.uint8 and layer.data.any() for layer in masks)
     assert len({tuple(layer.scale) for layer in masks}) == 1
-    # What differs from the reference really differs.
-    assert all((layer.data != masks[0].data).any() for layer in masks[1:])
+    # What differs from the reference really differs; a gold standard may be one expert's mask.
+    differing = [layer for layer in masks[1:] if (layer.data != masks[0].data).any()]
+    assert len(differing) >= len(masks[1:]) - (key == "annotators")
 
 
 def test_lesions_have_a_prediction_of_a_real_run(viewer):
