@@ -104,10 +104,7 @@ class SmallLossSelection(Selection):
         return self.forget_rate * _ramp(epoch, 0, self.ramp_epochs)
 
     def choose(self, trust, candidates, disagree, epoch, seed):
-        return _most_trusted(trust, candidates, self._kept_fraction(epoch))
-
-    def _kept_fraction(self, epoch):
-        return ops.maximum(1 - self.rate(epoch), self.min_kept)
+        return _most_trusted(trust, candidates, self.rate(epoch), self.min_kept)
 
     def get_config(self) -> dict[str, Any]:
         own = {"forget_rate": self.forget_rate, "ramp_epochs": self.ramp_epochs}
@@ -148,7 +145,7 @@ class DisagreementSelection(SmallLossSelection):
         enough = _count(disputed) > self.min_kept * _count(candidates)
         applies = ops.logical_and(enough, ops.convert_to_tensor(epoch >= self.warmup))
         candidates = ops.where(applies, disputed, candidates)
-        return _most_trusted(trust, candidates, self._kept_fraction(epoch))
+        return _most_trusted(trust, candidates, self.rate(epoch), self.min_kept)
 
     def get_config(self) -> dict[str, Any]:
         return {"warmup": self.warmup, **super().get_config()}
@@ -212,7 +209,7 @@ class StochasticSelection(Selection):
         # Sorting costs more than all else here, and is seldom needed.
         return ops.cond(
             _count(kept) < self.min_kept * _count(candidates),
-            lambda: ops.logical_or(kept, _most_trusted(trust, candidates, self.min_kept)),
+            lambda: ops.logical_or(kept, _most_trusted(trust, candidates, 1.0, self.min_kept)),
             lambda: kept,
         )
 
@@ -267,11 +264,13 @@ def _ramp(epoch, start: int, length: int):
     return ops.clip(passed / (length - 1), 0.0, 1.0)
 
 
-def _most_trusted(trust, candidates, fraction):
-    """The given fraction of the candidates, those of highest trust, and ties with the last."""
+def _most_trusted(trust, candidates, rate, min_kept: float):
+    """The candidates without the given fraction of least trust; ties with the last kept stay."""
     count = _count(candidates)
     # Of 10 voxels, 0.3 are 3, though float32 says 3.0000001.
-    left_out = ops.ceil((1 - fraction) * count * (1 - 1e-6))
+    left_out = ops.minimum(
+        ops.ceil(rate * count * (1 - 1e-6)), ops.floor((1 - min_kept) * count * (1 + 1e-6))
+    )
     last = ops.cast(ops.minimum(left_out, ops.maximum(count - 1, 0)), "int32")
     # What is no candidate sorts behind all probabilities.
     ranked = ops.sort(ops.reshape(ops.where(candidates, trust, 2 * ops.ones_like(trust)), (-1,)))

@@ -148,6 +148,10 @@ def test_a_floor_under_what_is_kept():
     np.testing.assert_array_equal(found, trust >= trust.ravel()[90])
     found = kept(StochasticSelection(32, 2, balanced=True, **options), seen(trust, label))
     assert found[0, :2].sum() == 2 and found[0, 2:].sum() == 8
+    # At least: of 7 voxels a tenth is one, a half four.
+    for fraction, expected in ((0.1, 1), (0.5, 4)):
+        floor = StochasticSelection(32, 2, min_kept=fraction, **options)
+        assert kept(floor, seen(np.linspace(0, 1e-4, 7)[None])).sum() == expected
 
 
 def test_trust_is_the_probability_of_the_label():
