@@ -14,7 +14,7 @@ LOSS_NAMES: Mapping[str, str] = MappingProxyType(
         "ngce+rce": "Normalised generalised + reverse cross entropy: robust",
         "gce": "Generalised cross entropy: between cross entropy and MAE",
         "sce": "Symmetric cross entropy: cross entropy + reverse cross entropy",
-        "svls": "Cross entropy with labels smoothed at borders",
+        "svls": "Cross entropy and Dice on labels smoothed at borders",
         "nce": "Normalised cross entropy",
         "ngce": "Normalised generalised cross entropy",
         "rce": "Reverse cross entropy",
