@@ -1,5 +1,6 @@
 """A Labels layer that a widget owns and fills again and again."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,17 +20,22 @@ class OwnedLabels:
     Args:
         viewer: Where.
         notes: What its metadata say to keras-robust, such as its role.
+        on_taken: Called when somebody else takes the layer away.
     """
 
-    def __init__(self, viewer: "ViewerModel", notes: dict[str, Any]):
-        self._viewer, self._notes = viewer, notes
+    def __init__(self, viewer: "ViewerModel", notes: dict[str, Any], on_taken: Callable[[], Any]):
+        self._viewer, self._notes, self._on_taken = viewer, notes, on_taken
         self._described = ""
         self.layer: Labels | None = None
 
-    @property
-    def removed(self) -> bool:
-        """Whether somebody else took the layer away."""
-        return self.layer is not None and self.layer not in self._viewer.layers
+    def _on_removed(self, event) -> None:
+        if event.value is self.layer:
+            self._forget()
+            self._on_taken()
+
+    def _forget(self) -> None:
+        self.layer = None
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def show(
         self,
@@ -56,7 +62,6 @@ class OwnedLabels:
         layer = self.layer
         if (
             layer is None
-            or self.removed
             or layer.data.shape != labels.shape
             or layer.data.dtype != labels.dtype
             or described != self._described
@@ -73,6 +78,7 @@ class OwnedLabels:
             selected = set(layers.selection)
             layers.insert(layers.index(like) if below else len(layers), layer)
             layers.selection = selected
+            layers.events.removed.connect(self._on_removed)
             self.layer, self._described = layer, described
         else:
             layer.data[...] = labels
@@ -82,6 +88,7 @@ class OwnedLabels:
 
     def remove(self) -> None:
         """Take the layer away."""
-        layer, self.layer = self.layer, None
-        if layer is not None and layer in self._viewer.layers:
+        layer = self.layer
+        if layer is not None:
+            self._forget()
             self._viewer.layers.remove(layer)

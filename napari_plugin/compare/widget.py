@@ -58,7 +58,7 @@ class CompareWidget(DockWidget):
         self.viewer = viewer
         self.found: Found | None = None
         self._contours, self._blink = Contours(), Blink()
-        self._difference = OwnedLabels(viewer, {"role": "difference"})
+        self._difference = OwnedLabels(viewer, {"role": "difference"}, self._on_taken)
         self._side_by_side = SideBySide(viewer)
         self._comparer, self._latest = Comparer(), Latest()
         self._hidden_before: list[Labels] = []
@@ -170,8 +170,6 @@ class CompareWidget(DockWidget):
         return known
 
     def _update_layers(self) -> None:
-        if self._difference.removed:
-            self.difference.setChecked(False)
         for box in self.boxes.values():
             box.update_layers()
         likely = guess(
@@ -215,6 +213,11 @@ class CompareWidget(DockWidget):
     def _is_quick(self) -> bool:
         flat = all(layer.ndim == 2 for layer in self._painting.layers)
         return flat or self.this_slice.isChecked()
+
+    def _on_taken(self) -> None:
+        """A difference that the user takes away stays away."""
+        if not self._closed:
+            self.difference.setChecked(False)
 
     # What is compared
 

@@ -51,7 +51,7 @@ class NoiseLabWidget(DockWidget):
         self.viewer = viewer
         self.shown: Preview | None = None
         self._log: tuple[Corruption, ...] | None = None
-        self._preview = OwnedLabels(viewer, {"role": "noisy", PREVIEW: True})
+        self._preview = OwnedLabels(viewer, {"role": "noisy", PREVIEW: True}, self._on_taken)
         self._latest = Latest()
         self._follow = timer(self, FOLLOW_MS, self._update)
         self._painting = Painting(viewer, self)
@@ -114,9 +114,6 @@ class NoiseLabWidget(DockWidget):
         return layer if isinstance(layer, Labels) else None
 
     def _update_layers(self) -> None:
-        if self._preview.removed:
-            self._preview.remove()
-            self.live.setChecked(False)
         self.mask_box.update_layers()
         if not self.mask_box.by_hand:
             likely = guess(layer for layer in self.viewer.layers if not about(layer).get(PREVIEW))
@@ -151,6 +148,11 @@ class NoiseLabWidget(DockWidget):
             self._describe(self.shown)
 
     # Preview
+
+    def _on_taken(self) -> None:
+        """A preview that the user takes away stays away."""
+        if not self._closed:
+            self.live.setChecked(False)
 
     def _toggle(self, live: bool) -> None:
         if not live:

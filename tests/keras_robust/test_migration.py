@@ -208,9 +208,7 @@ def test_elastic_transform_with_one_seed_bends_image_and_mask_alike():
     images = np.repeat(disk[None, ..., None], 2, axis=0).astype("float32")
     options = {"alpha": 30.0, "sigma": 3.0, "seed": 1}
     bent = as_numpy(keras.ops.image.elastic_transform(images, **options))
-    masks = as_numpy(
-        keras.ops.image.elastic_transform(images, interpolation="nearest", **options)
-    )
+    masks = as_numpy(keras.ops.image.elastic_transform(images, interpolation="nearest", **options))
     assert set(np.unique(masks)) == {0, 1}
     moved = (masks != images).mean()
     apart = ((bent > 0.5) != (masks == 1)).mean()  # the two interpolations round differently
