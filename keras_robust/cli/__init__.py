@@ -1,0 +1,39 @@
+"""The command `keras-robust`: one thin subcommand per capability.
+
+What a subcommand needs is imported inside it, so that `keras-robust --help` is quick.
+"""
+
+import os
+
+import typer
+
+from keras_robust.cli import data, quality, studies, training
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Train segmentation models on imperfect masks.",
+)
+
+
+@app.callback()
+def _main() -> None:
+    # TensorFlow tells of the processor it was built for; its warnings and errors stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+
+for _command in (
+    data.verify,
+    data.simulate,
+    data.plan,
+    training.train,
+    training.predict,
+    training.evaluate,
+    quality.agree,
+    quality.audit,
+    quality.view,
+    studies.benchmark,
+    studies.report,
+    studies.demo,
+):
+    app.command()(_command)

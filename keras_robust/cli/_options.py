@@ -1,0 +1,17 @@
+"""Options and arguments that several subcommands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DatasetFolder = Annotated[
+    Path, typer.Argument(help="Dataset folder: manifest, nnU-Net raw, ISIC 2017 or Shenzhen.")
+]
+Normalize = Annotated[
+    str | None,
+    typer.Option(
+        help="Input of a .keras model: range (-1 to 1), zscore, or none (as stored).",
+        show_default="range, or as the run was trained",
+    ),
+]

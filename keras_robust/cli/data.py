@@ -1,0 +1,101 @@
+"""What a dataset holds, noise on its masks, and the plan for it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_robust.cli._options import DatasetFolder
+from keras_robust.console import friendly_errors, progress_bar
+
+
+def verify(
+    dataset: DatasetFolder,
+    json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")] = None,
+) -> None:
+    """Report every problem of every case; the exit code is 1 where there are errors."""
+    from keras_robust.data import verify as look_through
+    from keras_robust.files import atomic_write_text
+
+    with friendly_errors(), progress_bar("Verifying") as progress:
+        report = look_through(dataset, progress, workers)
+        if json is not None:
+            atomic_write_text(json, report.to_json())
+    typer.echo(report.text())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def simulate(
+    dataset: DatasetFolder,
+    alpha: Annotated[float, typer.Option(help="Fraction of the masks to corrupt, 0 to 1.")],
+    beta: Annotated[float, typer.Option(help="Relative change of area of each.")],
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    source: Annotated[
+        str | None, typer.Option(help="Annotator to corrupt; needed where there are several.")
+    ] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS")
+    ] = None,
+    kinds: Annotated[str, typer.Option(help="Kinds of error.")] = "dilate,erode,affine",
+    mode: Annotated[str, typer.Option(help="unbiased, or reference: as published.")] = "unbiased",
+    max_angle: Annotated[float, typer.Option(help="Largest rotation in degrees.")] = 30.0,
+    split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Write a simulated annotator's masks beside the clean ones; the same again continues."""
+    from keras_robust.data import simulate_dataset
+    from keras_robust.noise import LabelNoise, read_log
+
+    with friendly_errors(continues=True), progress_bar("Simulating") as progress:
+        chosen = tuple(kind.strip() for kind in kinds.split(","))
+        noise = LabelNoise(alpha, beta, seed, chosen, mode, max_angle)
+        folder = simulate_dataset(
+            dataset, noise, annotator, source, progress, workers, output=output, split=split
+        )
+        log = read_log(folder / "noise.jsonl")
+    noisy = [line for line in log if line.kind != "clean"]
+    unchanged = sum(bool(line.note) for line in noisy)
+    typer.echo(f"Annotator {folder.name}: {len(noisy)} of {len(log)} masks are noisy, in {folder}")
+    if unchanged:
+        typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
+
+
+def plan(
+    dataset: DatasetFolder,
+    output: Annotated[Path, typer.Option(help="Folder for fingerprint.json and plan.json.")] = Path(
+        "plan"
+    ),
+    annotator: Annotated[str | None, typer.Option(help="Whose masks to look at.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split; train where there is one.")
+    ] = None,
+    memory_gib: Annotated[
+        float | None,
+        typer.Option(help="Memory of the accelerator in GiB.", show_default="8; L: 24"),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="plain, or a residual encoder: M or L.")] = "plain",
+    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")] = None,
+) -> None:
+    """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
+    from keras_robust.data import Dataset, clean_annotator
+    from keras_robust.data.fingerprint import fingerprint
+    from keras_robust.files import atomic_write_text
+    from keras_robust.models.planning import make_plan
+
+    with friendly_errors(), progress_bar("Looking at images") as progress:
+        whole = Dataset.open(dataset)
+        chosen = whole.select(annotator=annotator or clean_annotator(whole))
+        split = split or ("train" if "train" in chosen.splits else None)
+        found = fingerprint(chosen.select(split=split), progress, workers)
+        made = make_plan(found, memory_gib, preset)
+        atomic_write_text(output / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
+        atomic_write_text(output / "plan.json", made.to_json())
+    typer.echo(f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} mm")
+    typer.echo(f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}")
+    typer.echo(f"Network: {made.encoder}, features {', '.join(map(str, made.features))}")
+    typer.echo(f"Plan: {output / 'plan.json'}")

@@ -1,0 +1,180 @@
+"""Which masks are wrong: agreement, audit, review."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keras_robust.cli._options import DatasetFolder
+from keras_robust.console import friendly_errors, progress_bar, progress_bars
+
+
+def agree(
+    dataset: DatasetFolder,
+    annotators: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Name or pattern such as "expert_*"; repeat it to compare groups.',
+            show_default="all who drew masks",
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of the report. [default: NAME OF DATASET-agreement]")
+    ] = None,
+    consensus: Annotated[
+        str | None,
+        typer.Option(help="Write a consensus instead: majority, staple, or soft, to train on."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Annotator of the consensus.", show_default="consensus-...")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="New dataset folder for the consensus, where DATASET is read-only."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Compare annotators with each other, or write their consensus as a new annotator."""
+    if consensus is not None:
+        from keras_robust.quality import write_consensus
+
+        with friendly_errors(continues=True), progress_bar("Consensus") as progress:
+            folder = write_consensus(
+                dataset,
+                consensus,
+                annotators or (),
+                name,
+                split=split,
+                output=output,
+                progress=progress,
+                workers=workers,
+            )
+        typer.echo(f"Annotator {folder.name}: masks in {folder}")
+        return
+    from keras_robust.experiments.agreement import measure_agreement
+    from keras_robust.experiments.agreement_report import write_agreement_report
+
+    folder = report or Path(f"{dataset.resolve().name}-agreement")
+    with friendly_errors(), progress_bar("Comparing") as progress:
+        found = measure_agreement(
+            dataset, annotators or (), split=split, progress=progress, workers=workers
+        )
+        page = write_agreement_report(found, folder)
+    overall = found.overall
+    typer.echo(f"Mean Dice between annotators, {overall['images']} images: {overall['dice']:.4f}")
+    typer.echo(f"Fleiss' kappa: {overall['fleiss_kappa']:.4f}")
+    typer.echo(f"Pairs: {folder / 'agreement.csv'}\nReport: {page}")
+
+
+def audit(
+    dataset: DatasetFolder,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the audit. [default: NAME OF DATASET-audit]")
+    ] = None,
+    annotator: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose masks to judge; needed where there are several, repeatable."),
+    ] = None,
+    train_on: Annotated[
+        str | None, typer.Option(help="Whose masks to train on. [default: the first annotator]")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Folder of predictions ID.png, .npy or .nii.gz, instead of training."),
+    ] = None,
+    loss: Annotated[str, typer.Option(help='Such as t, gce, "ngce+rce".')] = "t",
+    folds: Annotated[
+        int, typer.Option(min=2, help="Models; each predicts what it has not seen.")
+    ] = 5,
+    size: Annotated[
+        str | None, typer.Option(help="Height x width in pixels to train at, as 256x256.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images, per fold.")] = 50,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the training, as batch_size=8."),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="Score, repeatable; the first one ranks. [default: all, by `default`]"),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Annotator who is right: measures how well the scores find wrong masks."),
+    ] = None,
+    wrong_below: Annotated[
+        float | None,
+        typer.Option(
+            help="A mask is wrong where its Dice with the truth is below this.",
+            show_default="0.8, or as simulated",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads per fold. [default: CPUs / jobs]")
+    ] = None,
+) -> None:
+    """Say which masks are probably wrong, where and how; the same command continues."""
+    from keras_robust.experiments.audit import audit as run_audit
+    from keras_robust.training.command import set_fields
+
+    output = output or Path(f"{dataset.resolve().name}-audit")
+    training: dict[str, Any] = {}
+    with friendly_errors(continues=True), progress_bars() as progress:
+        set_fields(training, {}, set_ or [])
+        result = run_audit(
+            dataset,
+            output,
+            annotator=annotator,
+            train_on=train_on,
+            split=split,
+            loss=loss,
+            folds=folds,
+            size=_numbers(size) if size else None,
+            epochs=epochs,
+            training=training,
+            predictions=predictions,
+            scores=score or None,
+            truth=truth,
+            wrong_below=wrong_below,
+            jobs=jobs,
+            threads=threads,
+            progress=progress,
+        )
+    for case in result.cases[:5]:
+        typer.echo(f"{case.rank:4d}  {case.score:.3f}  {case.id}  {case.kind}")
+    typer.echo(f"Masks, worst first: {output / 'audit.csv'}\nReport: {output / 'report.html'}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = text.lower().replace(",", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(
+            "Invalid value for argument `size`. Expected whole numbers, as in 256x256 or "
+            f"64x128x128. Received: size={text!r}"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def view(
+    dataset: DatasetFolder,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="Folder of its audit.", show_default="the one beside it, if any"),
+    ] = None,
+) -> None:
+    """Open napari with a dataset and its queue of masks to review."""
+    with friendly_errors():
+        from keras_robust.data import Dataset
+
+        Dataset.open(dataset)  # what is wrong with it is said here, not in a window
+        try:
+            from napari_plugin.view import view as open_window
+        except ImportError as error:
+            raise ValueError(
+                f"The viewer needs napari ({error}). Install it with: "
+                "pip install 'keras-robust[napari]'"
+            ) from error
+        open_window(dataset, audit)

@@ -1,0 +1,74 @@
+"""Many runs side by side, and what they show."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_robust.console import friendly_errors
+
+
+def benchmark(
+    config: Annotated[Path, typer.Argument(help="Study as YAML: base, losses, noise, seeds.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the runs. [default: runs/NAME OF CONFIG]")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads per run. [default: CPUs / jobs]")
+    ] = None,
+    retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
+) -> None:
+    """Train every loss at every noise setting with every seed; the same command continues."""
+    from keras_robust.experiments.grid import BenchmarkConfig
+    from keras_robust.experiments.live import StudyView
+    from keras_robust.experiments.scheduler import run_benchmark
+
+    output = output or Path("runs") / config.stem
+    with friendly_errors(continues=True), StudyView() as view:
+        study = BenchmarkConfig.load(config)
+        state = run_benchmark(study, output, jobs=jobs, threads=threads, retry=retry, progress=view)
+    for run in state.runs:
+        if run.state == "failed":
+            typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
+    typer.echo(f"Runs: {output}\nNext: keras-robust report {output}")
+    if state.count("failed"):
+        typer.echo("Try the failed runs again with --retry.", err=True)
+        raise typer.Exit(1)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report. [default: RUNS/report]")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading.")] = "Losses under label noise",
+) -> None:
+    """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
+    with friendly_errors():
+        from keras_robust.experiments.report import write_report
+
+        path = write_report(runs, output or runs[0] / "report", title)
+    typer.echo(f"Report: {path}")
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path("demo"),
+    size: Annotated[int, typer.Option(min=16, help="Height and width in pixels.")] = 96,
+    features: Annotated[int, typer.Option(min=1, help="Of the U-Net's first level.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 60,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
+) -> None:
+    """Train CE + Dice and T-Loss on noisy masks of packaged images, and write a report."""
+    from keras_robust.experiments.bars import RunBars
+    from keras_robust.experiments.demo import demo_study, describe_demo, run_demo
+
+    typer.echo("Two losses, 80 dermoscopy images, 70 % of the training masks made wrong.")
+    typer.echo("A few minutes; after Ctrl-C the same command continues.")
+    with friendly_errors(continues=True):
+        try:
+            with RunBars() as bars:
+                run_demo(output, demo_study(size, features, epochs), jobs, bars)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+        typer.echo(describe_demo(output))

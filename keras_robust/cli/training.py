@@ -1,0 +1,124 @@
+"""One training run: to train, to predict with it, to score it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_robust.cli._options import DatasetFolder, Normalize
+from keras_robust.console import friendly_errors, progress_bar
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="Configuration as YAML; options override it.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.", show_default="runs/ and the name of CONFIG or the loss"),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
+    annotator: Annotated[str | None, typer.Option(help="Whose masks to train on.")] = None,
+    clean_annotator: Annotated[
+        str | None, typer.Option(help="Whose masks to measure Dice against.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(help="Height and width in pixels.")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help='Such as t, ce+dice, "ngce+rce".')] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field, as noise.alpha=0.7 or loss_options.q=0.5."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUTPUT.")] = False,
+) -> None:
+    """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
+    from keras_robust.training.command import run_config
+
+    options = {
+        "data.path": data,
+        "data.annotator": annotator,
+        "data.clean_annotator": clean_annotator,
+        "data.size": size,
+        "loss": loss,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    with friendly_errors():
+        chosen, folder = run_config(config, output, options, set_ or [], resume)
+        from keras_robust.training import DivergenceError, train
+        from keras_robust.training.live import training_view
+
+        try:
+            with training_view(chosen) as view:
+                run = train(chosen, folder, resume=resume, progress=view)
+        except DivergenceError as error:
+            raise ValueError(str(error)) from error
+        except KeyboardInterrupt:
+            again = f"keras-robust train --output {folder} --resume"
+            typer.secho(f"Interrupted. Continue with: {again}", err=True, fg="yellow")
+            raise typer.Exit(130) from None
+    for name, value in run.results.items():
+        typer.echo(f"{name}: {value:.4f}")
+    typer.echo(f"Run: {folder}")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Run folder, or a model saved as .keras.")],
+    dataset: DatasetFolder,
+    output: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write probabilities (0..255) as well.")
+    ] = False,
+    normalize: Normalize = None,
+) -> None:
+    """Write a mask for every image of a dataset, in the image's own size."""
+    with friendly_errors(), progress_bar("Predicting") as progress:
+        from keras_robust.inference.predict import predict as write_masks
+
+        write_masks(
+            model,
+            dataset,
+            output,
+            split=split,
+            probabilities=probabilities,
+            normalize=normalize,
+            progress=progress,
+        )
+    typer.echo(f"Masks: {output}")
+
+
+def evaluate(
+    predictions: Annotated[
+        Path, typer.Argument(help="Run folder, .keras file, or folder of masks ID.png.")
+    ],
+    dataset: DatasetFolder,
+    annotator: Annotated[
+        str | None, typer.Option(help="Whose masks are right; needed where there are several.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = "test",
+    output: Annotated[Path | None, typer.Option(help="Write the Dice of each image, CSV.")] = None,
+    normalize: Normalize = None,
+) -> None:
+    """Dice of a run or of masks on disk against the masks of a dataset."""
+    with friendly_errors(), progress_bar("Evaluating") as progress:
+        from keras_robust import inference
+
+        result = inference.evaluate(
+            predictions,
+            dataset,
+            annotator=annotator,
+            split=split or None,
+            normalize=normalize,
+            progress=progress,
+        )
+        if output is not None:
+            result.write_csv(output)
+    typer.echo(f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}")
+    typer.echo(f"Standard deviation over images: {result.std:.4f}")
+    typer.echo(f"Dice, pooled: {result.pooled:.4f}")
