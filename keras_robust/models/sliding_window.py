@@ -1,0 +1,208 @@
+"""Predictions on images larger than the patch of a network, in bounded memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, combinations, product
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["gaussian_weights", "sliding_window", "window_starts"]
+
+Predict = Callable[[NDArray[np.float32]], Any]
+
+
+def sliding_window(
+    predict: Predict,
+    image: NDArray,
+    patch_size: Sequence[int],
+    *,
+    overlap: float = 0.5,
+    batch_size: int = 1,
+    mirror_axes: Sequence[int] = (),
+    out: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """Predict overlapping patches and average them with Gaussian weights, as nnU-Net does.
+
+    Images shorter than the patch are padded with zeros on both sides. One window that covers the
+    image gives `predict`'s own values, bit for bit. Only as many slices along the first axis as a
+    patch is long are held at a time, so that `image` and `out` may be memory maps of volumes that
+    do not fit in memory.
+
+    Args:
+        predict: From patches `(batch, *patch_size, channels)`, float32, to `(batch, *patch_size,
+            K)`: probabilities, or logits, whose averages are nnU-Net's.
+        image: `(*spatial, channels)`, normalised as the network was trained; anything that can be
+            sliced.
+        patch_size: In voxels.
+        overlap: Least share of a patch that the next one covers again, 0 <= overlap < 1.
+        batch_size: Patches per call of `predict`.
+        mirror_axes: Spatial axes; the prediction is the mean over all subsets of them mirrored.
+        out: Where to write `(*spatial, K)`; `None` makes an array.
+        progress: Called with (patches done, total).
+
+    Returns:
+        `out`, or a float32 array `(*spatial, K)`.
+
+    Raises:
+        ValueError: Sizes that do not fit, or an `overlap` or axes out of range.
+
+    References:
+        [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), supplementary note 2.
+
+    >>> image = np.arange(12.0).reshape(3, 4, 1)
+    >>> halves = sliding_window(lambda patches: patches / 2, image, (2, 2))
+    >>> np.allclose(halves, image / 2)
+    True
+    """
+    shape, patch = tuple(image.shape[:-1]), tuple(int(n) for n in patch_size)
+    _check(shape, patch, overlap, mirror_axes)
+    padded = tuple(max(size, edge) for size, edge in zip(shape, patch, strict=True))
+    before = tuple((big - size) // 2 for big, size in zip(padded, shape, strict=True))
+    starts = [window_starts(size, edge, overlap) for size, edge in zip(padded, patch, strict=True)]
+    across = list(product(*starts[1:]))
+    total = len(starts[0]) * len(across)
+    weights = gaussian_weights(patch)[..., np.newaxis] if total > 1 else np.ones((), np.float32)
+    slab = _Slab(shape, patch, before, weights, out)
+    done = 0
+    for row, first in enumerate(starts[0]):
+        slab.advance(first)
+        for group in _batches(across, batch_size):
+            corners = [(first, *rest) for rest in group]
+            patches = np.stack([_cut(image, corner, patch, before) for corner in corners])
+            for corner, values in zip(
+                corners, _mirrored(predict, patches, mirror_axes), strict=True
+            ):
+                slab.add(corner, values)
+            done += len(group)
+            if progress:
+                progress(done, total)
+        if row + 1 == len(starts[0]):
+            slab.advance(padded[0])
+    return slab.out
+
+
+def window_starts(size: int, patch: int, overlap: float = 0.5) -> list[int]:
+    """Where windows begin along an axis: evenly spread from 0 to `size - patch`, rounded.
+
+    >>> window_starts(100, 40)
+    [0, 20, 40, 60]
+    >>> window_starts(30, 40)
+    [0]
+    """
+    last = max(size - patch, 0)
+    # A hair less, since 1 - 0.9 is more than 0.1 in binary.
+    steps = ceil(last / max(patch * (1 - overlap), 1) - 1e-9)
+    return [round(last * step / steps) for step in range(steps + 1)] if steps else [0]
+
+
+def gaussian_weights(patch_size: Sequence[int]) -> NDArray[np.float32]:
+    """Weights of the voxels of a patch: a Gaussian of σ = an eighth of each edge, at most 10.
+
+    >>> float(gaussian_weights((8, 8)).max())
+    10.0
+    """
+    weights = np.ones((), np.float64)
+    for size in patch_size:
+        distance = (np.arange(size) - size // 2) / (size / 8)
+        weights = weights[..., np.newaxis] * np.exp(-(distance**2) / 2)
+    weights *= 10 / weights.max()
+    return weights.astype(np.float32)
+
+
+class _Slab:
+    """Sums over the windows that reach the current slices along the first axis.
+
+    Slices that no further window reaches are written to `out` and dropped.
+    """
+
+    def __init__(self, shape, patch, before, weights, out):
+        self.shape, self.patch, self.before = shape, patch, before
+        self.weights, self.out = weights, out
+        self.first = 0
+        across = tuple(max(size, edge) for size, edge in zip(shape[1:], patch[1:], strict=True))
+        self.weight_sum = np.zeros((patch[0], *across, 1), np.float32)
+        self.sum: NDArray[np.float32] | None = None
+
+    def add(self, corner: tuple[int, ...], values: NDArray[np.float32]) -> None:
+        if self.sum is None:
+            self.sum = np.zeros((*self.weight_sum.shape[:-1], values.shape[-1]), np.float32)
+            if self.out is None:
+                self.out = np.empty((*self.shape, values.shape[-1]), np.float32)
+        window = tuple(
+            slice(start, start + size)
+            for start, size in zip((corner[0] - self.first, *corner[1:]), self.patch, strict=True)
+        )
+        self.sum[window] += values * self.weights
+        self.weight_sum[window] += self.weights
+
+    def advance(self, first: int) -> None:
+        """Write and drop the slices before `first`."""
+        finished = first - self.first
+        if self.sum is None or finished == 0:
+            return
+        kept = [slice(b, b + n) for b, n in zip(self.before[1:], self.shape[1:], strict=True)]
+        # Slices of the image among the finished ones; the others are padding.
+        low = min(max(self.before[0] - self.first, 0), finished)
+        high = min(max(self.before[0] + self.shape[0] - self.first, 0), finished)
+        if low < high:
+            window = (slice(low, high), *kept)
+            target = self.first + low - self.before[0]
+            self.out[target : target + high - low] = self.sum[window] / self.weight_sum[window]
+        for array in (self.sum, self.weight_sum):
+            array[: len(array) - finished] = array[finished:].copy()
+            array[max(len(array) - finished, 0) :] = 0
+        self.first = first
+
+
+def _cut(image, corner, patch, before) -> NDArray[np.float32]:
+    """The patch at `corner` of the padded image."""
+    cut = np.zeros((*patch, image.shape[-1]), np.float32)
+    source, target = [], []
+    for start, size, pad, length in zip(corner, patch, before, image.shape, strict=False):
+        low, high = max(start - pad, 0), min(start - pad + size, length)
+        source.append(slice(low, high))
+        target.append(slice(low + pad - start, high + pad - start))
+    cut[tuple(target)] = image[tuple(source)]
+    return cut
+
+
+def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArray[np.float32]:
+    """Mean prediction over all subsets of mirrored axes."""
+    subsets = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
+    total = np.zeros((), np.float32)
+    for subset in subsets:
+        flipped = tuple(axis + 1 for axis in subset)
+        values = np.flip(np.asarray(predict(np.flip(patches, flipped)), np.float32), flipped)
+        if values.shape[:-1] != patches.shape[:-1]:
+            raise ValueError(
+                "Invalid value for argument `predict`. Expected a prediction for every voxel, "
+                f"(batch, *patch_size, K) with {patches.shape[:-1]}. Received: {values.shape}"
+            )
+        total = total + values
+    return total / np.float32(len(subsets))
+
+
+def _batches(items: list, size: int) -> Iterator[list]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _check(shape, patch, overlap, mirror_axes) -> None:
+    if len(patch) != len(shape) or min((*shape, *patch)) < 1:
+        raise ValueError(
+            f"Invalid value for argument `patch_size`. Expected {len(shape)} positive sizes for an "
+            f"image of {shape} and its channels. Received: patch_size={patch}"
+        )
+    if not 0 <= overlap < 1:
+        raise ValueError(
+            "Invalid value for argument `overlap`. Expected 0 <= overlap < 1. "
+            f"Received: overlap={overlap}"
+        )
+    if not all(0 <= axis < len(shape) for axis in mirror_axes):
+        raise ValueError(
+            f"Invalid value for argument `mirror_axes`. Expected axes from 0 to {len(shape) - 1}. "
+            f"Received: mirror_axes={tuple(mirror_axes)}"
+        )
