@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from keras_robust.data.large_arrays import large_array, slabs
+
 __all__ = ["resample_image", "resample_labels", "resampled_shape", "thick_axis"]
 
 ANISOTROPIC = 3  # a spacing beyond so many times the others' makes a thick axis
+SMALLEST_WEIGHT = 1e-8
 
 
 def resampled_shape(
@@ -44,11 +47,17 @@ def thick_axis(*spacings_mm: Sequence[float]) -> int | None:
 
 
 def resample_image(
-    image: NDArray, shape: Sequence[int], separate: int | None = None, order: int = 3
+    image: NDArray,
+    shape: Sequence[int],
+    separate: int | None = None,
+    order: int = 3,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """An image on a grid of another shape that covers the same space.
 
-    Values stay in the range of each channel, since splines overshoot at edges.
+    Values stay in the range of each channel, since splines overshoot at edges. Only some slices
+    are held at a time, so that `image` and `out` may be memory maps of volumes that do not fit in
+    memory.
 
     Args:
         image: `(*spatial, channels)`.
@@ -56,19 +65,36 @@ def resample_image(
         separate: Axis whose slices are interpolated in their plane, and taken over from the
             nearest along it; see `thick_axis`.
         order: Of the spline, 0 to 5.
+        out: Where to write; `None` makes an array, see `keras_robust.data.large_array`.
 
     Returns:
-        float32, `(*shape, channels)`.
+        `out`, or a float32 array `(*shape, channels)`.
 
     Raises:
         ValueError: As many sizes as spatial axes are needed, from 1.
     """
-    shape = _checked(image.shape[:-1], shape)
-    channels = [
-        _clipped(image[..., channel].astype(np.float32), shape, separate, order)
-        for channel in range(image.shape[-1])
-    ]
-    return np.stack(channels, axis=-1)
+    old = image.shape[:-1]
+    shape = _checked(old, shape)
+    result = large_array((*shape, image.shape[-1])) if out is None else out
+    if shape == old:
+        result[...] = image
+        return result
+    spatial = tuple(range(len(shape)))
+    low, high = image.min(axis=spatial), image.max(axis=spatial)
+    first, *others = (
+        _weights(n, new, order if axis != separate else None)
+        for axis, (n, new) in enumerate(zip(old, shape, strict=True))
+    )
+    largest = (max(n, new) for n, new in zip(old[1:], shape[1:], strict=True))
+    for rows in slabs((shape[0], -(-old[0] // shape[0]), *largest, image.shape[-1])):
+        touched = np.flatnonzero(first[rows].any(axis=0))
+        read = slice(touched[0], touched[-1] + 1)
+        part = image[read].astype(np.float32)
+        for axis, weights in enumerate((first[rows, read], *others)):
+            if weights.shape[0] != weights.shape[1] or (weights != np.eye(len(weights))).any():
+                part = np.moveaxis(np.tensordot(weights, part, (1, axis)), 0, axis)
+        result[rows] = np.clip(part, low, high)
+    return result
 
 
 def resample_labels(
@@ -104,12 +130,21 @@ def resample_labels(
     return found
 
 
-def _clipped(
-    channel: NDArray[np.float32], shape: tuple[int, ...], separate: int | None, order: int
-) -> NDArray[np.float32]:
-    if shape == channel.shape:
-        return channel
-    return np.clip(_resample(channel, shape, separate, order), channel.min(), channel.max())
+def _weights(old: int, new: int, order: int | None) -> NDArray[np.float32]:
+    """(new, old): the spline as a matrix, since it is linear and its axes are independent; without
+    an order the nearest voxel, of two the lower."""
+    if order is None or old == new:
+        nearest = _nearest(old, new)
+        return (nearest[:, np.newaxis] == np.arange(old)).astype(np.float32)
+    weights = np.stack([_zoom(row, (new,), order) for row in np.eye(old, dtype=np.float32)], axis=1)
+    # Far from a voxel, a cubic spline's weights fall by a quarter with each step.
+    return np.where(abs(weights) < SMALLEST_WEIGHT, np.float32(0), weights)
+
+
+def _nearest(old: int, new: int) -> NDArray[np.intp]:
+    """Old slices nearest to the centres of the new ones, of two the lower."""
+    centres = (np.arange(new) + 0.5) * old / new - 0.5
+    return np.clip(np.ceil(centres - 0.5), 0, old - 1).astype(np.intp)
 
 
 def _resample(
@@ -120,11 +155,7 @@ def _resample(
     planes = np.moveaxis(array, separate, 0)
     in_plane = tuple(n for axis, n in enumerate(shape) if axis != separate)
     zoomed = np.stack([_zoom(plane, in_plane, order) for plane in planes])
-    count = shape[separate]
-    # Centres of the new slices on the old axis; the nearest, ties to the lower.
-    centres = (np.arange(count) + 0.5) * len(planes) / count - 0.5
-    nearest = np.clip(np.ceil(centres - 0.5), 0, len(planes) - 1).astype(int)
-    return np.moveaxis(zoomed[nearest], 0, separate)
+    return np.moveaxis(zoomed[_nearest(len(planes), shape[separate])], 0, separate)
 
 
 def _zoom(array: NDArray[np.float32], shape: tuple[int, ...], order: int) -> NDArray[np.float32]:

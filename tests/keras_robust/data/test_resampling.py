@@ -1,9 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import resize
 
+from keras_robust.data import large_arrays
 from keras_robust.data.resampling import (
     resample_image,
     resample_labels,
@@ -62,9 +65,34 @@ def test_slices_along_a_thick_axis_do_not_mix():
     image = np.zeros((3, 4, 4, 1))
     image[1] = 1
     found = resample_image(image, (6, 8, 8), separate=0)
-    assert set(np.unique(found)) == {0, 1}
-    np.testing.assert_array_equal(found[:, 0, 0, 0], [0, 0, 1, 1, 0, 0])
+    expected = np.broadcast_to(np.reshape([0, 0, 1, 1, 0, 0], (6, 1, 1, 1)), found.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
     assert len(np.unique(resample_image(image, (6, 8, 8)))) > 2
+
+
+@pytest.mark.parametrize("separate", [None, 0, 1])
+@pytest.mark.parametrize("shape", [(40, 5, 9), (7, 12, 4)])
+def test_slabs_equal_the_whole(separate, shape, monkeypatch):
+    image = RNG.normal(size=(23, 8, 6, 2)).astype("float32")
+    whole = resample_image(image, shape, separate)
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 300)
+    out = np.empty((*shape, 2), np.float32)
+    assert resample_image(image, shape, separate, out=out) is out
+    np.testing.assert_allclose(out, whole, atol=1e-5)
+
+
+def test_a_volume_larger_than_the_allowed_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(large_arrays, "IN_MEMORY_BYTES", 2**20)
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 2**16)
+    image = np.lib.format.open_memmap(tmp_path / "in.npy", "w+", np.float32, (200, 64, 64, 1))
+    image[:] = np.arange(200, dtype=np.float32)[:, None, None, None]
+    tracemalloc.start()
+    out = resample_image(image, (400, 96, 96))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(out, np.memmap)  # of 15 MB; the image has 3 MB
+    assert peak < 2.5e6
+    np.testing.assert_allclose(out[20:-20:2, 7, 9, 0], np.arange(10, 190) - 0.25, rtol=1e-4)
 
 
 def test_the_thick_axis_must_be_one():
