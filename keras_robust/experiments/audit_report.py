@@ -61,7 +61,7 @@ def _introduction(audit: Audit) -> str:
     else:
         training = settings["training"]
         size = " x ".join(map(str, training["data"]["size"]))
-        loss = loss_label(training["loss"], training["loss_options"])
+        loss = loss_label(training["loss"], training["loss_options"], training.get("selection"))
         origin = (
             f"Each image was predicted by one of {settings['folds']} models that have not seen it, "
             f"trained with {loss} on the masks by {settings['trained_on']} for "

@@ -48,7 +48,9 @@ class RunBars:
             name = run.plan.name
             if name not in self._tasks:
                 config = run.plan.config
-                label = run.plan.label or loss_label(config["loss"], config["loss_options"])
+                label = run.plan.label or loss_label(
+                    config["loss"], config["loss_options"], config.get("selection")
+                )
                 self._tasks[name] = self._bars.add_task(label, total=run.epochs)
             self._bars.update(self._tasks[name], completed=run.done)  # type: ignore[arg-type]
         if self.console.is_terminal:

@@ -1,4 +1,4 @@
-"""What a study consists of: losses x label noise x seeds, expanded to named runs."""
+"""What a study consists of: methods x label noise x folds x seeds, expanded to named runs."""
 
 import re
 from collections.abc import Mapping
@@ -6,39 +6,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from keras_robust.training.config import parse_yaml
+from keras_robust.training.config import SelectionConfig, parse_yaml
+from keras_robust.training.method_names import METHODS, split_method
 
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _options(options: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={_short(value)}" for key, value in sorted(options.items())]
+
+
 class LossEntry(BaseModel):
-    """One loss of a study.
+    """One loss of a study, or one method with two peers.
 
     Args:
-        name: A name that `losses.get` knows, such as `"ngce+rce"`.
-        options: Options of that loss, such as `{"event": "voxel"}`.
-        label: What tables and figures call it; by default made from the name and the options.
+        name: A name that `losses.get` knows, such as `"ngce+rce"`, or one of a method with two
+            peers: `"cot"`, `"cot+"`, `"stocot"`, `"hrl"`.
+        options: Options of the loss and, of a method, of its selection.
+        selection: Two peers that choose voxels this way with the loss `name`.
+        annotator: Whose masks to train on, in place of those of `base`: `"gold"`, say, for a
+            reference among runs on noisy masks.
+        label: What tables and figures call it; by default made from the other fields.
+
+    >>> LossEntry(name="hrl", options={"sigma": 0.5}).training()["loss"]
+    'svls-apl2'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+    selection: SelectionConfig | None = None
+    annotator: str | None = None
     label: str | None = None
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> "LossEntry":
+        if self.selection is not None and self.name in METHODS:
+            raise ValueError(
+                "Invalid value for argument `selection`. Expected none beside a method with two "
+                f"peers, which has one. Received: name={self.name!r} with "
+                f"selection={self.selection.name!r}. Give its options as `options`, or name a loss."
+            )
+        return self
+
+    def training(self) -> dict[str, Any]:
+        """`loss`, `loss_options` and `selection` of a `TrainConfig`."""
+        loss, options, selection = split_method(self.name, self.options)
+        if self.selection is not None:
+            selection = self.selection.model_dump()
+        return {"loss": loss, "loss_options": options, "selection": selection}
 
     @property
     def slug(self) -> str:
-        """The loss's part of a folder name.
+        """The entry's part of a folder name.
 
         >>> LossEntry(name="t", options={"event": "voxel"}).slug
         't-event=voxel'
+        >>> LossEntry(name="t+dice", selection={"name": "cot"}, annotator="gold").slug
+        't+dice-cot-gold'
         """
-        parts = [self.name]
-        parts += [f"{key}={_short(value)}" for key, value in sorted(self.options.items())]
+        parts = [self.name, *_options(self.options)]
+        if self.selection is not None:
+            parts += [self.selection.name, *_options(self.selection.options)]
+        if self.annotator is not None:
+            parts.append(self.annotator)
         return re.sub(r"[^A-Za-z0-9._+=-]+", "", "-".join(parts))
 
 
@@ -52,24 +88,29 @@ class PlannedRun:
 
 
 class BenchmarkConfig(BaseModel):
-    """A study: every loss at every noise setting with every seed.
+    """A study: every loss or method at every noise setting, in every fold, with every seed.
 
     Args:
         base: Fields of `TrainConfig` that all runs share. Options under `noise` (`kinds`, `mode`,
             a fixed `seed`) are kept; without a noise seed, noise follows the seed of the run, so
             that all losses of one seed see the same noisy masks.
-        losses: Names known to `losses.get`, or mappings `{name, options, label}`.
+        losses: Names, or mappings of the fields of `LossEntry`.
         noise: Pairs (alpha, beta); alpha = 0 is training on clean masks.
+        folds: Cross-validation with so many folds, one run each; None for the splits of `base`.
         seeds: One run per seed.
         nu_tilde: Further initialisations of T-Loss, run at the hardest noise setting, for the
             figure of its sensitivity.
 
     Raises:
-        pydantic.ValidationError: If the study is empty or two losses would share a folder.
+        pydantic.ValidationError: If the study is empty, two losses would share a folder, or
+            `base` names what the study varies.
 
     >>> config = BenchmarkConfig(losses=["t"], noise=[(0, 0.7), (0.7, 0.7)], seeds=[0])
     >>> [run.name for run in config.runs()]
     ['t_a0_b0_s0', 't_a0.7_b0.7_s0']
+    >>> config = BenchmarkConfig(losses=["hrl"], noise=[(0, 0)], folds=2, seeds=[0])
+    >>> [run.name for run in config.runs()]
+    ['hrl_a0_b0_f0_s0', 'hrl_a0_b0_f1_s0']
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,6 +118,7 @@ class BenchmarkConfig(BaseModel):
     base: dict[str, Any] = Field(default_factory=dict)
     losses: list[LossEntry] = Field(min_length=1)
     noise: list[tuple[float, float]] = Field(default=[(0.7, 0.7)], min_length=1)
+    folds: int | None = Field(default=None, ge=2)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     nu_tilde: list[float] = Field(default_factory=list)
 
@@ -98,6 +140,16 @@ class BenchmarkConfig(BaseModel):
                 f"Received: {', '.join(twice)} more than once. Remove one of them."
             )
         return value
+
+    @model_validator(mode="after")
+    def _base_varies_nothing(self) -> "BenchmarkConfig":
+        for key, field in (("loss", "losses"), ("selection", "losses"), ("seed", "seeds")):
+            if key in self.base:
+                raise ValueError(
+                    f"Invalid value for argument `base`. Expected no {key!r}, which `{field}` "
+                    f"gives. Received: {key}={self.base[key]!r}. Move it there."
+                )
+        return self
 
     @field_validator("noise")
     @classmethod
@@ -133,10 +185,12 @@ class BenchmarkConfig(BaseModel):
         return cls(**content)
 
     def runs(self) -> list[PlannedRun]:
-        """All runs, in the order of their use: the first seed of everything first."""
+        """All runs, in the order of their use: the first seed and fold of everything first."""
+        folds = [None] if self.folds is None else [*range(self.folds)]
         main = [
-            self._run(entry, setting, seed)
+            self._run(entry, setting, fold, seed)
             for seed in self.seeds
+            for fold in folds
             for setting in self.noise
             for entry in self.losses
         ]
@@ -148,20 +202,29 @@ class BenchmarkConfig(BaseModel):
             if not (start == 0 and any(e.name == "t" and not e.options for e in self.losses))
         ]
         hardest = max(self.noise)
-        extra = [self._run(entry, hardest, seed) for seed in self.seeds for entry in starts]
+        extra = [
+            self._run(entry, hardest, fold, seed)
+            for seed in self.seeds
+            for fold in folds
+            for entry in starts
+        ]
         return main + [run for run in extra if run.name not in taken]
 
-    def _run(self, entry: LossEntry, setting: tuple[float, float], seed: int) -> PlannedRun:
+    def _run(
+        self, entry: LossEntry, setting: tuple[float, float], fold: int | None, seed: int
+    ) -> PlannedRun:
         alpha, beta = setting
         noise = None
         if alpha > 0:
             noise = {"seed": seed} | (self.base.get("noise") or {}) | {"alpha": alpha, "beta": beta}
-        config = {
-            **self.base,
-            "loss": entry.name,
-            "loss_options": dict(entry.options),
-            "noise": noise,
-            "seed": seed,
-        }
-        name = f"{entry.slug}_a{alpha:g}_b{beta:g}_s{seed}"
+        config = {**self.base, **entry.training(), "noise": noise, "seed": seed}
+        data: dict[str, Any] = {}
+        if fold is not None:
+            data["fold"] = [fold, self.folds]
+        if entry.annotator is not None:
+            data["annotator"] = entry.annotator
+        if data:
+            config["data"] = {**self.base.get("data", {}), **data}
+        part = "" if fold is None else f"_f{fold}"
+        name = f"{entry.slug}_a{alpha:g}_b{beta:g}{part}_s{seed}"
         return PlannedRun(name, config, entry.label)

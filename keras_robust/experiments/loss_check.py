@@ -1,7 +1,7 @@
 """The process that looks whether losses exist: `python -m keras_robust.experiments.loss_check`.
 
-Reads a JSON list of [name, options] from standard input. Ends with `REFUSED`, and the reason on
-standard output, where `losses.get` refuses one of them.
+Reads a JSON list of [name, options], or [name, options, selection], from standard input. Ends with
+`REFUSED`, and the reason on standard output, where `losses.get` or `get_selection` refuses one.
 """
 
 import json
@@ -14,9 +14,13 @@ def main() -> int:
     """Look up every loss; returns the exit code."""
     from keras_robust import losses
 
-    for name, options in json.load(sys.stdin):
+    for name, options, *selections in json.load(sys.stdin):
         try:
             losses.get(name, **options)
+            for selection in selections:
+                from keras_robust.training.co_teaching import get_selection
+
+                get_selection(selection["name"], **selection["options"])
         except (TypeError, ValueError) as error:
             print(f"{error} (the loss {name!r} with the options {options})")
             return REFUSED

@@ -25,7 +25,11 @@ _RULE = (
     f"with at least {MIN_SEEDS} seeds per loss."
 )
 # Runs that share these differ only in what the study compares.
-_VARIED = {"loss", "loss_options", "noise", "seed", "threads", "tensorboard", "save_predictions"}
+_VARIED = {
+    "loss", "loss_options", "selection", "noise", "seed",
+    "threads", "tensorboard", "save_predictions",
+}  # fmt: skip
+_VARIED_DATA = {"fold", "annotator"}
 
 
 @dataclass
@@ -97,11 +101,14 @@ def _without_repetitions(records: Sequence[RunRecord]) -> tuple[list[RunRecord],
     seen: dict[tuple[Any, ...], RunRecord] = {}
     notes = []
     for run in records:
-        options = json.dumps(run.config.get("loss_options") or {}, sort_keys=True)
-        key = (str(run.config.get("loss")), options, label_of(run), run.setting, run.seed)
+        what = [run.config.get(key) for key in ("loss", "loss_options", "selection")]
+        data = run.config.get("data") or {}
+        what += [data.get(key) for key in sorted(_VARIED_DATA)]
+        key = (json.dumps(what, sort_keys=True), label_of(run), run.setting, run.seed)
         if key in seen:
             notes.append(
-                f"{run.folder} is left out: {seen[key].folder} has the same loss, setting and seed."
+                f"{run.folder} is left out: {seen[key].folder} has the same loss, setting, fold "
+                "and seed."
             )
         else:
             seen[key] = run
@@ -111,7 +118,7 @@ def _without_repetitions(records: Sequence[RunRecord]) -> tuple[list[RunRecord],
 def _warnings(runs: Sequence[RunRecord]) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     for run in runs:
-        shared = {key: value for key, value in run.config.items() if key not in _VARIED}
+        shared = _shared(run)
         for key in ("kinds", "mode"):
             if key in (run.config.get("noise") or {}):
                 shared[f"noise.{key}"] = run.config["noise"][key]
@@ -121,6 +128,15 @@ def _warnings(runs: Sequence[RunRecord]) -> list[str]:
     if not different:
         return []
     return [f"These runs are not alike beyond what is compared: {'; '.join(different)}."]
+
+
+def _shared(run: RunRecord) -> dict[str, Any]:
+    """The part of a configuration that the runs of a study have in common."""
+    shared = {key: value for key, value in run.config.items() if key not in _VARIED}
+    if isinstance(shared.get("data"), dict):
+        data = shared["data"].items()
+        shared["data"] = {key: value for key, value in data if key not in _VARIED_DATA}
+    return shared
 
 
 def _add_table(
@@ -365,7 +381,6 @@ def _add_origin(report: _Report, runs: Sequence[RunRecord]) -> None:
         for name, version in (run.info.get("versions") or {}).items():
             versions.setdefault(str(name), {})[str(version)] = None
     lines = [f"{name}: {', '.join(found)}" for name, found in versions.items()]
-    first = next((run.config for run in runs if run.config), {})
-    shared = {key: value for key, value in first.items() if key not in _VARIED}
+    shared = next((_shared(run) for run in runs if run.config), {})
     lines += [f"{key}: {json.dumps(value, default=str)}" for key, value in shared.items()]
     report.add(html.folded("Configuration and versions", [html.bullets(lines)]))

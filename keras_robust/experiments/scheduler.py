@@ -78,14 +78,15 @@ def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return TrainConfig(**config).model_dump(mode="json")
 
 
-def check_losses(losses: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def check_losses(losses: Sequence[tuple[Any, ...]]) -> None:
     """Make sure that losses exist and take their options, in a process that imports Keras for it.
 
     Args:
-        losses: Names and options, as `losses.get` takes them.
+        losses: Names and options, as `losses.get` takes them; of two peers, the `name` and
+            `options` of their selection as well.
 
     Raises:
-        ValueError: If `losses.get` refuses one.
+        ValueError: If `losses.get` or `get_selection` refuses one.
     """
     process = subprocess.run(
         [sys.executable, "-P", "-m", "keras_robust.experiments.loss_check"],
@@ -110,7 +111,7 @@ def run_benchmark(
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None] = check_losses,
+    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
     poll_seconds: float = 0.5,
 ) -> StudyState:
     """Train all runs of a study that are not finished yet, each in a process of its own.
@@ -169,7 +170,7 @@ def run_planned(
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None] = check_losses,
+    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
     poll_seconds: float = 0.5,
     files: Mapping[str, str] | None = None,
 ) -> StudyState:
@@ -238,20 +239,22 @@ def _prepare(
     runs: Sequence[PlannedRun],
     output: Path,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
-    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None],
+    check: Callable[[Sequence[tuple[Any, ...]]], None],
     retry: bool,
     files: Mapping[str, str],
 ) -> list[RunState]:
     # Everything is checked before anything is written.
     planned = []
-    losses: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    losses: dict[str, tuple[Any, ...]] = {}
     for run in runs:
         full = complete(run.config)
         record = RunRecord.read(output / run.name)
         if record.status != "waiting":
             _check_unchanged(record.folder, complete(record.config), full)
         else:
-            loss = (run.config["loss"], run.config["loss_options"])
+            loss: tuple[Any, ...] = (run.config["loss"], run.config["loss_options"])
+            if run.config.get("selection"):
+                loss = (*loss, run.config["selection"])
             losses[json.dumps(loss, sort_keys=True, default=str)] = loss
         planned.append((run, full))
     if losses:

@@ -16,8 +16,12 @@ Setting = tuple[float, float]
 
 def label_of(run: RunRecord) -> str:
     """What tables call the loss of a run: the study's label, else made from the configuration."""
-    options = run.config.get("loss_options") or {}
-    return str(run.plan.get("label") or loss_label(str(run.config.get("loss", "?")), options))
+    if run.plan.get("label"):
+        return str(run.plan["label"])
+    config = run.config
+    return loss_label(
+        str(config.get("loss", "?")), config.get("loss_options"), config.get("selection")
+    )
 
 
 def is_start_run(run: RunRecord) -> bool:

@@ -1,6 +1,5 @@
 """The robust methods of nnRobustLoss by name: a loss, and how voxels are chosen."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +9,10 @@ import keras
 from keras_robust import losses
 from keras_robust.losses._base import invalid
 from keras_robust.training.co_teaching.model import CoTeaching
-from keras_robust.training.co_teaching.selection import SELECTIONS, Selection, get_selection
+from keras_robust.training.co_teaching.selection import Selection, get_selection
+from keras_robust.training.method_names import METHODS, split_method
 
-METHODS: dict[str, tuple[str, str]] = {
-    "cot": ("ce+dice", "cot"),
-    "cot+": ("ce+dice", "cot+"),
-    "stocot": ("ce+dice", "stocot"),
-    "hrl": ("svls-apl2", "stocot"),
-}
-"""Methods with two peers: name, loss and selection."""
+__all__ = ["METHODS", "RobustMethod", "robust_method"]
 
 
 @dataclass(frozen=True)
@@ -74,9 +68,6 @@ def robust_method(name: str, loss: str | None = None, **options: Any) -> RobustM
         if key.partition("-")[0] not in losses.names() and "+" not in key:
             raise invalid("name", f"one of {[*METHODS, *losses.names()]}", name)
         return RobustMethod(key, losses.get(key, **options))
-    default, selection = METHODS[key]
-    known = inspect.signature(SELECTIONS[selection]).parameters
-    own = {option: options.pop(option) for option in list(options) if option in known}
-    return RobustMethod(
-        key, losses.get(loss or default, **options), get_selection(selection, **own)
-    )
+    default, others, selection = split_method(key, options)
+    chosen = get_selection(selection["name"], **selection["options"]) if selection else None
+    return RobustMethod(key, losses.get(loss or default, **others), chosen)

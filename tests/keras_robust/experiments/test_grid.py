@@ -87,3 +87,44 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path):
     path.write_text("losses: [t\nnoise: {")
     with pytest.raises(ValueError, match=r"(?s)broken\.yaml.*line 2"):
         BenchmarkConfig.load(path)
+
+
+def test_methods_with_two_peers_become_a_loss_and_a_selection():
+    entries = ["cot", {"name": "hrl", "options": {"alpha": 4.0, "sigma": 0.5}}]
+    entries.append({"name": "t+dice", "selection": {"name": "stocot", "options": {"beta": 3.0}}})
+    runs = BenchmarkConfig(losses=entries, noise=[(0, 0)], seeds=[0]).runs()
+    parts = [(r.config["loss"], r.config["loss_options"], r.config["selection"]) for r in runs]
+    assert parts == [
+        ("ce+dice", {}, {"name": "cot", "options": {}}),
+        ("svls-apl2", {"sigma": 0.5}, {"name": "stocot", "options": {"alpha": 4.0}}),
+        ("t+dice", {}, {"name": "stocot", "options": {"beta": 3.0}}),
+    ]
+    assert [r.name for r in runs] == [
+        "cot_a0_b0_s0", "hrl-alpha=4-sigma=0.5_a0_b0_s0", "t+dice-stocot-beta=3_a0_b0_s0",
+    ]  # fmt: skip
+
+
+def test_folds_and_annotators():
+    config = BenchmarkConfig(
+        base={"data": {"path": "cells", "annotator": "crowd"}},
+        losses=["t", {"name": "t", "annotator": "gold", "label": "T-Loss (ref.)"}],
+        noise=[(0, 0)],
+        folds=2,
+        seeds=[0],
+    )
+    assert names(config) == [
+        "t_a0_b0_f0_s0", "t-gold_a0_b0_f0_s0", "t_a0_b0_f1_s0", "t-gold_a0_b0_f1_s0",
+    ]  # fmt: skip
+    crowd, gold = (run.config["data"] for run in config.runs()[2:])
+    assert crowd == {"path": "cells", "annotator": "crowd", "fold": [1, 2]}
+    assert gold == crowd | {"annotator": "gold"}
+
+
+def test_a_method_with_two_selections_is_refused():
+    with pytest.raises(ValidationError, match="Expected none beside a method"):
+        LossEntry(name="hrl", selection={"name": "cot"})
+
+
+def test_what_the_study_varies_is_not_in_the_base():
+    with pytest.raises(ValidationError, match="Expected no 'selection'"):
+        BenchmarkConfig(base={"selection": {"name": "cot"}}, losses=["t"])

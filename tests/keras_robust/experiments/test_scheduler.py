@@ -144,7 +144,11 @@ def test_losses_are_checked_before_the_first_run(study):
 
 @pytest.mark.parametrize(
     "loss, message",
-    [(("tt", {}), "'t', 'mae'.*'tt'"), (("gce", {"p": 1}), "among .*'q'.*'gce'.*'p'")],
+    [
+        (("tt", {}), "'t', 'mae'.*'tt'"),
+        (("gce", {"p": 1}), "among .*'q'.*'gce'.*'p'"),
+        (("t", {}, {"name": "stocot", "options": {"alpha": -1}}), "alpha=-1"),
+    ],
 )
 def test_a_loss_that_does_not_exist(loss, message):
     with pytest.raises(ValueError, match=message):
