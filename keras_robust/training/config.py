@@ -130,6 +130,52 @@ class SelectionConfig(_Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class PlanConfig(_Section):
+    """Training on patches by a plan; the defaults are nnU-Net's.
+
+    Args:
+        folder: Holds `plan.json` and `fingerprint.json`, as `keras-robust plan` writes them, and
+            `cases/`, as `keras-robust preprocess` fills it; `train` preprocesses what is missing.
+        patch_size: Along the plan's axes, in voxels; padded to what the network divides. `None`
+            for the plan's.
+        batch_size: Patches per step, over all devices; `None` for the plan's.
+        features: Of the first stage, doubled at each further one up to the plan's most; `None` for
+            the plan's.
+        steps_per_epoch: Steps of an epoch, whatever the number of images.
+        validation_steps: Batches of the held-out images that the pseudo-Dice of an epoch is taken
+            over, where `data.fold` holds images out; 0 for none.
+        foreground: Share of the patches of a batch, its last ones, that are drawn around a voxel
+            of a class that is present.
+        deep_supervision: Train the outputs of all stages but the lowest.
+        mirror_axes: Axes of the plan along which patches are mirrored, in training and, averaged
+            over all of their subsets, at prediction; `None` for all of them.
+        optimizer: `"sgd"` with Nesterov momentum, or `"adam"`.
+        learning_rate: Of the first epoch, times (1 - epoch / epochs)^0.9 in each further one.
+        momentum: Of `"sgd"`.
+        weight_decay: Of `"sgd"`, added to the gradient as a multiple of each weight; of `"adam"`,
+            apart from it.
+        clip_norm: Most that the norm of all gradients may be.
+
+    References:
+        [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), supplementary note 4.
+    """
+
+    folder: Path
+    patch_size: tuple[int, ...] | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    features: int | None = Field(default=None, ge=1)
+    steps_per_epoch: int = Field(default=250, ge=1)
+    validation_steps: int = Field(default=50, ge=0)
+    foreground: float = Field(default=0.33, ge=0, le=1)
+    deep_supervision: bool = True
+    mirror_axes: tuple[int, ...] | None = None
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = Field(default=1e-2, gt=0)
+    momentum: float = Field(default=0.99, ge=0, lt=1)
+    weight_decay: float = Field(default=3e-5, ge=0)
+    clip_norm: float = Field(default=12.0, gt=0)
+
+
 class TrainConfig(_Section):
     """A training run; the defaults are the recipe of the T-Loss paper.
 
@@ -140,7 +186,12 @@ class TrainConfig(_Section):
         loss_options: Options of that loss.
         selection: Train two peers by `keras_robust.training.CoTeaching`; `None` for one network.
         model: The U-Net.
-        epochs: Passes over the training images.
+        plan: Train on patches by a plan; `None` for whole images of `data.size`. With a plan,
+            `data.size`, `data.normalize`, `model`, `batch_size`, `learning_rate`,
+            `evaluate_every` and `evaluate_last` have no effect: the plan says it, the Dice of the
+            training patches is taken in every epoch, and the test images are predicted once, after
+            the last.
+        epochs: Passes over the training images; with a plan, of its `steps_per_epoch`.
         batch_size: Images per step, over all devices. The images that do not fill the last batch
             of an epoch are left out of that epoch (each epoch has its own order).
         learning_rate: Of Adam.
@@ -168,6 +219,7 @@ class TrainConfig(_Section):
     loss_options: dict[str, Any] = Field(default_factory=dict)
     selection: SelectionConfig | None = None
     model: ModelConfig = ModelConfig()
+    plan: PlanConfig | None = None
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
