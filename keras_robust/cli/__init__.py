@@ -25,6 +25,7 @@ def _main() -> None:
 for _command in (
     data.verify,
     data.simulate,
+    data.mix,
     data.plan,
     training.train,
     training.predict,

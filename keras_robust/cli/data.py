@@ -65,6 +65,35 @@ def simulate(
         typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
 
 
+def mix(
+    dataset: DatasetFolder,
+    annotator: Annotated[
+        list[str], typer.Option(help="Name or pattern, such as 'crowd_*'; may be repeated.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the new one.")] = "mixed",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Write a new annotator who has, for every image, the mask of one of several, drawn."""
+    from keras_robust.data import mix_annotators
+
+    with friendly_errors(continues=True), progress_bar("Mixing") as progress:
+        folder = mix_annotators(
+            dataset,
+            annotator,
+            name,
+            seed=seed,
+            output=output,
+            progress=progress,
+            workers=workers,
+        )
+    typer.echo(f"Annotator {folder.name}: {folder}")
+
+
 def plan(
     dataset: DatasetFolder,
     output: Annotated[Path, typer.Option(help="Folder for fingerprint.json and plan.json.")] = Path(

@@ -32,11 +32,16 @@ from keras_robust.data.volume_header import VolumeHeader, read_header
 from keras_robust.data.volumes import read_volume, write_mask_like
 
 if TYPE_CHECKING:
+    from keras_robust.data.mixture import mix_annotators
     from keras_robust.data.simulate import annotator_name, simulate_dataset
 
 # Simulation brings scipy, which reading does not need.
 __getattr__, __dir__, _ = _lazy.attach(
-    __name__, submod_attrs={"simulate": ["annotator_name", "simulate_dataset"]}
+    __name__,
+    submod_attrs={
+        "mixture": ["mix_annotators"],
+        "simulate": ["annotator_name", "simulate_dataset"],
+    },
 )
 
 __all__ = [
@@ -52,6 +57,7 @@ __all__ = [
     "image_shape",
     "mask_suffix",
     "match_annotators",
+    "mix_annotators",
     "read_header",
     "read_image",
     "read_mask",

@@ -1,4 +1,4 @@
-"""Which annotators of a dataset drew masks, and which were simulated or are a consensus."""
+"""Which annotators of a dataset drew masks, and which a program made of others' masks."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -8,6 +8,7 @@ from keras_robust.data.dataset import Dataset
 __all__ = [
     "CONSENSUS_JOURNAL",
     "JOURNAL",
+    "MIXTURE_JOURNAL",
     "clean_annotator",
     "match_annotators",
     "simulated_annotators",
@@ -15,6 +16,7 @@ __all__ = [
 
 JOURNAL = "simulation.jsonl"  # beside the masks of every simulated annotator
 CONSENSUS_JOURNAL = "consensus.jsonl"  # beside those of a consensus
+MIXTURE_JOURNAL = "mixture.jsonl"  # beside those drawn from several annotators
 PREFIX = "noisy"
 
 
@@ -50,7 +52,7 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
     Args:
         dataset: The dataset.
         patterns: Names, or patterns with `*`, `?` and `[...]`. Without any, all who drew masks:
-            neither simulated annotators nor a consensus.
+            neither simulated annotators nor a consensus or mixture of others.
 
     Returns:
         A group of names per pattern, in the order given; "all" without patterns.
@@ -63,7 +65,9 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
     ({'all': ('isic_gt',)}, {'isic*': ('isic_gt',)})
     """
     if not patterns:
-        made = {*simulated_annotators(dataset), *_with_journal(dataset, CONSENSUS_JOURNAL)}
+        made = {*simulated_annotators(dataset)}
+        for journal in (CONSENSUS_JOURNAL, MIXTURE_JOURNAL):
+            made |= _with_journal(dataset, journal)
         return {"all": tuple(name for name in dataset.annotators if name not in made)}
     groups: dict[str, tuple[str, ...]] = {}
     taken: set[str] = set()

@@ -1,0 +1,165 @@
+"""A mixed annotator: each image with the mask of one annotator, drawn among several."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_robust.data.annotator_writing import (
+    annotator_folder,
+    check_annotator,
+    check_ids,
+    sha256,
+    write_annotator,
+)
+from keras_robust.data.annotators import MIXTURE_JOURNAL, match_annotators
+from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
+from keras_robust.data.manifest_writing import writable_home
+from keras_robust.files import atomic_write_bytes
+
+__all__ = ["mix_annotators"]
+
+
+def mix_annotators(
+    path: str | os.PathLike[str],
+    annotators: Sequence[str],
+    name: str = "mixed",
+    *,
+    seed: int = 0,
+    output: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> Path:
+    """Write a new annotator who has, for every image, the mask of one of several annotators.
+
+    So a dataset in which many drew every image becomes one as there are most: each image drawn
+    once, different images by different people. Whose mask an image gets is drawn uniformly among
+    those of the annotators who drew it, and depends on the seed, the image's id and these alone.
+    The journal mixture.jsonl beside the masks says whose each is. No existing mask or row is
+    changed; a run that was killed continues where it stopped when called again.
+
+    Args:
+        path: Dataset folder.
+        annotators: Names or patterns such as `"crowd_*"`.
+        name: Of the new annotator.
+        seed: Of the draw, from 0.
+        output: Folder for a new manifest dataset that refers to `path`; see `simulate_dataset`.
+        progress: Called with the number of masks done and of masks in total.
+        workers: Processes; 1 works in this one.
+
+    Returns:
+        The folder of the new masks.
+
+    Raises:
+        FileNotFoundError, ValueError: `path` is no dataset, a name is unknown, or masks of
+            probabilities are among those to mix.
+        FileExistsError: The annotator exists, mixed otherwise or not by this function.
+        PermissionError: The dataset folder is read-only and `output` is not given.
+        BlockingIOError: Another process is writing this annotator.
+
+    >>> import tempfile
+    >>> from keras_robust.data import Dataset, sample_path
+    >>> output = Path(tempfile.mkdtemp()) / "mixed"
+    >>> folder = mix_annotators(sample_path(), ["isic_gt"], output=output)
+    >>> len(Dataset.open(output).select(annotator="mixed"))
+    115
+    """
+    if seed < 0:
+        raise ValueError(f"Invalid value for argument `seed`. Expected 0 or more. Received: {seed}")
+    dataset = Dataset.open(path)
+    annotator = check_annotator(name)
+    chosen = [n for group in match_annotators(dataset, annotators).values() for n in group]
+    _check(dataset, annotator, chosen)
+    of_image: dict[str, list[Case]] = {}
+    for case in dataset:
+        if case.annotator in chosen:
+            of_image.setdefault(case.id, []).append(case)
+    check_ids(list(of_image))
+    cases = [_drawn(seed, id, candidates) for id, candidates in of_image.items()]
+    home = writable_home(dataset, output)
+    folder = annotator_folder(home, annotator, MIXTURE_JOURNAL)
+    jobs = [
+        _Job(
+            case.id,
+            case.annotator,
+            case.mask,
+            case.image,
+            folder / f"{case.id}{mask_suffix(case.image)}",
+            dataset.classes,
+            dataset.ignore_label,
+        )
+        for case in cases
+        if case.mask is not None
+    ]
+    parameters = {
+        "annotators": sorted(chosen),
+        "seed": seed,
+        "masks": len(jobs),
+        "ids_sha256": hashlib.sha256("\n".join(of_image).encode()).hexdigest(),
+    }
+    write_annotator(
+        home,
+        folder,
+        cases,
+        jobs,
+        parameters,
+        MIXTURE_JOURNAL,
+        progress=progress,
+        workers=workers,
+    )
+    return folder
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The mask of one image."""
+
+    id: str
+    annotator: str
+    source: Path
+    image: Path
+    target: Path
+    classes: int
+    ignore_label: int | None
+
+    def __call__(self) -> dict[str, Any]:
+        labels = read_mask(self.source, None, self.classes, self.ignore_label)
+        content = encode_mask_for(self.target, labels, self.image, self.classes)
+        atomic_write_bytes(self.target, content)
+        return {
+            "id": self.id,
+            "annotator": self.annotator,
+            "source_sha256": sha256(self.source),
+            "mask_sha256": hashlib.sha256(content).hexdigest(),
+        }
+
+    def is_done(self, record: Mapping[str, Any]) -> bool:
+        return (
+            record["annotator"] == self.annotator
+            and record["mask_sha256"] == sha256(self.target)
+            and record["source_sha256"] == sha256(self.source)
+        )
+
+
+def _drawn(seed: int, id: str, candidates: Sequence[Case]) -> Case:
+    # Salted, so that other draws by hash (of splits, of noisy masks) are independent of this one.
+    draw = hashlib.sha256(f"mixture:{seed}:{id}".encode()).digest()
+    ordered = sorted(candidates, key=lambda case: case.annotator)
+    return ordered[int.from_bytes(draw[:8], "big") % len(ordered)]
+
+
+def _check(dataset: Dataset, annotator: str, chosen: Sequence[str]) -> None:
+    if annotator in chosen:
+        raise ValueError(
+            "Invalid value for argument `name`. Expected a name other than those to mix. "
+            f"Received: name={annotator!r}. Originals are never written to."
+        )
+    soft = sorted({*chosen} & {*dataset.soft_annotators})
+    if soft:
+        raise ValueError(
+            "Invalid value for argument `annotators`. Expected annotators who drew labels. "
+            f"Received: {', '.join(soft)}, whose masks are probabilities. Leave them out."
+        )
