@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.data.large_arrays import large_array
+
 __all__ = ["gaussian_weights", "sliding_window", "window_starts"]
 
 Predict = Callable[[NDArray[np.float32]], Any]
@@ -130,7 +132,7 @@ class _Slab:
         if self.sum is None:
             self.sum = np.zeros((*self.weight_sum.shape[:-1], values.shape[-1]), np.float32)
             if self.out is None:
-                self.out = np.empty((*self.shape, values.shape[-1]), np.float32)
+                self.out = large_array((*self.shape, values.shape[-1]))
         window = tuple(
             slice(start, start + size)
             for start, size in zip((corner[0] - self.first, *corner[1:]), self.patch, strict=True)

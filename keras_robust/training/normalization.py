@@ -1,11 +1,12 @@
 """Intensities as a network wants them, by the name of each channel, as nnU-Net does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.data.fingerprint import Intensities
+from keras_robust.data.large_arrays import large_array, slabs
 
 __all__ = ["normalize"]
 
@@ -30,7 +31,7 @@ def normalize(
         inside: `(*spatial)`; z-scores are taken over these voxels, and the others stay 0.
 
     Returns:
-        float32, of the same shape.
+        float32, of the same shape; see `keras_robust.data.large_arrays.large_array`.
 
     Raises:
         ValueError: Another number of schemes than channels, an unknown one, or `"ct"` without
@@ -49,37 +50,53 @@ def normalize(
             "Invalid value for argument `intensities`. Expected those of the data set's "
             'foreground, which "ct" needs. Received: intensities=None'
         )
-    channels = []
+    result = large_array(image.shape)
     for number, scheme in enumerate(schemes):
+        values = image[..., number]
+        masked = inside if scheme == "zscore" else None
         known = None if intensities is None else intensities[number]
-        channels.append(_channel(image[..., number].astype(np.float32), scheme, known, inside))
-    return np.stack(channels, axis=-1)
+        low, high, shift, scale = _scaling(values, scheme, known, masked)
+        for rows in slabs(values.shape):
+            scaled = (np.clip(values[rows].astype(np.float32), low, high) - shift) / scale
+            result[rows, ..., number] = scaled if masked is None else scaled * masked[rows]
+    return result
 
 
-def _channel(
-    values: NDArray[np.float32],
-    scheme: str,
-    known: Intensities | None,
-    inside: NDArray[np.bool_] | None,
-) -> NDArray[np.float32]:
+def _scaling(
+    values: NDArray, scheme: str, known: Intensities | None, inside: NDArray[np.bool_] | None
+) -> tuple[float, float, float, float]:
+    """Least and greatest value to keep, what to subtract, and what to divide by."""
     match scheme:
         case "none":
-            return values
+            return -np.inf, np.inf, 0, 1
         case "rgb_to_0_1":
-            return values / np.float32(255)
+            return -np.inf, np.inf, 0, 255
         case "rescale_to_0_1":
-            low, high = values.min(), values.max()
-            return (values - low) / max(high - low, SMALLEST_STD)
+            low, high = float(np.float32(values.min())), float(np.float32(values.max()))
+            return low, high, low, max(high - low, SMALLEST_STD)
         case "ct" if known is not None:
-            clipped = np.clip(values, known.percentile_00_5, known.percentile_99_5)
-            return (clipped - known.mean) / max(known.std, SMALLEST_STD)
+            limits = known.percentile_00_5, known.percentile_99_5
+            return *limits, known.mean, max(known.std, SMALLEST_STD)
         case "zscore":
-            counted = values if inside is None or not inside.any() else values[inside]
-            # Sums of float32 lose digits over millions of voxels.
-            mean, std = counted.mean(dtype=np.float64), counted.std(dtype=np.float64)
-            scaled = ((values - mean) / max(std, SMALLEST_STD)).astype(np.float32)
-            return scaled if inside is None else scaled * inside
+            mean, std = _mean_and_std(values, inside if inside is None or inside.any() else None)
+            return -np.inf, np.inf, mean, max(std, np.float64(SMALLEST_STD))
     raise ValueError(
         "Invalid value for argument `schemes`. Expected zscore, ct, rescale_to_0_1, rgb_to_0_1 or "
         f"none. Received: {scheme!r}"
     )
+
+
+def _mean_and_std(
+    values: NDArray, inside: NDArray[np.bool_] | None
+) -> tuple[np.float64, np.float64]:
+    # Sums of float32 lose digits over millions of voxels.
+    def mean_of(function: Callable[[NDArray], NDArray]) -> np.float64:
+        total, count = np.float64(0), 0
+        for rows in slabs(values.shape):
+            part = values[rows] if inside is None else values[rows][inside[rows]]
+            total += function(part.astype(np.float64)).sum()
+            count += part.size
+        return total / count
+
+    mean = mean_of(lambda part: part)
+    return mean, np.sqrt(mean_of(lambda part: (part - mean) ** 2))

@@ -4,11 +4,11 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import blosc2
 import numpy as np
@@ -17,6 +17,8 @@ from scipy import ndimage
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.fingerprint import Fingerprint, filled_box
+from keras_robust.data.large_arrays import large_array, slabs
+from keras_robust.data.names import name_problem
 from keras_robust.data.resampling import (
     resample_image,
     resample_labels,
@@ -31,6 +33,11 @@ from keras_robust.training.normalization import normalize
 __all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
 
 MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
+# Fields of a plan that change nothing in the preprocessed cases.
+OF_THE_NETWORK = (
+    *("preset", "memory_gib", "median_shape", "patch_size", "batch_size", "strides", "kernels"),
+    *("features", "encoder", "batch_dice"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def preprocess_image(
     map; along a thick axis (3 times the others' spacing) slices are taken over from the nearest.
 
     Args:
-        image: `(*spatial, channels)`, axes as stored.
+        image: `(*spatial, channels)`, axes as stored; a memory map is read in part.
         spacing_mm: Along the stored axes; `None` for 1.
         plan: Of the data set.
         fingerprint: Of the data set, whose intensities CT is normalised by.
@@ -84,7 +91,9 @@ def preprocess_image(
     spacing = spacing_mm or (1.0,) * rank
     shape = image.shape[:-1]
     image = image.transpose(*plan.axes, rank)
-    filled = (image != 0).any(axis=-1)
+    filled = large_array(image.shape[:-1], bool)
+    for rows in slabs(image.shape):
+        filled[rows] = (image[rows] != 0).any(axis=-1)
     box = filled_box(filled)
     crop = tuple(slice(*edges) for edges in box)
     inside = ndimage.binary_fill_holes(filled[crop]) if plan.only_nonzero else None
@@ -103,33 +112,36 @@ class PreprocessedCase:
     """A case on disk; arrays are read in part, as they are sliced.
 
     Args:
-        folder: Of all preprocessed cases.
+        images: Folder of the images, one for all annotators.
+        labels_folder: Folder of one annotator's labels.
         id: Of the case.
     """
 
-    folder: Path
+    images: Path
+    labels_folder: Path
     id: str
 
     @property
     def image(self) -> Any:
         """`(*spatial, channels)`, float32, read where it is sliced."""
-        return blosc2.open(str(self._path("image.b2nd")), mode="r")
+        return blosc2.open(str(self.images / f"{self.id}.image.b2nd"), mode="r")
 
     @property
     def labels(self) -> Any:
         """`(*spatial)`, uint8, read where it is sliced."""
-        return blosc2.open(str(self._path("labels.b2nd")), mode="r")
+        return blosc2.open(str(self.labels_folder / f"{self.id}.labels.b2nd"), mode="r")
 
     @property
     def locations(self) -> dict[int, NDArray[np.int32]]:
         """Voxels `(n, axes)` of each foreground class that is present, to draw patches around."""
-        with np.load(self._path("locations.npz"), allow_pickle=False) as stored:
+        path = self.labels_folder / f"{self.id}.locations.npz"
+        with np.load(path, allow_pickle=False) as stored:
             return {int(name): stored[name] for name in stored.files}
 
     @property
     def geometry(self) -> Geometry:
         """What undoes the preprocessing."""
-        stored = json.loads(self._path("json").read_bytes())["geometry"]
+        stored = json.loads((self.images / f"{self.id}.json").read_bytes())["geometry"]
         box = tuple((int(low), int(high)) for low, high in stored["box"])
         return Geometry(
             tuple(stored["shape"]),
@@ -138,8 +150,23 @@ class PreprocessedCase:
             tuple(stored["resampled_shape"]),
         )
 
-    def _path(self, ending: str) -> Path:
-        return self.folder / f"{self.id}.{ending}"
+    def relabelled(self, folder: Path, labels: NDArray[np.uint8], classes: int) -> Self:
+        """The same image with other labels, which are written to `folder`.
+
+        Args:
+            folder: For the labels.
+            labels: Of the preprocessed image's shape.
+            classes: Background included.
+        """
+        other = replace(self, labels_folder=folder)
+        other._write_labels(labels, self.labels.chunks, classes)
+        return other
+
+    def _write_labels(self, labels: NDArray[np.uint8], chunks: Any, classes: int) -> None:
+        path = self.labels_folder / f"{self.id}.labels.b2nd"
+        atomic_write_bytes(path, _compressed(labels, chunks))
+        locations = _locations(labels, classes, self.id)
+        atomic_write_bytes(self.labels_folder / f"{self.id}.locations.npz", locations)
 
 
 def preprocess(
@@ -152,23 +179,36 @@ def preprocess(
 ) -> list[PreprocessedCase]:
     """Preprocess every case of a data set into a folder; done ones are not done again.
 
-    Each worker holds one case. A case counts as done when its JSON is there, which is written
-    last, for the same plan and the same files.
+    Images go to `images/`, labels to `labels/` and the annotator's name. Each worker holds one
+    case. A case counts as done when its JSON is there, which is written last, for the same plan
+    and the same files.
 
     Args:
         dataset: With one mask per image.
         plan: Of the data set.
         fingerprint: Of the data set.
-        folder: Where the arrays go, one set of files per case.
+        folder: Where the arrays go.
         progress: Called with (done, total).
         workers: Processes.
 
     Returns:
         The cases, in the data set's order.
+
+    Raises:
+        ValueError: A case has no mask, or the name of an annotator cannot be that of a folder.
     """
-    cases = [PreprocessedCase(folder, case.id) for case in dataset]
-    digest = hashlib.sha256((plan.to_json() + fingerprint.model_dump_json()).encode()).hexdigest()
-    waiting = [case for case in dataset if not _is_done(folder, case, digest)]
+    for annotator in dataset.annotators:
+        if problem := name_problem("annotator", annotator):
+            raise ValueError(f"Invalid value for argument `dataset`. {problem}.")
+    facts = plan.model_dump(exclude=set(OF_THE_NETWORK))
+    facts["intensities"] = fingerprint.model_dump()["intensities"]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    cases = [_preprocessed(folder, case) for case in dataset]
+    waiting = [
+        case
+        for case, stored in zip(dataset, cases, strict=True)
+        if not (_image_is_done(stored, case, digest) and _labels_are_done(stored, case, digest))
+    ]
     jobs = [
         partial(
             _preprocess_case, dataset.select(ids=[case.id]), case, plan, fingerprint, folder, digest
@@ -186,35 +226,43 @@ def preprocess(
 def _preprocess_case(
     dataset: Dataset, case: Case, plan: Plan, fingerprint: Fingerprint, folder: Path, digest: str
 ) -> None:
-    source = _source(case)
+    sources = _source(case.channels), _source([case.mask] if case.mask else [])
+    stored = _preprocessed(folder, case)
     image, labels, geometry = preprocess_image(
         dataset.read_image(case), case.spacing, plan, fingerprint, dataset.read_mask(case)
     )
     if labels is None:
         raise ValueError(f"Expected a mask for case {case.id!r}. Received: none.")
-    stored = PreprocessedCase(folder, case.id)
-    atomic_write_bytes(stored._path("image.b2nd"), _compressed(image, plan.patch_size))
-    atomic_write_bytes(stored._path("labels.b2nd"), _compressed(labels, plan.patch_size))
-    _write_locations(stored._path("locations.npz"), labels, dataset.classes, case.id)
-    record = {"digest": digest, "source": source, "geometry": asdict(geometry)}
-    atomic_write_json(stored._path("json"), record)
-
-
-def _compressed(array: NDArray, patch_size: tuple[int, ...]) -> bytes:
-    """An array in chunks of half a patch, so that a patch touches few of them."""
-    edges = [max(1, -(-size // 2)) for size in patch_size] + [array.shape[-1]] * (
-        array.ndim - len(patch_size)
+    chunks = [
+        min(max(1, -(-edge // 2)), size)
+        for edge, size in zip(plan.patch_size, labels.shape, strict=True)
+    ]
+    if not _image_is_done(stored, case, digest):
+        content = _compressed(image, [*chunks, image.shape[-1]])
+        atomic_write_bytes(stored.images / f"{case.id}.image.b2nd", content)
+        record = {"digest": digest, "source": sources[0], "geometry": asdict(geometry)}
+        atomic_write_json(stored.images / f"{case.id}.json", record)
+    stored._write_labels(labels, chunks, dataset.classes)
+    atomic_write_json(
+        stored.labels_folder / f"{case.id}.json", {"digest": digest, "source": sources[1]}
     )
-    chunks = [min(edge, size) for edge, size in zip(edges, array.shape, strict=True)]
+
+
+def _preprocessed(folder: Path, case: Case) -> PreprocessedCase:
+    return PreprocessedCase(folder / "images", folder / "labels" / case.annotator, case.id)
+
+
+def _compressed(array: NDArray, chunks: Sequence[int]) -> bytes:
+    """An array in chunks of half a patch, so that a patch touches few of them."""
     made = blosc2.asarray(
         np.ascontiguousarray(array),
-        chunks=chunks,
+        chunks=list(chunks),
         cparams={"codec": blosc2.Codec.ZSTD, "nthreads": 1},
     )
     return made.to_cframe()
 
 
-def _write_locations(path: Path, labels: NDArray[np.uint8], classes: int, id: str) -> None:
+def _locations(labels: NDArray[np.uint8], classes: int, id: str) -> bytes:
     """A sample of the voxels of each class: at least 10,000, or one in a hundred of them."""
     generator = np.random.default_rng(zlib.crc32(id.encode()))
     found: dict[str, Any] = {}
@@ -225,18 +273,26 @@ def _write_locations(path: Path, labels: NDArray[np.uint8], classes: int, id: st
             found[str(value)] = voxels[generator.permutation(len(voxels))[:count]]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)
-    atomic_write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _is_done(folder: Path, case: Case, digest: str) -> bool:
+def _image_is_done(stored: PreprocessedCase, case: Case, digest: str) -> bool:
+    return _is_done(stored.images / f"{case.id}.json", digest, case.channels)
+
+
+def _labels_are_done(stored: PreprocessedCase, case: Case, digest: str) -> bool:
+    files = [case.mask] if case.mask else []
+    return _is_done(stored.labels_folder / f"{case.id}.json", digest, files)
+
+
+def _is_done(path: Path, digest: str, files: Sequence[Path]) -> bool:
     try:
-        record = json.loads((folder / f"{case.id}.json").read_bytes())
+        record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
-    return record.get("digest") == digest and record.get("source") == _source(case)
+    return record.get("digest") == digest and record.get("source") == _source(files)
 
 
-def _source(case: Case) -> list[list[int]]:
-    """Size and time of change of the files of a case."""
-    files = [*case.channels, *([case.mask] if case.mask else [])]
+def _source(files: Sequence[Path]) -> list[list[int]]:
+    """Size and time of change of files."""
     return [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
