@@ -80,8 +80,10 @@ def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
     found = fingerprint(volumes)
     plan, folder = make_plan(found, memory_gib=1), tmp_path / "out"
     preprocess(volumes, plan, found, folder)
-    (folder / "c1.json").unlink()  # as after a kill before the last file
-    (folder / "c2.json").write_text("{")
+    (image_of_c1,) = folder.glob("images/c1.json")
+    image_of_c1.unlink()  # as after a kill before the last file
+    (labels_of_c2,) = folder.glob("labels/*/c2.json")
+    labels_of_c2.write_text("{")
     done = []
     whole = preprocessing._preprocess_case
 
@@ -93,7 +95,10 @@ def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
     preprocess(volumes, plan, found, folder)
     assert done == ["c1", "c2"]
     preprocess(volumes, make_plan(found, 1, "M"), found, folder)
-    assert done[2:] == ["c0", "c1", "c2"]  # all again, since the plan is another
+    assert done[2:] == []  # another network, the same images
+    coarser = plan.model_copy(update={"spacing_mm": tuple(2 * mm for mm in plan.spacing_mm)})
+    preprocess(volumes, coarser, found, folder)
+    assert done[2:] == ["c0", "c1", "c2"]
 
 
 def test_processes_give_the_same_files(volumes, tmp_path):
@@ -101,8 +106,11 @@ def test_processes_give_the_same_files(volumes, tmp_path):
     plan = make_plan(found, memory_gib=1)
     preprocess(volumes, plan, found, tmp_path / "one")
     preprocess(volumes, plan, found, tmp_path / "two", workers=2)
-    for file in (tmp_path / "one").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+    files = [file for file in (tmp_path / "one").rglob("*") if file.is_file()]
+    assert len(files) == 3 * 5
+    for file in files:
+        other = tmp_path / "two" / file.relative_to(tmp_path / "one")
+        assert file.read_bytes() == other.read_bytes(), file.name
 
 
 def test_photographs_are_normalised_and_stay_as_they_are_otherwise(tmp_path):
@@ -139,4 +147,4 @@ def test_an_image_with_another_number_of_axes_is_refused(volumes):
 
 def test_an_unknown_case_is_not_there(tmp_path):
     with pytest.raises(OSError):
-        PreprocessedCase(tmp_path, "nobody").geometry  # noqa: B018
+        PreprocessedCase(tmp_path, tmp_path, "nobody").geometry  # noqa: B018
