@@ -53,8 +53,7 @@ def split(
         )
     strata: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for unit in sorted(units, key=lambda unit: _draw(seed, unit[0])):
-        labels = Counter(str(stratify[id]) if stratify is not None else "" for id in unit)
-        strata[max(sorted(labels), key=labels.__getitem__)].append(unit)
+        strata[_stratum(unit, stratify)].append(unit)
     first = _take(strata, fraction)
     if not first or len(first) == len(units):  # every stratum too small for its share
         everything = [unit for members in strata.values() for unit in members]
@@ -65,29 +64,37 @@ def split(
 
 
 def folds(
-    ids: Collection[str], count: int, seed: int = 0, group: Mapping[str, Hashable] | None = None
+    ids: Collection[str],
+    count: int,
+    seed: int = 0,
+    group: Mapping[str, Hashable] | None = None,
+    stratify: Mapping[str, Hashable] | None = None,
 ) -> dict[str, int]:
     """Divide ids in folds of about the same size, for cross-validation.
 
-    As for `split`, the folds depend on the ids, the seed and the groups alone.
+    As for `split`, the folds depend on the ids, the seed, the groups and the strata alone.
 
     Args:
         ids: Distinct ids.
         count: Number of folds.
         seed: Which of the possible divisions.
-        group: Group of every id, such as a patient; no group is divided.
+        group: Group of every id, such as a patient; no group is divided. A group belongs to the
+            stratum that most of its ids have.
+        stratify: Stratum of every id; every fold gets its share of each.
 
     Returns:
-        Fold of every id, 0 to count - 1. Sizes differ by one at most, or by the largest group.
+        Fold of every id, 0 to count - 1. Sizes, in total and within each stratum, differ by one at
+        most, or by the largest group.
 
     Raises:
-        ValueError: Fewer than two folds, fewer ids or groups than folds, or ids without a group.
+        ValueError: Fewer than two folds, fewer ids or groups than folds, or ids without a group or
+            stratum.
 
     >>> parts = folds([f"case{i}" for i in range(10)], 3)
     >>> sorted(list(parts.values()).count(fold) for fold in range(3))
     [3, 3, 4]
     """
-    _check_ids(ids, group=group)
+    _check_ids(ids, group=group, stratify=stratify)
     units = _units(ids, group)
     if not 2 <= count <= len(units):
         what = "groups" if group is not None else "ids"
@@ -95,14 +102,25 @@ def folds(
             f"Invalid value for argument `count`. Expected 2 to {len(units)} folds, the number of "
             f"{what}. Received: count={count}"
         )
+    strata: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for unit in units:
+        strata[_stratum(unit, stratify)].append(unit)
     sizes = [0] * count
     fold_of = {}
-    # The largest first, each where there is most room.
-    for unit in sorted(units, key=lambda unit: (-len(unit), _draw(seed, unit[0]))):
-        fold = sizes.index(min(sizes))
-        sizes[fold] += len(unit)
-        fold_of.update(dict.fromkeys(unit, fold))
+    for _, members in sorted(strata.items()):
+        own = [0] * count
+        # The largest first, each where there is most room, in its stratum and then in all.
+        for unit in sorted(members, key=lambda unit: (-len(unit), _draw(seed, unit[0]))):
+            fold = min(range(count), key=lambda fold: (own[fold], sizes[fold]))
+            own[fold] += len(unit)
+            sizes[fold] += len(unit)
+            fold_of.update(dict.fromkeys(unit, fold))
     return dict(sorted(fold_of.items()))
+
+
+def _stratum(unit: tuple[str, ...], stratify: Mapping[str, Hashable] | None) -> str:
+    labels = Counter(str(stratify[id]) if stratify is not None else "" for id in unit)
+    return max(sorted(labels), key=labels.__getitem__)
 
 
 def _check_ids(ids: Collection[str], **mappings: Mapping[str, Hashable] | None) -> None:

@@ -44,6 +44,7 @@ class DataConfig(_Section):
         fold: (k, n) trains on the images of `train_split` that are not in fold k, from 0, of n, and
             evaluates on those that are, in place of `test_split`; see `keras_robust.data.folds`.
             Images of one group are in one fold.
+        stratify: Column of manifest.csv of whose values every fold gets its share.
         train_limit: Train on at most so many images, drawn at random; `None` for all.
         test_limit: The same for the test images.
         limit_seed: Seed of these draws, apart from the seed of the run: runs of different seeds
@@ -61,6 +62,7 @@ class DataConfig(_Section):
     train_split: str | None = "train"
     test_split: str | None = "test"
     fold: tuple[int, int] | None = None
+    stratify: str | None = None
     train_limit: int | None = Field(default=None, ge=1)
     test_limit: int | None = Field(default=None, ge=1)
     limit_seed: int = Field(default=0, ge=0)

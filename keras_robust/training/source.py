@@ -1,6 +1,6 @@
 """Where the images and masks of a run come from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -118,7 +118,7 @@ def choose_fold(dataset: Dataset, annotator: str, config: DataConfig) -> tuple[D
     """
     number, count = config.fold or (0, 1)
     chosen = choose_cases(dataset, annotator, config.train_split, None, 0)
-    fold_of = fold_numbers(chosen, count)
+    fold_of = fold_numbers(chosen, count, _strata(dataset, chosen, config.stratify))
     outside = chosen.select(ids=[id for id, fold in fold_of.items() if fold != number])
     within = chosen.select(ids=[id for id, fold in fold_of.items() if fold == number])
     return (
@@ -127,10 +127,27 @@ def choose_fold(dataset: Dataset, annotator: str, config: DataConfig) -> tuple[D
     )
 
 
-def fold_numbers(chosen: Dataset, count: int) -> dict[str, int]:
+def fold_numbers(
+    chosen: Dataset, count: int, stratify: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """Fold of every image; the images of one group are in one fold."""
     group = {case.id: ("group", case.group) if case.group else ("id", case.id) for case in chosen}
-    return folds(chosen.ids, count, group=group)
+    return folds(chosen.ids, count, group=group, stratify=stratify)
+
+
+def _strata(dataset: Dataset, chosen: Dataset, column: str | None) -> dict[str, str] | None:
+    """Value of a column for every image chosen, from whichever of its rows has one."""
+    if column is None:
+        return None
+    values = {case.id: case.extra[column] for case in dataset if case.extra.get(column)}
+    missing = [id for id in chosen.ids if id not in values]
+    if missing:
+        raise ValueError(
+            "Invalid value for argument `stratify`. Expected a column of manifest.csv with a value "
+            f"for every image. Received: stratify={column!r}, without one for {missing[:3]} (of "
+            f"{len(missing)}). Name another (--set data.stratify=COLUMN), or leave it out."
+        )
+    return values
 
 
 def _drawn(chosen: Dataset, limit: int | None, seed: int) -> Dataset:

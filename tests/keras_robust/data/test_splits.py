@@ -70,6 +70,22 @@ def test_folds_keep_groups_together(groups, count):
     assert max(sizes.values()) - min(sizes.values()) <= max(Counter(groups).values())
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=6, max_size=60), st.integers(2, 6))
+def test_every_fold_gets_its_share_of_every_stratum(strata, count):
+    stratum_of = {f"case{i}": stratum for i, stratum in enumerate(strata)}
+    fold_of = folds(list(stratum_of), count, stratify=stratum_of)
+    everywhere = [dict.fromkeys(stratum_of, 0), stratum_of]  # in total and within each stratum
+    for labels in everywhere:
+        for label in set(labels.values()):
+            found = Counter(fold_of[id] for id in labels if labels[id] == label)
+            sizes = [found[fold] for fold in range(count)]
+            assert max(sizes) - min(sizes) <= 1
+    assert folds(list(stratum_of), count, stratify=dict.fromkeys(stratum_of, "a")) == folds(
+        list(stratum_of), count
+    )
+
+
 def test_known_folds_stay_the_same_for_ever():
     fold_of = folds([f"case{i}" for i in range(6)], 3)
     assert [fold_of[f"case{i}"] for i in range(6)] == [0, 2, 2, 0, 1, 1]
