@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from keras_robust.data.large_arrays import large_array, slabs
 from keras_robust.data.resizing import resize_labels, resize_volume
 from keras_robust.data.unreadable import IMAGE_SUFFIXES, UnreadableImageError
 from keras_robust.data.volume_header import is_volume, read_header
@@ -238,10 +239,13 @@ def _values(labels: NDArray) -> set[int]:
 
 def _read_channels(path: Path, size: Size | None) -> NDArray:
     if is_volume(path):
-        volume = read_volume(path)[0].astype(np.float32)
+        volume = read_volume(path)[0]
         if size is not None and volume.shape != tuple(size):
             volume = resize_volume(volume, _checked(size, 3))
-        return np.ascontiguousarray(volume)[..., np.newaxis]
+        channel = large_array((*volume.shape, 1))
+        for rows in slabs(volume.shape):
+            channel[rows, ..., 0] = volume[rows]
+        return channel
     image = decode(path)
     if image.mode in _EIGHT_BIT:
         image = image.convert(_EIGHT_BIT[image.mode])

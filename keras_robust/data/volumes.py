@@ -3,11 +3,13 @@
 import gzip
 import os
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.data.large_arrays import large_array, slabs
 from keras_robust.data.unreadable import UnreadableImageError
 from keras_robust.data.volume_header import VolumeHeader, header_of, open_volume, read_header
 from keras_robust.files import atomic_write_bytes
@@ -26,8 +28,9 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray, NDArray[np.float
         path: A .nii or .nii.gz file of three dimensions; further ones may have the length 1.
 
     Returns:
-        The voxels, in the file's own number type (float32 where it scales them); the affine
-        (4, 4) from voxel indices to world coordinates; the header.
+        The voxels, in the file's own number type (float32 where it scales them), above 1 GiB as a
+        memory map of a temporary file; the affine (4, 4) from voxel indices to world coordinates;
+        the header.
 
     Raises:
         FileNotFoundError: No such file.
@@ -46,23 +49,26 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray, NDArray[np.float
     with open_volume(path) as file:
         header = header_of(path, file)
         nifti = header.nifti
-        dtype, count = nifti.get_data_dtype(), int(np.prod(header.shape))
+        dtype = nifti.get_data_dtype()
+        slope, intercept = float(nifti["scl_slope"]), float(nifti["scl_inter"])
+        if not np.isfinite(slope) or slope == 0 or not np.isfinite(intercept):
+            slope, intercept = 1.0, 0.0  # as the format says: not scaled
+        scaled = (slope, intercept) != (1.0, 0.0)
+        # As the file has them: the last axis changes slowest.
+        array = large_array(header.shape[::-1], np.float32 if scaled else np.dtype(dtype.type))
         file.seek(int(nifti["vox_offset"]))
-        content = file.read(count * dtype.itemsize)
-        if len(content) < count * dtype.itemsize:
-            raise UnreadableImageError(path, "truncated: it ends within its voxels")
+        for rows in slabs(array.shape):
+            shape = array[rows].shape
+            content = file.read(prod(shape) * dtype.itemsize)
+            if len(content) < prod(shape) * dtype.itemsize:
+                raise UnreadableImageError(path, "truncated: it ends within its voxels")
+            stored = np.frombuffer(content, dtype).reshape(shape)
+            array[rows] = stored * np.float64(slope) + intercept if scaled else stored
         # At the end of compressed data their checksum is looked at as well.
         if file.read(1):
             listed = " x ".join(map(str, header.shape))
             raise UnreadableImageError(path, f"it holds more than the {listed} voxels it promises")
-    stored = np.frombuffer(content, dtype).reshape(header.shape, order="F")
-    array: NDArray = stored.astype(np.dtype(dtype.type))  # a copy, that can be written to
-    slope, intercept = float(nifti["scl_slope"]), float(nifti["scl_inter"])
-    if not np.isfinite(slope) or slope == 0 or not np.isfinite(intercept):
-        slope, intercept = 1.0, 0.0  # as the format says: not scaled
-    if (slope, intercept) != (1.0, 0.0):
-        array = (array * np.float64(slope) + intercept).astype(np.float32)
-    return array, header.affine, header
+    return array.T, header.affine, header
 
 
 def write_mask_like(

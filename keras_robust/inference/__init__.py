@@ -6,8 +6,10 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "ensemble": ["Ensemble"],
         "evaluate": ["Evaluation", "evaluate"],
-        "predict": ["Predictor", "predict"],
+        "planned": ["PlannedPredictor"],
+        "predict": ["Predictor", "load_predictor", "predict"],
         "sliding_window": ["gaussian_weights", "sliding_window", "window_starts"],
     },
 )

@@ -10,15 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keras_robust.data import Case, Dataset, image_shape, read_image
+from keras_robust.data.large_arrays import slabs
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
+from keras_robust.inference.ensemble import Ensemble, Predicts
+from keras_robust.inference.forward import forward, require_finite
+from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.training.augment import normalize_batch, to_unit_range
+from keras_robust.training.co_teaching import CoTeaching
 from keras_robust.training.pictures import save_labels, save_probability
 from keras_robust.training.run import Run
 
 Progress = Callable[[int, int], None]
 PIXELS_PER_BATCH = 2**20
 NORMALIZE = ("range", "zscore", "none")
+PEERS = ("mean", "a")
 
 
 class Predictor:
@@ -47,58 +53,25 @@ class Predictor:
         self.normalize = normalize
         _, *size, self.channels = model.input_shape
         self.size = tuple(size)
-        self._forward = tf.function(
-            lambda images: model(_prepared(images, normalize), training=False),
-            reduce_retracing=True,
-        )
+        self._predict = forward(model, lambda images: _prepared(images, normalize))
 
     @classmethod
-    def load(cls, path: str | Path, normalize: str | None = None) -> "Predictor":
-        """A predictor from a run folder or from a model saved as `.keras`.
+    def load(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        normalize: str | None = None,
+        *,
+        peers: str = "mean",
+        mirror: bool = True,
+    ) -> Predicts:
+        """A predictor from run folders or models saved as `.keras`; see `load_predictor`."""
+        return load_predictor(path, normalize, peers=peers, mirror=mirror)
 
-        From a run, numbers alone are read, into the architecture of its configuration. A `.keras`
-        file is read in safe mode. Its model must return probabilities: one sigmoid channel, or one
-        softmax channel per class.
-
-        Args:
-            path: Run folder or `.keras` file.
-            normalize: What the model in a `.keras` file expects, see `Predictor`; `None` for
-                `"range"`, images in [-1, 1]. A run knows what it was trained with.
-
-        Raises:
-            FileNotFoundError: There is neither, or the run has no checkpoint yet.
-            ValueError: A file of another kind (these can hold code), or `normalize` is not what
-                the run was trained with.
-        """
-        path = Path(path)
-        if path.is_dir():
-            run = Run(path)
-            if run.status == "absent":
-                raise FileNotFoundError(
-                    "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
-                    f".keras file. Received: path={str(path)!r}"
-                )
-            trained = run.config.data.normalize
-            if normalize not in (None, trained):
-                raise ValueError(
-                    f"Invalid value for argument `normalize`. Expected {trained!r}, with which the "
-                    f"run was trained. Received: normalize={normalize!r}. Leave it out."
-                )
-            return cls(run.load_model(), trained)
-        if path.suffix != ".keras":
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
-                f"files of models can hold code). Received: path={str(path)!r}"
-            )
-        from keras_robust import losses, models  # noqa: F401  registers what the file may name
-
-        return cls(
-            keras.models.load_model(path, compile=False, safe_mode=True), normalize or "range"
-        )
-
-    def probabilities(self, image: NDArray) -> NDArray[np.float32]:
+    def probabilities(
+        self, image: NDArray, spacing_mm: tuple[float, ...] | None = None
+    ) -> NDArray[np.float32]:
         """Probabilities `(H, W, 1)` or `(H, W, K)` of one image `(H, W, C)` of any size, or of one
-        volume with three axes."""
+        volume with three axes; whatever its spacing."""
         image = np.asarray(image)
         if image.ndim != len(self.size) + 1:
             raise ValueError(
@@ -140,25 +113,10 @@ class Predictor:
                     f"Invalid value for image {case.id!r}. Expected {self.channels} channels, as "
                     f"the model was trained with. Received: {image.shape[-1]}"
                 )
-            if not np.isfinite(image).all():
-                raise ValueError(
-                    f"Invalid value for image {case.id!r}. Expected finite values. Received: NaN "
-                    f"or infinity in {case.image.name}. `keras-robust verify` lists such files."
-                )
+            require_finite(image, case)
             images.append(image)
             shapes.append(image_shape(case.image))
         return images, shapes
-
-    def _predict(self, images: NDArray) -> NDArray[np.float32]:
-        probabilities = np.asarray(self._forward(tf.constant(images)))
-        # Half precision may overshoot a little; logits overshoot by far.
-        if probabilities.min() < -0.01 or probabilities.max() > 1.01:
-            raise ValueError(
-                "Invalid value for argument `model`. Expected a model that returns probabilities, "
-                f"0 to 1. Received: values from {probabilities.min():.3g} to "
-                f"{probabilities.max():.3g}. End the model with a sigmoid or a softmax."
-            )
-        return probabilities
 
 
 def _prepared(images: tf.Tensor, normalize: str) -> tf.Tensor:
@@ -167,43 +125,129 @@ def _prepared(images: tf.Tensor, normalize: str) -> tf.Tensor:
     return normalize_batch(to_unit_range(images), normalize)
 
 
+def load_predictor(
+    path: str | Path | Sequence[str | Path],
+    normalize: str | None = None,
+    *,
+    peers: str = "mean",
+    mirror: bool = True,
+) -> Predicts:
+    """A predictor from run folders or models saved as `.keras`; of several the mean.
+
+    From a run, numbers alone are read, into the architecture of its configuration. A `.keras` file
+    is read in safe mode. Its model must return probabilities: one sigmoid channel, or one softmax
+    channel per class.
+
+    Args:
+        path: Run folder or `.keras` file, or several, such as the folds of a cross-validation.
+        normalize: What the model in a `.keras` file expects, see `Predictor`; `None` for
+            `"range"`, images in [-1, 1]. A run knows what it was trained with.
+        peers: Of a run with two peers the `"mean"` of both, or what the first, `"a"`, predicts.
+        mirror: Of a run with a plan, see `PlannedPredictor`.
+
+    Raises:
+        FileNotFoundError: There is neither, or the run has no checkpoint yet.
+        ValueError: A file of another kind (these can hold code), or `normalize` is not what the
+            run was trained with.
+    """
+    if peers not in PEERS:
+        raise ValueError(
+            f"Invalid value for argument `peers`. Expected one of {PEERS}. Received: "
+            f"peers={peers!r}"
+        )
+    if not isinstance(path, str | Path):
+        members = [load_predictor(one, normalize, peers=peers, mirror=mirror) for one in path]
+        return members[0] if len(members) == 1 else Ensemble(members)
+    path = Path(path)
+    if path.is_dir():
+        return _of_run(Run(path), normalize, peers, mirror)
+    if path.suffix != ".keras":
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
+            f"files of models can hold code). Received: path={str(path)!r}"
+        )
+    from keras_robust import losses, models  # noqa: F401  registers what the file may name
+
+    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    return Predictor(model, normalize or "range")
+
+
+def as_predictor(
+    model: str | Path | Sequence[str | Path] | Predicts,
+    normalize: str | None = None,
+    *,
+    peers: str = "mean",
+    mirror: bool = True,
+) -> Predicts:
+    """A predictor as it is, and what `load_predictor` reads otherwise."""
+    if isinstance(model, str | Path | Sequence):
+        return load_predictor(model, normalize, peers=peers, mirror=mirror)
+    return model
+
+
+def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predicts:
+    if run.status == "absent":
+        raise FileNotFoundError(
+            "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
+            f".keras file. Received: path={str(run.folder)!r}"
+        )
+    planned = getattr(run, "plan", None)
+    trained = "as planned" if planned else run.config.data.normalize
+    if normalize not in (None, trained):
+        raise ValueError(
+            f"Invalid value for argument `normalize`. Expected {trained!r}, with which the "
+            f"run was trained. Received: normalize={normalize!r}. Leave it out."
+        )
+    model = run.load_model()
+    if isinstance(model, CoTeaching):
+        model.inference = peers
+    if planned:
+        return PlannedPredictor(model, *planned, mirror=mirror)
+    return Predictor(model, trained)
+
+
 def labels_of(probabilities: NDArray) -> NDArray[np.uint8]:
     """Labels `(*spatial)`: above 0.5 for one channel, else the largest."""
-    if probabilities.shape[-1] == 1:
-        return (probabilities[..., 0] > 0.5).astype(np.uint8)
-    return probabilities.argmax(axis=-1).astype(np.uint8)
+    labels = np.empty(probabilities.shape[:-1], np.uint8)
+    for rows in slabs(probabilities.shape):
+        part = probabilities[rows]
+        labels[rows] = part[..., 0] > 0.5 if part.shape[-1] == 1 else part.argmax(axis=-1)
+    return labels
 
 
 def predict(
-    model: str | Path | Predictor,
+    model: str | Path | Sequence[str | Path] | Predicts,
     dataset: str | Path | Dataset,
     output: str | Path,
     *,
     split: str | None = None,
     probabilities: bool = False,
     normalize: str | None = None,
+    peers: str = "mean",
+    mirror: bool = True,
     progress: Progress | None = None,
 ) -> Path:
     """Write a mask for every image of a dataset, in the image's own size.
 
     Args:
-        model: Run folder, `.keras` file or `Predictor`.
+        model: Run folder, `.keras` file, several of these, whose probabilities are averaged, or a
+            predictor.
         dataset: Folder or `keras_robust.data.Dataset`; masks are not needed.
         output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them; of
             volumes `<id>.nii.gz` with the affine and header of the image.
         split: Only this split.
         probabilities: Also write `probabilities/<id>.png` (`.nii.gz`), foreground probability as
             0..255; of several classes one file each, `<id>_0` (background), `<id>_1` and so on.
-        normalize: What the model in a `.keras` file expects; see `Predictor.load`.
+        normalize, peers, mirror: See `load_predictor`.
         progress: Called as `progress(done, total)`.
 
     Returns:
         `output`.
 
     Raises:
-        FileNotFoundError, ValueError: See `Predictor.load` and `Dataset.open`.
+        FileNotFoundError, ValueError: See `load_predictor` and `Dataset.open`.
     """
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, normalize)
+    predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset if split is None else dataset.select(split=split)
     output = Path(output)

@@ -1,0 +1,86 @@
+"""Several trained models as one."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data import Case, Dataset
+from keras_robust.data.large_arrays import large_array
+
+__all__ = ["Ensemble", "Predicts"]
+
+
+class Predicts(Protocol):
+    """What predicts images in their own grid."""
+
+    def probabilities(
+        self, image: NDArray, spacing_mm: tuple[float, ...] | None = None
+    ) -> NDArray[np.float32]: ...
+
+    def cases(
+        self,
+        dataset: Dataset | Iterable[Case],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[Case, NDArray[np.float32]]]: ...
+
+
+class Ensemble:
+    """The mean of the probabilities of several predictors, such as those of all folds.
+
+    The mean is taken in the image's own grid, so that plans, sizes and kinds of networks may
+    differ. nnU-Net takes the mean of logits, in which one sure network outvotes several unsure
+    ones.
+
+    Args:
+        members: At least one `Predictor` or `PlannedPredictor`.
+
+    >>> from keras_robust.inference import Predictor
+    >>> from keras_robust.models import UNet
+    >>> members = [Predictor(UNet((32, 32, 3), features=2)) for _ in range(2)]
+    >>> Ensemble(members).probabilities(np.zeros((40, 30, 3), np.uint8)).shape
+    (40, 30, 1)
+    """
+
+    def __init__(self, members: Sequence[Predicts]):
+        if not members:
+            raise ValueError(
+                "Invalid value for argument `members`. Expected at least one predictor. "
+                "Received: none"
+            )
+        self.members = tuple(members)
+
+    def probabilities(
+        self, image: NDArray, spacing_mm: tuple[float, ...] | None = None
+    ) -> NDArray[np.float32]:
+        """As those of the members."""
+        return self._mean(member.probabilities(image, spacing_mm) for member in self.members)
+
+    def cases(
+        self,
+        dataset: Dataset | Iterable[Case],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
+        """As those of the members."""
+        cases = list({case.id: case for case in dataset}.values())
+        # In step, so that each member holds no more than what it predicts at a time.
+        streams = [member.cases(cases) for member in self.members]
+        for done, case in enumerate(cases, start=1):
+            yield case, self._mean(next(stream)[1] for stream in streams)
+            if progress:
+                progress(done, len(cases))
+
+    def _mean(self, predictions: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
+        first = next(predictions)
+        total = large_array(first.shape)
+        total += first
+        for values in predictions:
+            if values.shape != total.shape:
+                raise ValueError(
+                    "Invalid value for argument `members`. Expected models of the same classes. "
+                    f"Received: {total.shape[-1]} and {values.shape[-1]} channels."
+                )
+            total += values
+        total /= np.float32(len(self.members))
+        return total

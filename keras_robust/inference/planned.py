@@ -1,0 +1,105 @@
+"""Prediction with networks that were planned for a data set, in the grid of the stored images."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data import Case, Dataset, read_image
+from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.inference.forward import forward, require_finite
+from keras_robust.models.planning import Plan
+from keras_robust.training.restoring import planned_probabilities
+
+__all__ = ["PlannedPredictor"]
+
+
+class PlannedPredictor:
+    """A network with the plan that it was trained by.
+
+    An image is cropped, normalised and resampled as for training; overlapping patches are
+    predicted, mirrored along every axis, and averaged with Gaussian weights; the probabilities are
+    resampled back and put where the crop was.
+
+    Args:
+        model: From patches `(batch, *plan.patch_size, channels)` to probabilities `(batch,
+            *plan.patch_size, 1)` or K channels; one output.
+        plan: Of the data set.
+        fingerprint: Of the data set.
+        mirror: Average over all mirrored forms of each patch, 2 to the power of the number of
+            axes: as many times slower.
+        overlap: Least share of a patch that the next one covers again.
+
+    Raises:
+        ValueError: The model does not take patches of the plan's size.
+
+    >>> from keras_robust.data import sample
+    >>> from keras_robust.data.fingerprint import fingerprint
+    >>> from keras_robust.models import UNet, make_plan
+    >>> few = sample().select(ids=sample().ids[:2])
+    >>> found = fingerprint(few)
+    >>> plan = make_plan(found, memory_gib=1).model_copy(update={"patch_size": (128, 128)})
+    >>> model = UNet((128, 128, 3), features=2, depth=2)
+    >>> predictor = PlannedPredictor(model, plan, found, mirror=False)
+    >>> predictor.probabilities(few.read_image(few.cases[0])).shape
+    (256, 256, 1)
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        plan: Plan,
+        fingerprint: Fingerprint,
+        *,
+        mirror: bool = True,
+        overlap: float = 0.5,
+    ):
+        expected = (*plan.patch_size, len(plan.normalization))
+        if tuple(model.input_shape[1:]) != expected:
+            raise ValueError(
+                f"Invalid value for argument `model`. Expected one that takes {expected}, patches "
+                f"and channels as planned. Received: a model that takes {model.input_shape[1:]}"
+            )
+        self.model, self.plan, self.fingerprint = model, plan, fingerprint
+        self.mirror_axes = tuple(range(len(plan.axes))) if mirror else ()
+        self.overlap = overlap
+        self._forward = forward(model)
+
+    def probabilities(
+        self,
+        image: NDArray,
+        spacing_mm: tuple[float, ...] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Probabilities `(*spatial, 1)` or `(*spatial, K)` of one image.
+
+        Args:
+            image: `(*spatial, channels)`, axes as stored.
+            spacing_mm: Along the stored axes; `None` for 1.
+            progress: Called with (windows done, total).
+        """
+        return planned_probabilities(
+            self._forward,
+            image,
+            spacing_mm,
+            self.plan,
+            self.fingerprint,
+            overlap=self.overlap,
+            mirror_axes=self.mirror_axes,
+            progress=progress,
+        )
+
+    def cases(
+        self,
+        dataset: Dataset | Iterable[Case],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
+        """Each image of a dataset once, with its probabilities in the image's own grid."""
+        cases = list({case.id: case for case in dataset}.values())
+        for done, case in enumerate(cases, start=1):
+            image = read_image(case.channels)
+            require_finite(image, case)
+            yield case, self.probabilities(image, case.spacing)
+            if progress:
+                progress(done, len(cases))

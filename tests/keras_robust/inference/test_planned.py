@@ -1,0 +1,119 @@
+import keras
+import nibabel
+import numpy as np
+import pytest
+
+from keras_robust import data
+from keras_robust.data.fingerprint import fingerprint
+from keras_robust.inference import Ensemble, PlannedPredictor, predict
+from keras_robust.models import UNet, make_plan
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """Two volumes turned and thick along their last axis, with a black frame and two classes."""
+    folder = tmp_path_factory.mktemp("volumes")
+    generator = np.random.default_rng(0)
+    for number in range(2):
+        image = np.zeros((24, 20, 8), np.float32)
+        image[3:21, 2:18] = generator.normal(100, 20, (18, 16, 8))
+        labels = np.zeros(image.shape, np.uint8)
+        labels[8:14, 8:14, 2:6], labels[10:12, 10:12, 3:5] = 1, 2
+        affine = np.array([[0, -2.0, 0, 5], [2, 0, 0, 7], [0, 0, 6.0, 9], [0, 0, 0, 1]])
+        for name, array in {"image": image, "mask": labels}.items():
+            volume = nibabel.Nifti1Image(array, affine)
+            volume.header.set_xyzt_units("mm", "sec")
+            volume.to_filename(folder / f"{name}{number}.nii.gz")
+    rows = [f"c{n},image{n}.nii.gz,mask{n}.nii.gz,ann,test" for n in range(2)]
+    (folder / "manifest.csv").write_text("id,image,mask,annotator,split\n" + "\n".join(rows))
+    (folder / "dataset.json").write_text('{"labels": {"background": 0, "a": 1, "b": 2}}')
+    return data.Dataset.open(folder)
+
+
+@pytest.fixture(scope="module")
+def plan_and_found(volumes):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1)
+    return plan.model_copy(update={"patch_size": (8, 16, 16), "spacing_mm": (6.0, 2.0, 2.0)}), found
+
+
+@pytest.fixture(scope="module")
+def model():
+    return UNet((8, 16, 16, 1), classes=3, features=2, depth=1)
+
+
+def test_a_covering_window_gives_the_networks_own_values(model, plan_and_found):
+    plan, found = plan_and_found
+    plan = plan.model_copy(update={"normalization": ("none",), "axes": (0, 1, 2)})
+    plan = plan.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0)})
+    image = np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype("float32")
+    predictor = PlannedPredictor(model, plan, found, mirror=False)
+    expected = model.predict_on_batch(image[np.newaxis])[0]
+    np.testing.assert_array_equal(predictor.probabilities(image), expected)
+
+
+def test_masks_lie_where_the_images_lie(volumes, model, plan_and_found, tmp_path):
+    seen = []
+    predictor = PlannedPredictor(model, *plan_and_found, mirror=False)
+    predict(predictor, volumes, tmp_path, probabilities=True, progress=lambda *c: seen.append(c))
+    assert seen == [(1, 2), (2, 2)]
+    for case, probabilities in predictor.cases(volumes):
+        np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-5)
+        mask, image = (nibabel.load(p) for p in (tmp_path / f"{case.id}.nii.gz", case.image))
+        np.testing.assert_array_equal(mask.affine, image.affine)
+        assert mask.header["qform_code"] == image.header["qform_code"]
+        assert mask.header["xyzt_units"] == image.header["xyzt_units"]
+        np.testing.assert_array_equal(np.asarray(mask.dataobj), probabilities.argmax(axis=-1))
+        frame = volumes.read_image(case)[..., 0] == 0
+        assert (probabilities[frame] == [1, 0, 0]).all()
+    for name in ("c0_0", "c0_2"):
+        assert (tmp_path / "probabilities" / f"{name}.nii.gz").is_file()
+
+
+def test_an_ensemble_is_the_mean_of_probabilities(volumes, model, plan_and_found):
+    plan, found = plan_and_found
+    one = PlannedPredictor(model, plan, found, mirror=False)
+    # Another network with another plan, whose values do not depend on the image.
+    inputs = keras.Input((4, 8, 8, 1))
+    outputs = keras.layers.Lambda(lambda x: keras.ops.concatenate([0 * x, 0 * x, 0 * x + 1], -1))
+    constant = keras.Model(inputs, outputs(inputs))
+    other = PlannedPredictor(
+        constant, plan.model_copy(update={"patch_size": (4, 8, 8)}), found, mirror=False
+    )
+    both = Ensemble([one, other])
+    for (case, found_mean), (_, alone) in zip(both.cases(volumes), one.cases(volumes), strict=True):
+        frame = volumes.read_image(case)[..., 0] == 0
+        expected = (alone + np.where(frame[..., None], [1.0, 0, 0], [0.0, 0, 1])) / 2
+        np.testing.assert_allclose(found_mean, expected, atol=1e-5)
+        image = volumes.read_image(case)
+        np.testing.assert_array_equal(both.probabilities(image, case.spacing), found_mean)
+
+
+def test_an_ensemble_has_members_of_the_same_classes():
+    def always(channels):
+        class Fixed:
+            def probabilities(self, image, spacing_mm=None):
+                return np.ones((4, 4, channels), np.float32)
+
+        return Fixed()
+
+    with pytest.raises(ValueError, match="same classes. Received: 1 and 3 channels"):
+        Ensemble([always(1), always(3)]).probabilities(np.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="at least one predictor"):
+        Ensemble([])
+
+
+def test_a_model_of_another_size_is_refused(model, plan_and_found):
+    plan, found = plan_and_found
+    with pytest.raises(ValueError, match=r"takes \(8, 8, 8, 1\), patches"):
+        PlannedPredictor(model, plan.model_copy(update={"patch_size": (8, 8, 8)}), found)
+
+
+def test_values_that_are_not_finite_are_refused(volumes, model, plan_and_found, tmp_path):
+    image = np.full((8, 8, 8), np.nan, np.float32)
+    nibabel.Nifti1Image(image, np.eye(4)).to_filename(tmp_path / "a.nii.gz")
+    case = data.Case("a", tmp_path / "a.nii.gz", None, "", "")
+    with pytest.raises(ValueError, match="Received: NaN or infinity in a.nii.gz"):
+        list(PlannedPredictor(model, *plan_and_found).cases([case]))
