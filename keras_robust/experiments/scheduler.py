@@ -292,7 +292,7 @@ def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> 
 
 
 def _start(run: RunState, command: Sequence[str], threads: int) -> Child | None:
-    if not _is_free(run.folder):
+    if not is_free(run.folder):
         run.state = "elsewhere"
         return None
     # Another caller may have finished the run since this one looked.
@@ -306,7 +306,8 @@ def _start(run: RunState, command: Sequence[str], threads: int) -> Child | None:
     return child
 
 
-def _is_free(folder: Path) -> bool:
+def is_free(folder: Path) -> bool:
+    """Whether no process trains in a run folder."""
     try:
         with locked(folder / LOCK, wait=False):
             return True
@@ -331,19 +332,25 @@ def _settle(run: RunState, code: int) -> None:
 
 
 def _record_end(run: RunState, code: int) -> None:
-    record = RunRecord.read(run.folder)
-    if record.status == "finished":
+    if read_status(run.folder) == "finished":
         _read_outcome(run)
-        return
+    else:
+        run.state, run.error = "failed", record_failure(run.folder, code)
+
+
+def record_failure(folder: Path, code: int) -> str:
+    """Note in `run.json` that a run failed whose process ended with this code; returns the error.
+
+    To be called while the lock of the run is held.
+    """
+    record = RunRecord.read(folder)
     error = record.info.get("error") if record.status == "failed" else None
-    error = str(error or _last_line(run.folder / "log.txt") or "no message")
+    error = str(error or _last_line(folder / "log.txt") or "no message")
     if record.status != "failed":
         ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         error = f"the process ended with {ended}: {error}"
-        atomic_write_json(
-            run.folder / "run.json", record.info | {"status": "failed", "error": error}
-        )
-    run.state, run.error = "failed", error
+        atomic_write_json(folder / "run.json", record.info | {"status": "failed", "error": error})
+    return error
 
 
 def _read_outcome(run: RunState) -> None:
