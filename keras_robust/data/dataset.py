@@ -58,6 +58,7 @@ class Dataset:
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.
         soft_annotators: Those whose masks are 8-bit probabilities of the foreground.
+        regions: Named unions of labels, such as an organ with its lesions, to evaluate as well.
 
     >>> from keras_robust.data import sample_path
     >>> dataset = Dataset.open(sample_path())
@@ -76,6 +77,7 @@ class Dataset:
     ignore_label: int | None = None
     sources: tuple[Path, ...] = ()
     soft_annotators: tuple[str, ...] = ()
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":

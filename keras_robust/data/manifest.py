@@ -38,7 +38,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     problems: list[Problem] = []
     meta = _read_meta(root, problems)
     labels = meta.get("labels", {"background": 0, "object": 1})
-    classes, ignore_label = read_labels(labels, problems)
+    classes, ignore_label, regions = read_labels(labels, problems)
     sources = _read_sources(root, meta.get("sources", []), problems)
     try:
         columns, rows = read_table((root / MANIFEST).read_bytes())
@@ -67,7 +67,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     name = str(meta.get("name") or root.resolve().name)
     soft = _read_soft(meta.get("soft", []), classes, problems)
     dataset = Dataset(
-        root, name, classes, ordered(kept), "manifest", ignore_label, tuple(sources), soft
+        root, name, classes, ordered(kept), "manifest", ignore_label, tuple(sources), soft, regions
     )
     return dataset, problems
 
@@ -107,38 +107,55 @@ def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
     return columns, rows
 
 
-def read_labels(labels: Any, problems: list[Problem]) -> tuple[int, int | None]:
-    """Number of classes (background included) and ignore label of nnU-Net's `labels`.
+def read_labels(
+    labels: Any, problems: list[Problem]
+) -> tuple[int, int | None, dict[str, tuple[int, ...]]]:
+    """Number of classes (background included), ignore label and regions of nnU-Net's `labels`.
 
     >>> read_labels({"background": 0, "lesion": 1, "ignore": 2}, [])
-    (2, 2)
+    (2, 2, {})
+    >>> read_labels({"background": 0, "whole": [1, 2], "core": 2}, [])
+    (3, None, {'whole': (1, 2)})
     """
-    values = dict(labels) if isinstance(labels, dict) else {}
-    ignore = values.pop("ignore", None)
-    numbers = list(values.values()) + ([] if ignore is None else [ignore])
+    given = dict(labels) if isinstance(labels, dict) else {}
+    ignore = given.pop("ignore", None)
+    groups = {
+        name: tuple(value) if isinstance(value, list) else (value,) for name, value in given.items()
+    }
+    numbers = [number for group in groups.values() for number in group]
     # bool is an int to Python, and 1.0 a float that JSON writers love
-    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in numbers)
-    if not whole or len(values) < 2 or sorted(values.values()) != list(range(len(values))):
+    whole = all(
+        isinstance(v, int) and not isinstance(v, bool)
+        for v in [*numbers, *([] if ignore is None else [ignore])]
+    )
+    single = [group[0] for group in groups.values() if len(group) == 1]
+    if (
+        not whole
+        or not all(groups.values())
+        or len(set(single)) < len(single)
+        or not set(numbers) == set(range(len(set(numbers)))) > {0}
+    ):
         problems.append(
             error(
                 "labels",
-                "Expected `labels` as names to values 0, 1, 2, ... with background 0, and "
-                f"optionally `ignore`. Received: {labels!r}. Regions (lists) are not supported.",
+                "Expected `labels` as names to values 0, 1, 2, ... with background 0, or to lists "
+                f"of these (regions), and optionally `ignore`. Received: {labels!r}.",
                 path="dataset.json",
             )
         )
-        return 2, None
-    if len(values) > 255 or (ignore is not None and not len(values) <= ignore <= 255):
+        return 2, None, {}
+    classes = len(set(numbers))
+    if classes > 255 or (ignore is not None and not classes <= ignore <= 255):
         problems.append(
             error(
                 "labels",
                 "Expected at most 255 classes and an `ignore` label above them, at most 255. "
-                f"Received: {len(values)} classes, ignore {ignore}.",
+                f"Received: {classes} classes, ignore {ignore}.",
                 path="dataset.json",
             )
         )
-        return 2, None
-    return len(values), ignore
+        return 2, None, {}
+    return classes, ignore, {name: group for name, group in groups.items() if len(group) > 1}
 
 
 def inside(folders: tuple[Path, ...], path: Path) -> bool:

@@ -40,7 +40,7 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
             "Convert the files to one of these."
         )
         return None, [error("dataset.json", message, path="dataset.json")]
-    classes, ignore_label = read_labels(labels, problems)
+    classes, ignore_label, regions = read_labels(labels, problems)
     cases = []
     for split, images, masks in (
         ("train", root / "imagesTr", root / "labelsTr"),
@@ -54,7 +54,8 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
         if seen.setdefault(case.id, case.split) != case.split:
             problems.append(error("leak-id", "is in imagesTr and imagesTs; choose one", id=case.id))
     name = str(meta.get("name") or root.resolve().name)
-    return Dataset(root, name, classes, ordered(cases), "nnunet", ignore_label), problems
+    dataset = Dataset(root, name, classes, ordered(cases), "nnunet", ignore_label, regions=regions)
+    return dataset, problems
 
 
 def _read_split(

@@ -158,13 +158,31 @@ def test_bad_tables(tmp_path, content, message):
 
 @pytest.mark.parametrize(
     "labels",
-    [{"0": "background"}, {"background": 1, "a": 2}, {"background": 0}, {"a": 0, "b": [1, 2]}, 7],
+    [
+        {"0": "background"},
+        {"background": 1, "a": 2},
+        {"background": 0},
+        {"a": 0, "b": [1, 3]},
+        {"a": 0, "b": 1, "c": 1},
+        {"a": 0, "b": 1, "c": []},
+        {"a": 0, "b": 1, "c": [1, True]},
+        7,
+    ],
 )
 def test_bad_labels(build, labels):
     folder = build.manifest()
     build.write_json(folder, labels=labels)
     with pytest.raises(ValueError, match="names to values 0, 1, 2"):
         Dataset.open(folder)
+
+
+def test_regions_are_unions_of_labels(build):
+    folder = build.manifest()
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
+    build.write_json(folder, labels=labels)
+    dataset = Dataset.open(folder)
+    assert (dataset.classes, dataset.ignore_label) == (4, 4)
+    assert dataset.regions == {"whole": (1, 2, 3), "core": (2, 3)}
 
 
 def test_isic2017(build):
@@ -274,7 +292,7 @@ def test_nnunet_problems_are_all_named(build):
     [
         ({"file_ending": ".mha"}, r"\.nii\.gz, .*Received: '.mha'.*Convert"),
         ({"channel_names": None, "modality": None}, "channel_names, labels and file_ending"),
-        ({"labels": {"background": 0, "region": [1, 2]}}, "Regions"),
+        ({"labels": {"background": 0, "region": [1, 3]}}, "lists of these .regions."),
     ],
 )
 def test_nnunet_descriptions_that_do_not_fit(build, keys, message):
