@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "ensemble": ["Ensemble"],
         "evaluate": ["Evaluation", "evaluate"],
+        "held_out": ["evaluate_run"],
         "planned": ["PlannedPredictor"],
         "predict": ["Predictor", "load_predictor", "predict"],
         "sliding_window": ["gaussian_weights", "sliding_window", "window_starts"],

@@ -1,11 +1,12 @@
-"""Dice of predictions against the masks of a dataset, in the size of the original images."""
+"""Measures of predictions against the masks of a dataset, in the size of the original images."""
 
 import csv
 import io
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,15 @@ from keras_robust.data import (
 from keras_robust.data.geometry import geometry_problem
 from keras_robust.data.volume_header import is_volume
 from keras_robust.files import atomic_write_text
-from keras_robust.metrics import dice, pooled_dice
+from keras_robust.inference.ensemble import Predicts
+from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
+from keras_robust.metrics import Reliability, dice, pooled_dice
 from keras_robust.training.names import picture_path
+from keras_robust.training.run import write_csv
 
 Progress = Callable[[int, int], None]
+# Its labels, and the probabilities where a model predicts.
+Prediction = tuple[Case, NDArray[np.uint8], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,17 @@ class Evaluation:
     Args:
         per_image: Dice by id, the mean over foreground classes where there are several.
         pooled: Dice of all images taken as one.
+        rows: All measures by image and class or region, where they were asked for.
+        reliabilities: Confidence and correctness by class or region over all images, where they
+            were asked for and the predictions are those of a model.
     """
 
     per_image: dict[str, float]
     pooled: float
+    rows: tuple[LabelScores, ...] = field(default=(), repr=False, compare=False)
+    reliabilities: Mapping[str, Reliability] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def mean(self) -> float:
@@ -57,14 +70,38 @@ class Evaluation:
         writer.writerows(self.per_image.items())
         return atomic_write_text(path, buffer.getvalue())
 
+    def write_rows(self, path: str | Path) -> Path:
+        """Write `id, label, dice, asd_mm, surface_dice, hd95_mm, ece`, one row per image and class
+        or region."""
+        columns = [column.name for column in fields(LabelScores)]
+        write_csv(Path(path), columns, [asdict(row) for row in self.rows])
+        return Path(path)
+
+    def write_reliability(self, path: str | Path) -> Path:
+        """Write `label, bin, count, total_confidence, correct` of all images together."""
+        columns = ("label", "bin", "count", "total_confidence", "correct")
+        rows = [
+            dict(zip(columns, (label, number, *values), strict=True))
+            for label, found in self.reliabilities.items()
+            for number, values in enumerate(
+                zip(found.count, found.total_confidence, found.correct, strict=True)
+            )
+        ]
+        write_csv(Path(path), columns, rows)
+        return Path(path)
+
 
 def evaluate(
-    predictions: str | Path,
+    predictions: str | Path | Sequence[str | Path] | Predicts,
     dataset: str | Path | Dataset,
     *,
     annotator: str | None = None,
     split: str | None = None,
     normalize: str | None = None,
+    peers: str = "mean",
+    mirror: bool = True,
+    detailed: bool = False,
+    tolerance_mm: float = 1.0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run, or masks on disk, against the masks of one annotator.
@@ -73,12 +110,15 @@ def evaluate(
     `dice_test`, which is taken at the size it was trained at.
 
     Args:
-        predictions: Run folder, `.keras` file, or folder of masks `<id>.png` (of volumes
-            `<id>.nii.gz`).
+        predictions: Run folder, `.keras` file, several of these, whose probabilities are averaged,
+            or a predictor; or a folder of masks `<id>.png` (of volumes `<id>.nii.gz`).
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
-        normalize: What the model in a `.keras` file expects; see `Predictor.load`.
+        normalize, peers, mirror: See `load_predictor`.
+        detailed: Also take the surface measures and the calibration of each class, and of each
+            region that `dataset.json` names: `Evaluation.rows` and `reliabilities`.
+        tolerance_mm: Of the surface Dice.
         progress: Called as `progress(done, total)`.
 
     Raises:
@@ -94,30 +134,67 @@ def evaluate(
             f"Received: split={split!r}"
         )
     scores: dict[str, float] = {}
-    options = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
+    rows: list[LabelScores] = []
+    bins: dict[str, Reliability] = {}
+    options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
 
     def pairs() -> Iterator[tuple[NDArray, NDArray]]:
-        for case, labels in _predicted(Path(predictions), chosen, normalize, progress):
+        for case, labels, probabilities in predicted:
             mask = dataset.read_mask(case)
-            scores[case.id] = float(np.mean(dice(labels, mask, **options)))  # type: ignore[arg-type]
+            scores[case.id] = float(np.mean(dice(labels, mask, **options)))
+            if detailed:
+                regions, found = dataset.regions, None
+                if probabilities is not None:
+                    found = reliabilities(
+                        probabilities, mask, ignore_label=dataset.ignore_label, regions=regions
+                    )
+                    for label, one in found.items():
+                        bins[label] = bins[label] + one if label in bins else one
+                rows.extend(
+                    label_scores(
+                        case.id,
+                        labels,
+                        mask,
+                        case.spacing,
+                        regions=regions,
+                        tolerance_mm=tolerance_mm,
+                        reliabilities=found,
+                        **options,
+                    )
+                )
             yield labels, mask
 
+    if isinstance(predictions, str | Path) and _is_masks(Path(predictions)):
+        predicted = _read(Path(predictions), chosen, progress)
+    else:
+        predicted = _predict(predictions, chosen, normalize, peers, mirror, progress)
     # Consumed in step, so that one pair of masks is in memory at a time.
     first, second = itertools.tee(pairs())
-    predicted, true = (pair[0] for pair in first), (pair[1] for pair in second)
-    pooled = float(np.mean(pooled_dice(predicted, true, **options)))  # type: ignore[arg-type]
-    return Evaluation(scores, pooled)
+    ours, theirs = (pair[0] for pair in first), (pair[1] for pair in second)
+    pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
+    return Evaluation(scores, pooled, tuple(rows), bins)
 
 
-def _predicted(
-    path: Path, dataset: Dataset, normalize: str | None, progress: Progress | None
-) -> Iterator[tuple[Case, NDArray]]:
-    if (path / "run.json").is_file() or path.suffix == ".keras":
-        from keras_robust.inference.predict import Predictor, labels_of
+def _is_masks(path: Path) -> bool:
+    return not (path / "run.json").is_file() and path.suffix != ".keras"
 
-        for case, probabilities in Predictor.load(path, normalize).cases(dataset, progress):
-            yield case, labels_of(probabilities)
-        return
+
+def _predict(
+    model: str | Path | Sequence[str | Path] | Predicts,
+    dataset: Dataset,
+    normalize: str | None,
+    peers: str,
+    mirror: bool,
+    progress: Progress | None,
+) -> Iterator[Prediction]:
+    from keras_robust.inference.predict import as_predictor, labels_of
+
+    predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
+    for case, probabilities in predictor.cases(dataset, progress):
+        yield case, labels_of(probabilities), probabilities
+
+
+def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[Prediction]:
     files = {case.id: picture_path(path, case.id, mask_suffix(case.image)) for case in dataset}
     missing = [id for id, file in files.items() if not file.is_file()]
     if missing:
@@ -128,7 +205,7 @@ def _predicted(
             "Choose `split` if only one was predicted."
         )
     for number, case in enumerate(dataset, start=1):
-        yield case, _read_prediction(files[case.id], case, dataset.classes)
+        yield case, _read_prediction(files[case.id], case, dataset.classes), None
         if progress:
             progress(number, len(dataset))
 

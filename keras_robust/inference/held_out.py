@@ -1,0 +1,67 @@
+"""All measures of a run on the cases that it did not train on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_robust.data import Dataset
+from keras_robust.inference.evaluate import Evaluation, evaluate
+from keras_robust.training.labels import chosen_cases
+from keras_robust.training.run import Run
+from keras_robust.training.source import choose_annotators
+
+__all__ = ["evaluate_run"]
+
+
+def evaluate_run(
+    folder: str | Path,
+    *,
+    peers: str = "mean",
+    mirror: bool = True,
+    tolerance_mm: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a run on its own fold, or else its test split, and leave the figures in its folder.
+
+    Predictions are made anew with the weights of the newest checkpoint, in the grid of the
+    original images, and compared with the masks of the run's `clean_annotator`.
+
+    Args:
+        folder: Of the run. It gets `evaluation.csv` (`Evaluation.write_rows`) and
+            `reliability.csv` (`Evaluation.write_reliability`).
+        peers, mirror: See `load_predictor`.
+        tolerance_mm: Of the surface Dice.
+        progress: Called with (images done, total).
+
+    Raises:
+        FileNotFoundError: No run, or one without a checkpoint.
+        ValueError: The run held no cases out.
+    """
+    run = Run(folder)
+    if run.status == "absent":
+        raise FileNotFoundError(
+            "Invalid value for argument `folder`. Expected a run folder (with run.json). "
+            f"Received: folder={str(folder)!r}"
+        )
+    options = run.config.data
+    dataset = Dataset.open(options.path)
+    annotator, clean_annotator = choose_annotators(dataset, options)
+    _, held_out = chosen_cases(dataset, options, annotator, clean_annotator)
+    if held_out is None:
+        raise ValueError(
+            "Invalid value for argument `folder`. Expected a run with a test split or a fold. "
+            f"Received: folder={str(folder)!r} without either. Score it on another data set with "
+            "`keras_robust.inference.evaluate`."
+        )
+    result = evaluate(
+        run.folder,
+        held_out,
+        annotator=clean_annotator,
+        peers=peers,
+        mirror=mirror,
+        detailed=True,
+        tolerance_mm=tolerance_mm,
+        progress=progress,
+    )
+    result.write_rows(run.folder / "evaluation.csv")
+    result.write_reliability(run.folder / "reliability.csv")
+    return result

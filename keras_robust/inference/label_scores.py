@@ -1,0 +1,131 @@
+"""Overlap, surface and calibration measures of one prediction, for each class and region."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.data.large_arrays import slabs
+from keras_robust.metrics import Reliability, dice, reliability, surface_metrics
+
+__all__ = ["ALL", "LabelScores", "label_scores", "reliabilities"]
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Measures of one class or region in one image.
+
+    Args:
+        id: Of the image.
+        label: Number of the class, or name of the region.
+        dice: Dice coefficient; 1 where the label is in neither mask.
+        asd_mm: Average symmetric surface distance; 0 where the label is in neither mask, infinite
+            where it is in one only.
+        surface_dice: Share of both surfaces within the tolerance; 1 where the label is in neither
+            mask, 0 where it is in one only.
+        hd95_mm: The 95th percentile of the surface distances; 0 and infinite as `asd_mm`.
+        ece: Expected calibration error of the label's probability over the voxels of the image;
+            `nan` without probabilities.
+    """
+
+    id: str
+    label: str
+    dice: float
+    asd_mm: float
+    surface_dice: float
+    hd95_mm: float
+    ece: float
+
+
+def label_scores(
+    id: str,
+    predicted: NDArray[np.uint8],
+    true: NDArray[np.uint8],
+    spacing_mm: Sequence[float] | None,
+    *,
+    classes: int,
+    ignore_label: int | None = None,
+    regions: Mapping[str, Sequence[int]] | None = None,
+    tolerance_mm: float = 1.0,
+    reliabilities: Mapping[str, Reliability] | None = None,
+) -> list[LabelScores]:
+    """All measures of one prediction, a row per foreground class and per region.
+
+    Ignored voxels count as background in both masks.
+
+    Args:
+        id: Of the image.
+        predicted: Labels `(*spatial)`.
+        true: Labels of the same shape.
+        spacing_mm: Along each axis; `None` for 1, so that distances are in pixels.
+        classes: Background included.
+        ignore_label: Label in `true` of what does not count.
+        regions: Labels of each region, such as `Dataset.regions`.
+        tolerance_mm: Of the surface Dice.
+        reliabilities: By label; see `reliabilities`.
+
+    >>> masks = np.zeros((2, 8, 8), np.uint8)
+    >>> masks[:, 2:6, 2:6] = [[[1]], [[2]]]
+    >>> rows = label_scores("a", *masks, None, classes=3, regions={"both": (1, 2)})
+    >>> [(row.label, row.dice) for row in rows]
+    [('1', 0.0), ('2', 0.0), ('both', 1.0)]
+    """
+    counted = True if ignore_label is None else true != ignore_label
+    rows = []
+    for label, numbers in _members(classes, regions or {}).items():
+        a, b = (np.isin(mask, numbers) & counted for mask in (predicted, true))
+        found = surface_metrics(a, b, spacing_mm or (1.0,) * a.ndim, tolerance_mm)
+        ece = reliabilities[label].expected_error if reliabilities else float("nan")
+        asd_mm, hd95_mm = float(found.average_mm), float(found.hausdorff95_mm)
+        overlap, near = float(dice(a, b)), float(found.surface_dice)
+        rows.append(LabelScores(id, label, overlap, asd_mm, near, hd95_mm, ece))
+    return rows
+
+
+def reliabilities(
+    probabilities: NDArray[np.float32],
+    true: NDArray[np.uint8],
+    *,
+    ignore_label: int | None = None,
+    regions: Mapping[str, Sequence[int]] | None = None,
+    bins: int = 15,
+) -> dict[str, Reliability]:
+    """Confidence and correctness of each class's and region's probability, and of the winning
+    class's under `"all"` where there are several.
+
+    Args:
+        probabilities: `(*spatial, 1)` or `(*spatial, K)`.
+        true: Labels `(*spatial)`.
+        ignore_label: Label in `true` of what does not count.
+        regions: Labels of each region, whose probabilities add up.
+        bins: Of equal width, from 0 to 1.
+
+    >>> found = reliabilities(np.array([[0.2, 0.8], [1, 0]]), np.array([1, 0]))
+    >>> {label: round(bins.expected_error, 2) for label, bins in found.items()}
+    {'1': 0.1, 'all': 0.1}
+    """
+    channels = probabilities.shape[-1]
+    # What has half precision may overshoot a little.
+    parts = []
+    for rows in slabs(probabilities.shape):
+        part, labels = np.clip(probabilities[rows], 0, 1), true[rows]
+        if ignore_label is not None:
+            part, labels = part[labels != ignore_label], labels[labels != ignore_label]
+        found = {}
+        for label, numbers in _members(max(channels, 2), regions or {}).items():
+            chosen = [0] if channels == 1 else list(numbers)
+            claimed = np.minimum(part[..., chosen].sum(axis=-1), 1)
+            found[label] = reliability(claimed, np.isin(labels, numbers), bins=bins)
+        if channels > 1:
+            found[ALL] = reliability(part, labels, bins=bins)
+        parts.append(found)
+    return {label: reduce(add, (part[label] for part in parts)) for label in parts[0]}
+
+
+def _members(classes: int, regions: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+    return {**{str(number): (number,) for number in range(1, classes)}, **regions}

@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_robust import data, metrics
+from keras_robust.data import large_arrays
+from keras_robust.inference import evaluate, evaluate_run
+from keras_robust.inference.label_scores import label_scores, reliabilities
+from keras_robust.metrics import per_region, surface_metrics
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+RNG = np.random.default_rng(0)
+
+
+def cubes(shape=(12, 12, 12)):
+    true, predicted = np.zeros((2, *shape), np.uint8)
+    true[2:8, 2:8, 2:8], true[4:6, 4:6, 4:6] = 1, 2
+    predicted[3:8, 2:9, 2:8], predicted[4:7, 4:6, 4:6] = 1, 2
+    return predicted, true
+
+
+def test_classes_and_regions_are_those_of_the_metrics():
+    predicted, true = cubes()
+    spacing, regions = (2.0, 1.0, 1.0), {"whole": (1, 2)}
+    rows = label_scores("a", predicted, true, spacing, classes=3, regions=regions)
+    assert [row.label for row in rows] == ["1", "2", "whole"]
+    np.testing.assert_allclose(
+        [row.dice for row in rows[:2]], metrics.dice(predicted, true, classes=3)
+    )
+    found = surface_metrics(predicted, true, spacing, classes=3)
+    np.testing.assert_allclose([row.asd_mm for row in rows[:2]], found.average_mm)
+    np.testing.assert_allclose([row.hd95_mm for row in rows[:2]], found.hausdorff95_mm)
+    whole = per_region(surface_metrics, predicted, true, spacing, regions=regions)["whole"]
+    assert rows[2].surface_dice == whole.surface_dice
+    assert all(math.isnan(row.ece) for row in rows)
+
+
+def test_ignored_voxels_do_not_count():
+    predicted, true = cubes()
+    ignored = true.copy()
+    ignored[3:6] = 9
+    # As if neither mask had anything there.
+    expected = label_scores(
+        "a", np.where(ignored == 9, 0, predicted), np.where(ignored == 9, 0, true), None, classes=3
+    )
+    found = label_scores("a", predicted, ignored, None, classes=3, ignore_label=9)
+    assert [row.dice for row in found] == [row.dice for row in expected]
+    assert [row.asd_mm for row in found] == [row.asd_mm for row in expected]
+    probabilities = RNG.dirichlet([1, 1, 1], size=true.shape).astype("float32")
+    bins = reliabilities(probabilities, ignored, ignore_label=9)
+    assert bins["1"].count.sum() == bins["all"].count.sum() == (ignored != 9).sum()
+
+
+def test_a_class_in_one_mask_only():
+    predicted, true = cubes()
+    predicted[predicted == 2], true[true == 1] = 1, 0
+    one, two = label_scores("a", predicted, true, None, classes=3)
+    assert (one.dice, one.asd_mm, one.surface_dice, one.hd95_mm) == (0, math.inf, 0, math.inf)
+    assert two.asd_mm == math.inf
+    neither = label_scores("a", 0 * true, 0 * true, None, classes=2)[0]
+    assert (neither.dice, neither.asd_mm, neither.surface_dice) == (1, 0, 1)
+
+
+def test_calibration_of_classes_regions_and_of_the_winner(monkeypatch):
+    true = RNG.integers(0, 3, (6, 5, 4)).astype(np.uint8)
+    probabilities = RNG.dirichlet([1, 1, 1], size=true.shape).astype("float32")
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 100)  # several slabs, which add up
+    found = reliabilities(probabilities, true, regions={"both": (1, 2)})
+    expected = {
+        "1": (probabilities[..., 1], true == 1),
+        "2": (probabilities[..., 2], true == 2),
+        "both": (np.clip(probabilities[..., 1:].sum(axis=-1), 0, 1), true > 0),
+        "all": (probabilities, true),
+    }
+    assert list(found) == list(expected)
+    for label, (claimed, right) in expected.items():
+        ece = metrics.expected_calibration_error(claimed, right)
+        assert found[label].expected_error == pytest.approx(ece)
+    one = reliabilities(probabilities[..., :1], (true == 0).astype(np.uint8))
+    assert list(one) == ["1"]
+
+
+def test_a_run_is_scored_on_what_it_held_out(trained_run):
+    seen = []
+    result = evaluate_run(trained_run.folder, progress=lambda *done: seen.append(done))
+    assert seen[-1] == (5, 5)
+    rows = pd.read_csv(trained_run.folder / "evaluation.csv")
+    assert list(rows) == ["id", "label", "dice", "asd_mm", "surface_dice", "hd95_mm", "ece"]
+    assert dict(zip(rows.id, rows.dice, strict=True)) == pytest.approx(result.per_image)
+    test_ids = data.sample().select(split="test").ids
+    assert len(rows) == 5 and set(rows.id) <= set(test_ids)
+    bins = pd.read_csv(trained_run.folder / "reliability.csv")
+    assert list(bins) == ["label", "bin", "count", "total_confidence", "correct"]
+    # All voxels of five images of 256 by 256.
+    assert bins["count"].sum() == 5 * 256**2 and (bins.correct <= bins["count"]).all()
+
+
+def test_regions_of_the_dataset_are_scored(tmp_path):
+    true = np.zeros((16, 16), np.uint8)
+    true[2:9, 2:9], true[4:6, 4:6] = 1, 2
+    for folder in ("images", "masks", "found"):
+        (tmp_path / folder).mkdir()
+        data.write_mask(
+            tmp_path / folder / "a.png", true.clip(0, 1 + (folder != "found")), classes=3
+        )
+    (tmp_path / "manifest.csv").write_text(
+        "id,image,mask,annotator,split\na,images/a.png,masks/a.png,ann,test\n"
+    )
+    (tmp_path / "dataset.json").write_text(
+        '{"labels": {"background": 0, "whole": [1, 2], "core": 2}}'
+    )
+    result = evaluate(tmp_path / "found", tmp_path, detailed=True)
+    # The core of 4 pixels is missed: class 1 has 49 pixels in place of 45.
+    assert [(row.label, row.dice) for row in result.rows] == [
+        ("1", 2 * 45 / (45 + 49)),
+        ("2", 0),
+        ("whole", 1),
+    ]
+    assert not result.reliabilities
+    assert not evaluate(tmp_path / "found", tmp_path).rows
