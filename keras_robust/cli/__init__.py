@@ -27,6 +27,7 @@ for _command in (
     data.simulate,
     data.mix,
     data.plan,
+    data.preprocess,
     training.train,
     training.predict,
     training.evaluate,

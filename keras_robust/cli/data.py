@@ -28,14 +28,21 @@ def verify(
 
 def simulate(
     dataset: DatasetFolder,
-    alpha: Annotated[float, typer.Option(help="Fraction of the masks to corrupt, 0 to 1.")],
-    beta: Annotated[float, typer.Option(help="Relative change of area of each.")],
+    alpha: Annotated[
+        float | None, typer.Option(help="Fraction of the masks to corrupt, 0 to 1.")
+    ] = None,
+    beta: Annotated[float | None, typer.Option(help="Relative change of area of each.")] = None,
+    mean_dice: Annotated[
+        float | None,
+        typer.Option(help="In place of both: dilate or erode all, to this mean Dice per class."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     source: Annotated[
         str | None, typer.Option(help="Annotator to corrupt; needed where there are several.")
     ] = None,
     annotator: Annotated[
-        str | None, typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS")
+        str | None,
+        typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS or -dD-sS"),
     ] = None,
     kinds: Annotated[str, typer.Option(help="Kinds of error.")] = "dilate,erode,affine",
     mode: Annotated[str, typer.Option(help="unbiased, or reference: as published.")] = "unbiased",
@@ -49,11 +56,20 @@ def simulate(
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
     from keras_robust.data import simulate_dataset
-    from keras_robust.noise import LabelNoise, read_log
+    from keras_robust.noise import BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
     with friendly_errors(continues=True), progress_bar("Simulating") as progress:
-        chosen = tuple(kind.strip() for kind in kinds.split(","))
-        noise = LabelNoise(alpha, beta, seed, chosen, mode, max_angle)
+        noise: LabelNoise | BoundaryNoise
+        if mean_dice is not None and alpha is None and beta is None:
+            noise = BoundaryNoise(mean_dice, seed)
+        elif mean_dice is None and alpha is not None and beta is not None:
+            chosen = tuple(kind.strip() for kind in kinds.split(","))
+            noise = LabelNoise(alpha, beta, seed, chosen, mode, max_angle)
+        else:
+            raise ValueError(
+                "Expected either --alpha and --beta, or --mean-dice alone. Received: "
+                f"alpha={alpha}, beta={beta}, mean_dice={mean_dice}."
+            )
         folder = simulate_dataset(
             dataset, noise, annotator, source, progress, workers, output=output, split=split
         )
@@ -61,6 +77,8 @@ def simulate(
     noisy = [line for line in log if line.kind != "clean"]
     unchanged = sum(bool(line.note) for line in noisy)
     typer.echo(f"Annotator {folder.name}: {len(noisy)} of {len(log)} masks are noisy, in {folder}")
+    for label, reached in mean_dice_per_label(log).items():
+        typer.echo(f"Mean Dice against the clean masks, label {label}: {reached:.4f}")
     if unchanged:
         typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
 
@@ -128,3 +146,31 @@ def plan(
     typer.echo(f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}")
     typer.echo(f"Network: {made.encoder}, features {', '.join(map(str, made.features))}")
     typer.echo(f"Plan: {output / 'plan.json'}")
+
+
+def preprocess(
+    dataset: DatasetFolder,
+    plan: Annotated[Path, typer.Option(help="Folder with plan.json; cases/ goes there.")] = Path(
+        "plan"
+    ),
+    annotator: Annotated[str | None, typer.Option(help="Whose masks.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split.", show_default="all but test")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
+    from keras_robust.data import Dataset, clean_annotator
+    from keras_robust.training.planned.recipe import load_plan
+    from keras_robust.training.preprocessing import preprocess as prepare
+
+    with friendly_errors(continues=True), progress_bar("Preprocessing") as progress:
+        whole = Dataset.open(dataset)
+        chosen = whole.select(annotator=annotator or clean_annotator(whole))
+        if split is None:
+            # Test images are preprocessed when they are predicted.
+            chosen = chosen.select(ids=[case.id for case in chosen if case.split != "test"])
+        else:
+            chosen = chosen.select(split=split)
+        cases = prepare(chosen, *load_plan(plan), plan / "cases", progress, workers)
+    typer.echo(f"{len(cases)} cases: {plan / 'cases'}")

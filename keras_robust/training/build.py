@@ -31,7 +31,7 @@ def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int)
             depth=config.model.depth,
         )
 
-    with _dtype_policy(config.precision):
+    with dtype_policy(config.precision):
         selection = build_selection(config)
         return unet() if selection is None else CoTeaching(unet, selection, seed=config.seed)
 
@@ -52,12 +52,19 @@ def compile_model(model: keras.Model, config: TrainConfig, ignore_label: int | N
     if ignore_label is not None:
         options.setdefault("ignore_label", ignore_label)
     loss = losses.get(config.loss, **options)
-    optimizer: Any = keras.optimizers.Adam(config.learning_rate)
+    compile_with(model, config, keras.optimizers.Adam(config.learning_rate), loss)
+
+
+def compile_with(
+    model: keras.Model, config: TrainConfig, optimizer: Any, loss: Any, **options: Any
+) -> None:
+    """Compile with an optimiser, whose state is made at once, and further options of `compile`."""
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer=optimizer,
         loss=loss,
+        **options,
         # Slower than Eigen and oneDNN on CPU; fails with several replicas.
         jit_compile=bool(tf.config.list_logical_devices("GPU")) and not _several_devices(),
     )
@@ -121,7 +128,8 @@ def _several_devices() -> bool:
 
 
 @contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Iterator[None]:
+    """Keras dtype policy of the layers that are made meanwhile."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+OF_AN_OUTPUT = "probabilities"  # begins the names of what Keras logs of each output of several
+
 
 class NuLogger(keras.callbacks.Callback):
     """Add `nu` and `nu_tilde` of the model's T-Loss to the logs of each epoch.
@@ -104,6 +106,6 @@ class EpochRecorder(keras.callbacks.Callback):
                 "epoch": epoch + 1,
                 "step": (epoch + 1) * self.steps_per_epoch,
                 "seconds": round(time.monotonic() - self._begin, 3),
-                **logs,
+                **{key: value for key, value in logs.items() if not key.startswith(OF_AN_OUTPUT)},
             }
         )

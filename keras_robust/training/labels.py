@@ -61,7 +61,7 @@ def prepare(
     """
     options = config.data
     annotator, clean_annotator = choose_annotators(dataset, options)
-    chosen, test_cases = _chosen(dataset, options, annotator, clean_annotator)
+    chosen, test_cases = chosen_cases(dataset, options, annotator, clean_annotator)
     clean = chosen
     if clean_annotator != annotator:
         clean = dataset.select(annotator=clean_annotator).select(ids=chosen.ids)
@@ -98,7 +98,7 @@ def prepare(
     )
 
 
-def _chosen(
+def chosen_cases(
     dataset: Dataset, options: DataConfig, annotator: str, clean_annotator: str
 ) -> tuple[Dataset, Dataset | None]:
     """Cases to train on, and cases to evaluate on."""

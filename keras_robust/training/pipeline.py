@@ -6,31 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_robust import losses
 from keras_robust.data import Dataset
-from keras_robust.noise import KINDS
-from keras_robust.training.build import (
-    build_model,
-    build_selection,
-    compile_model,
-    device_scope,
-    limit_threads,
-    replicas,
-)
+from keras_robust.training.build import build_selection, device_scope, limit_threads, replicas
 from keras_robust.training.callbacks import EpochRecorder, NuLogger, StopAtNonFinite
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
-from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
-from keras_robust.training.labels import TrainingData, prepare
-from keras_robust.training.predictions import save_predictions
-from keras_robust.training.run import Run, write_csv
-from keras_robust.training.source import Source
+from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
-from keras_robust.training.stream import batch_ids, reading_errors, training_stream
-
-Progress = Callable[[str, int, int, Mapping[str, float]], None]
+from keras_robust.training.stream import reading_errors
+from keras_robust.training.task import Progress, Task
+from keras_robust.training.whole_images import WholeImages
 
 
 def train(
@@ -81,15 +68,15 @@ def train(
 
 def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: Progress) -> None:
     dataset = Dataset.open(config.data.path)
-    data = prepare(dataset, config, run.folder, lambda done, n: progress("data", done, n, {}))
-    note(image_shape=list(data.image_shape), classes=dataset.classes, devices=replicas())
+    task = _task(dataset, config, run, progress)
+    note(**task.facts, devices=replicas())
 
     keras.utils.set_random_seed(config.seed)
     with device_scope():
-        model = build_model(config, data.image_shape, dataset.classes)
-        compile_model(model, config, dataset.ignore_label)
+        model = task.build()
 
-    checkpoints = Checkpoints(run.folder / "checkpoints")
+    folder = run.folder / "checkpoints"
+    checkpoints, best = Checkpoints(folder), Checkpoints(folder / "best", keep=1)
     rows: list[dict[str, Any]] = []
     newest = checkpoints.newest()
     if newest is not None:
@@ -97,124 +84,50 @@ def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: P
         rows = json.loads(newest[1]["history.json"])
     run.write_history(rows)
 
-    batch_size = min(config.batch_size, len(data.train.ids))
-    if batch_size % replicas():
-        raise ValueError(
-            f"Invalid value for argument `batch_size`. Expected a multiple of {replicas()}, the "
-            f"number of devices. Received: batch_size={batch_size}"
-        )
-    steps = len(data.train.ids) // batch_size
-    scorer = _Scorer(model, data, config)
-
     def record(row: dict[str, Any]) -> None:
         rows.append(row)
         files = {"state.npz": dump_state(model), "history.json": json.dumps(rows).encode()}
+        # First, since a resumed run does not look back to epochs before its checkpoint.
+        if task.is_best(rows):
+            best.save(row["epoch"], files)
         checkpoints.save(row["epoch"], files)
         run.write_history(rows)
         progress("epoch", row["epoch"], config.epochs, row)
 
     def report_step(batch: int, logs: Mapping[str, float]) -> None:
-        progress("step", len(rows) * steps + batch + 1, config.epochs * steps, logs)
-
-    def describe(epoch: int, batch: int) -> str:
-        return ", ".join(batch_ids(data.train.ids, batch_size, config.seed, epoch, batch))
+        done = len(rows) * task.steps + batch + 1
+        progress("step", done, config.epochs * task.steps, logs)
 
     if len(rows) < config.epochs:
         callbacks = [
-            StopAtNonFinite(describe),
+            *task.callbacks(),
+            StopAtNonFinite(task.describe),
             keras.callbacks.LambdaCallback(on_train_batch_end=report_step),
             NuLogger(),
-            EpochRecorder(scorer.columns, record, steps),
+            EpochRecorder(lambda epoch: task.columns(epoch, rows), record, task.steps),
         ]
         if config.tensorboard:
             callbacks.append(
                 keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)
             )
-        stream = training_stream(
-            data.train,
-            batch_size=batch_size,
-            seed=config.seed,
-            first_epoch=len(rows),
-            augment=config.augment,
-            normalize=config.data.normalize,
-            threads=config.threads,
-        )
         model.fit(
-            stream,
+            task.stream(len(rows)),
             epochs=config.epochs,
             initial_epoch=len(rows),
-            steps_per_epoch=steps,
+            steps_per_epoch=task.steps,
             shuffle=False,
             callbacks=callbacks,
             verbose=0,
         )
-    note(results=_finish(run, model, data, config, scorer, rows))
+    note(results=task.finish(rows))
 
 
-class _Scorer:
-    """The Dice columns of the history."""
+def _task(dataset: Dataset, config: TrainConfig, run: Run, progress: Progress) -> Task:
+    if config.plan is None:
+        return WholeImages(dataset, config, run, progress)
+    from keras_robust.training.planned.task import PlannedTask
 
-    def __init__(self, model: keras.Model, data: TrainingData, config: TrainConfig):
-        self.config, self.kinds = config, data.kinds
-
-        def evaluator(source: Source) -> Evaluator:
-            return Evaluator(
-                model,
-                source,
-                batch_size=evaluation_batch_size(data.image_shape, config.model.features),
-                normalize=config.data.normalize,
-                threads=config.threads,
-                ignore_label=data.ignore_label,
-            )
-
-        self.train = evaluator(data.train_clean)
-        self.test = evaluator(data.test) if data.test is not None else None
-
-    def columns(self, epoch: int) -> dict[str, float]:
-        last = epoch + 1 == self.config.epochs
-        columns: dict[str, float] = {}
-        if last or (epoch + 1) % self.config.evaluate_every == 0:
-            columns |= memorisation(self.train.scores(), self.kinds)
-        if self.test is not None and epoch >= self.config.epochs - self.config.evaluate_last:
-            scores = self.test.scores()
-            columns["dice_test"] = float(scores.per_image.mean())
-            columns["dice_test_pooled"] = scores.pooled
-        return columns
-
-
-def memorisation(scores: DiceScores, kinds: np.ndarray) -> dict[str, float]:
-    """Mean Dice of training predictions against clean masks, overall and per kind of noise."""
-    columns = {"dice_train": float(scores.per_image.mean())}
-    for kind in ("clean", *KINDS):
-        chosen = scores.per_image[kinds == kind]
-        if len(chosen):
-            columns[f"dice_train_{kind}"] = float(chosen.mean())
-    return columns
-
-
-def _finish(
-    run: Run,
-    model: keras.Model,
-    data: TrainingData,
-    config: TrainConfig,
-    scorer: _Scorer,
-    rows: list[dict[str, Any]],
-) -> dict[str, float]:
-    save_predictions(run.folder / "predictions", model, data, config)
-    if scorer.test is None:
-        return {}
-    final = scorer.test.scores()
-    test_rows = [
-        {"id": id, "dice": float(dice)}
-        for id, dice in zip(scorer.test.ids, final.per_image, strict=True)
-    ]
-    write_csv(run.folder / "test.csv", ["id", "dice"], test_rows)
-    last = [row for row in rows if "dice_test" in row]
-    return {
-        "dice_test": float(np.mean([row["dice_test"] for row in last])),
-        "dice_test_std_images": float(final.per_image.std()),
-        "dice_test_pooled": float(np.mean([row["dice_test_pooled"] for row in last])),
-    }
+    return PlannedTask(dataset, config, config.plan, run, progress)
 
 
 def _silent(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:

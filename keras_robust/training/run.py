@@ -19,6 +19,9 @@ from keras_robust.training.config import TrainConfig
 if TYPE_CHECKING:
     import keras
 
+    from keras_robust.data.fingerprint import Fingerprint
+    from keras_robust.models.planning import Plan
+
 HISTORY_COLUMNS = (
     "epoch",
     "step",
@@ -38,7 +41,8 @@ _PACKAGES = ("keras_robust", "keras", "tensorflow", "numpy")
 
 class Run:
     """A run folder: `config.yaml`, `run.json`, `history.csv`, `test.csv`, `noise.jsonl`,
-    `checkpoints/`, `predictions/`, `tensorboard/`.
+    `checkpoints/`, `predictions/`, `tensorboard/`; of a run by a plan `training_plan.json` and
+    `fingerprint.json`, too.
 
     Args:
         folder: Of the run.
@@ -91,10 +95,24 @@ class Run:
         path = self.folder / "noise.jsonl"
         return read_log(path) if path.is_file() else []
 
-    def load_model(self) -> "keras.Model":
+    @property
+    def plan(self) -> "tuple[Plan, Fingerprint] | None":
+        """The plan as the run uses it, and its fingerprint; None for a run on whole images."""
+        if self.config.plan is None:
+            return None
+        from keras_robust.training.planned.recipe import load_plan
+
+        return load_plan(self.folder, "training_plan.json")
+
+    def load_model(self, best: bool = False) -> "keras.Model":
         """The model with the weights of the newest valid checkpoint, ready to predict.
 
         Only numbers are read from the checkpoint; the architecture comes from the configuration.
+        The model of a plan takes patches and has one output, the finest.
+
+        Args:
+            best: Take the epoch of the highest moving average of pseudo-Dice, which runs by a plan
+                keep, instead of the last.
 
         Raises:
             FileNotFoundError: The folder holds no valid checkpoint.
@@ -103,13 +121,20 @@ class Run:
         from keras_robust.training.checkpoint import Checkpoints
         from keras_robust.training.state import load_state
 
-        newest = Checkpoints(self.folder / "checkpoints").newest()
+        folder = self.folder / "checkpoints"
+        newest = Checkpoints(folder / "best" if best else folder).newest()
         if newest is None:
             raise FileNotFoundError(
                 "Invalid value for argument `folder`. Expected a run with at least one finished "
                 f"epoch. Received: folder={str(self.folder)!r}, which has no valid checkpoint."
             )
-        info = self.info
+        info, plan = self.info, self.plan
+        if plan is not None:
+            from keras_robust.training.planned.network import build_planned, finest
+
+            model = build_planned(self.config, plan[0], info["classes"])
+            load_state(model, newest[1]["state.npz"], weights_only=True)
+            return finest(model)
         model = build_model(self.config, tuple(info["image_shape"]), info["classes"])
         load_state(model, newest[1]["state.npz"], weights_only=True)
         return model

@@ -1,6 +1,6 @@
 """Batches as `tf.data`: a pure function of the seed, so that any epoch can be had again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -36,6 +36,16 @@ def reading_errors() -> Iterator[None]:
             raise
         id, error = _failures[0]
         raise ValueError(f"Case {id!r} cannot be read. {error}") from error
+
+
+@contextmanager
+def noted_failures(id: Callable[[], str]) -> Iterator[None]:
+    """Keep what goes wrong while a case is read, by its id, for `reading_errors`."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        _failures.append((id(), error))
+        raise
 
 
 def training_stream(
@@ -86,7 +96,7 @@ def training_stream(
 
     epochs = tf.data.Dataset.counter(first_epoch)
     stream = epochs.flat_map(epoch_batches).map(finish)
-    return stream.prefetch(2).with_options(_options(threads))
+    return stream.prefetch(2).with_options(stream_options(threads))
 
 
 def evaluation_stream(
@@ -99,7 +109,7 @@ def evaluation_stream(
         return normalize_batch(to_unit_range(images), normalize), masks
 
     stream = _batches(source, indices, batch_size, threads, drop=False).map(finish)
-    return stream.prefetch(2).with_options(_options(threads))
+    return stream.prefetch(2).with_options(stream_options(threads))
 
 
 def batch_ids(ids: tuple[str, ...], batch_size: int, seed: int, epoch: int, batch: int) -> list:
@@ -126,11 +136,8 @@ def _batches(source, indices, batch_size, threads, drop):
     example, mask_dtype = source.image(0), tf.as_dtype(source.mask(0).dtype)
 
     def read(index):
-        try:
+        with noted_failures(lambda: source.ids[index]):
             return _read(index)
-        except (ValueError, OSError) as error:
-            _failures.append((source.ids[index], error))
-            raise
 
     def _read(index):
         image = source.image(index)
@@ -152,7 +159,8 @@ def _batches(source, indices, batch_size, threads, drop):
     return loaded.batch(batch_size, drop_remainder=drop)
 
 
-def _options(threads):
+def stream_options(threads: int | None) -> tf.data.Options:
+    """In order, and by so many threads."""
     options = tf.data.Options()
     options.deterministic = True
     if threads is not None:

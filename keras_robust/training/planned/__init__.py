@@ -1,0 +1,1 @@
+"""Training on patches by a plan."""

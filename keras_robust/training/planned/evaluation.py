@@ -1,0 +1,56 @@
+"""Dice of a planned network on the images as they are stored."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_robust.data import Case, Dataset
+from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.models.planning import Plan
+from keras_robust.training.evaluation import overlap_counts
+from keras_robust.training.restoring import planned_probabilities
+
+__all__ = ["predictions", "stored_overlap"]
+
+
+def predictions(
+    model: keras.Model,
+    dataset: Dataset,
+    plan: Plan,
+    fingerprint: Fingerprint,
+    mirror_axes: tuple[int, ...],
+) -> Iterator[tuple[Case, NDArray[np.float32]]]:
+    """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
+
+    Args:
+        model: Of one output.
+        dataset: The cases.
+        plan: As the run uses it.
+        fingerprint: Of the plan.
+        mirror_axes: Axes of the plan to mirror along.
+    """
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    predict = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    for case in dataset:
+        image = dataset.read_image(case)
+        yield (
+            case,
+            planned_probabilities(
+                predict, image, case.spacing, plan, fingerprint, mirror_axes=mirror_axes
+            ),
+        )
+
+
+def stored_overlap(
+    probabilities: NDArray[np.float32], mask: NDArray[np.uint8], ignore_label: int | None
+) -> tuple[NDArray, NDArray]:
+    """Size of the intersection and sum of both sizes, per foreground class."""
+    both, total = overlap_counts(
+        tf.constant(np.asarray(probabilities))[tf.newaxis],
+        tf.constant(mask)[tf.newaxis, ..., tf.newaxis],
+        ignore_label,
+    )
+    return both.numpy()[0], total.numpy()[0]

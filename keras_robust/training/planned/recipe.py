@@ -1,0 +1,70 @@
+"""The plan of a run: what the planner wrote, with what the configuration changes in it."""
+
+from pathlib import Path
+
+from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.models.planning import Plan
+from keras_robust.models.topology import plan_topology
+from keras_robust.training.config import PlanConfig
+
+__all__ = ["load_plan", "planned"]
+
+
+def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Fingerprint]:
+    """What `keras-robust plan` wrote.
+
+    Args:
+        folder: Holds the plan and `fingerprint.json`.
+        name: Of the plan's file.
+
+    Raises:
+        FileNotFoundError: One of them is not there.
+        ValueError: One of them is damaged, or lacks a field.
+    """
+    folder = Path(folder)
+    texts = []
+    for file in (name, "fingerprint.json"):
+        try:
+            texts.append((folder / file).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                "Invalid value for argument `plan.folder`. Expected a folder with plan.json and "
+                f"fingerprint.json. Received: plan.folder={str(folder)!r}, which lacks {file}. "
+                f"Write them: keras-robust plan DATASET --output {folder}"
+            ) from None
+    return Plan.model_validate_json(texts[0]), Fingerprint.model_validate_json(texts[1])
+
+
+def planned(plan: Plan, config: PlanConfig) -> Plan:
+    """The plan with the patch, the batch size and the features of a configuration.
+
+    Raises:
+        ValueError: A patch of another number of axes.
+
+    >>> from keras_robust.data import sample
+    >>> from keras_robust.data.fingerprint import fingerprint
+    >>> from keras_robust.models import make_plan
+    >>> plan = make_plan(fingerprint(sample().select(ids=sample().ids[:2])))
+    >>> smaller = planned(plan, PlanConfig(folder="plan", patch_size=(60, 64), features=8))
+    >>> smaller.patch_size, smaller.features
+    ((64, 64), (8, 16, 32, 64, 128))
+    """
+    changes: dict[str, object] = {}
+    if config.patch_size is not None:
+        if len(config.patch_size) != len(plan.axes) or min(config.patch_size) < 1:
+            raise ValueError(
+                f"Invalid value for argument `plan.patch_size`. Expected {len(plan.axes)} positive "
+                f"sizes, as planned. Received: plan.patch_size={config.patch_size}"
+            )
+        network = plan_topology(plan.spacing_mm, config.patch_size)
+        changes = {
+            "patch_size": network.patch,
+            "strides": network.strides,
+            "kernels": network.kernels,
+        }
+    stages = len(changes.get("kernels", plan.kernels))  # type: ignore[arg-type]
+    first, most = config.features or plan.features[0], max(plan.features)
+    changes["features"] = tuple(min(first * 2**stage, most) for stage in range(stages))
+    if config.batch_size is not None:
+        changes["batch_size"] = config.batch_size
+    return plan.model_copy(update=changes)

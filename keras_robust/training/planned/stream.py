@@ -1,0 +1,130 @@
+"""Batches of augmented patches as `tf.data`: any epoch can be had again."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_robust.models.planning import Plan
+from keras_robust.training.planned.augmentation import augment, sample
+from keras_robust.training.planned.cases import PatchSource
+from keras_robust.training.planned.patches import cut, draw_start, is_foreground
+from keras_robust.training.stream import noted_failures, stream_options
+
+__all__ = ["Patches", "patch_stream", "supervised_strides"]
+
+
+class Patches:
+    """The patches of every epoch, each a function of `(seed, epoch, number)` alone.
+
+    Args:
+        cases: To draw from, each as likely as the other.
+        plan: Of the run: patch and batch size.
+        per_epoch: Patches of an epoch, a multiple of the batch size.
+        seed: Of all that is drawn.
+        foreground: Share of a batch that is drawn around foreground.
+        augmented: Whether patches are augmented.
+        mirror_axes: Axes that may be mirrored.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[PatchSource],
+        plan: Plan,
+        per_epoch: int,
+        seed: int,
+        foreground: float = 0.33,
+        augmented: bool = True,
+        mirror_axes: Sequence[int] = (),
+    ):
+        self.cases, self.plan, self.per_epoch, self.seed = cases, plan, per_epoch, seed
+        self.foreground, self.augmented, self.mirror_axes = foreground, augmented, mirror_axes
+
+    def case_of(self, epoch: int, number: int) -> PatchSource:
+        """The case that a patch is drawn from."""
+        return self._draw_case(self._generator(epoch, number))
+
+    def __call__(self, epoch: int, number: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Image `(*patch_size, channels)` and labels `(*patch_size)`."""
+        generator = self._generator(epoch, number)
+        case, size, batch_size = (
+            self._draw_case(generator),
+            self.plan.patch_size,
+            self.plan.batch_size,
+        )
+        image, labels = case.image, case.labels
+        forced = is_foreground(number % batch_size, batch_size, self.foreground)
+        start = draw_start(generator, labels.shape, size, case.locations if forced else None)
+        if not self.augmented:
+            return cut(image, start, size), cut(labels, start, size)
+        patch, target = sample(image, labels, start, size, generator)
+        return augment(patch, target, generator, self.mirror_axes, self.plan.only_nonzero)
+
+    def _generator(self, epoch: int, number: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, number, int(self.augmented)])
+
+    def _draw_case(self, generator: np.random.Generator) -> PatchSource:
+        return self.cases[int(generator.integers(len(self.cases)))]
+
+
+def patch_stream(
+    patches: Patches,
+    first_epoch: int = 0,
+    strides: Sequence[Sequence[int]] | None = None,
+    threads: int | None = None,
+) -> tf.data.Dataset:
+    """Endless batches of patches, epoch after epoch.
+
+    Args:
+        patches: Which.
+        first_epoch: Epoch to start with.
+        strides: Of each output of a deeply supervised network against the patch; `None` for one
+            output.
+        threads: Threads that make patches; `None` for TensorFlow's choice.
+
+    Returns:
+        Batches `(B, *patch_size, channels)` float32 and `(B, *patch_size, 1)` uint8, a tuple of
+        these with `strides`: of each output the nearest labels.
+    """
+    size, channels = patches.plan.patch_size, len(patches.plan.normalization)
+
+    def make(index):
+        epoch, number = divmod(int(index), patches.per_epoch)
+        with noted_failures(lambda: patches.case_of(epoch, number).id):
+            image, labels = patches(epoch, number)
+        return np.ascontiguousarray(image), np.ascontiguousarray(labels)
+
+    def load(index):
+        image, labels = tf.numpy_function(make, [index], (tf.float32, tf.uint8), stateful=False)
+        return tf.ensure_shape(image, (*size, channels)), tf.ensure_shape(labels, size)
+
+    def targets(images, labels):
+        labels = labels[..., tf.newaxis]
+        return images, labels if strides is None else tuple(_nearest(labels, s) for s in strides)
+
+    first = first_epoch * patches.per_epoch
+    numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+    loaded = numbers.map(load, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True)
+    batches = loaded.batch(patches.plan.batch_size, drop_remainder=True).map(targets)
+    return batches.prefetch(2).with_options(stream_options(threads))
+
+
+def supervised_strides(plan: Plan) -> list[tuple[int, ...]]:
+    """Strides of the outputs of `keras_robust.models.UNet(deep_supervision=True)`, finest first.
+
+    Every stage of the decoder but the lowest.
+    """
+    axes = range(len(plan.patch_size))
+    outputs = max(1, len(plan.strides) - 1)
+    return [
+        tuple(prod(stride[axis] for stride in plan.strides[:level]) for axis in axes)
+        for level in range(outputs)
+    ]
+
+
+def _nearest(labels: tf.Tensor, strides: Sequence[int]) -> tf.Tensor:
+    """The labels nearest to the centres of coarser voxels, of two the one further along."""
+    window = (slice(None), *(slice(step // 2, None, step) for step in strides))
+    return labels[window]
