@@ -15,3 +15,7 @@ Normalize = Annotated[
         show_default="range, or as the run was trained",
     ),
 ]
+Peers = Annotated[str, typer.Option(help="Of two peers: the mean of both, or a, the first alone.")]
+Mirror = Annotated[
+    bool, typer.Option(help="Of planned runs: average over mirrored images; slower by far.")
+]

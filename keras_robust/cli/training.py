@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, Normalize
+from keras_robust.cli._options import DatasetFolder, Mirror, Normalize, Peers
 from keras_robust.console import friendly_errors, progress_bar
 
 
@@ -68,7 +68,10 @@ def train(
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Run folder, or a model saved as .keras.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="Run folder or .keras file; of several the mean, such as all folds."),
+    ],
     dataset: DatasetFolder,
     output: Annotated[Path, typer.Option(help="Folder for the masks.")],
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
@@ -76,18 +79,22 @@ def predict(
         bool, typer.Option("--probabilities", help="Write probabilities (0..255) as well.")
     ] = False,
     normalize: Normalize = None,
+    peers: Peers = "mean",
+    mirror: Mirror = True,
 ) -> None:
-    """Write a mask for every image of a dataset, in the image's own size."""
+    """Write a mask for every image of a dataset, in the image's own grid."""
     with friendly_errors(), progress_bar("Predicting") as progress:
         from keras_robust.inference.predict import predict as write_masks
 
         write_masks(
-            model,
+            models,
             dataset,
             output,
             split=split,
             probabilities=probabilities,
             normalize=normalize,
+            peers=peers,
+            mirror=mirror,
             progress=progress,
         )
     typer.echo(f"Masks: {output}")
@@ -95,7 +102,10 @@ def predict(
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(help="Run folder, .keras file, or folder of masks ID.png.")
+        list[Path],
+        typer.Argument(
+            help="Run folder or .keras file, of several the mean; or a folder of masks ID.png."
+        ),
     ],
     dataset: DatasetFolder,
     annotator: Annotated[
@@ -103,22 +113,39 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = "test",
     output: Annotated[Path | None, typer.Option(help="Write the Dice of each image, CSV.")] = None,
+    details: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write Dice, surface distances and calibration of each class and region, CSV."
+        ),
+    ] = None,
+    tolerance_mm: Annotated[float, typer.Option(help="Of the surface Dice.")] = 1.0,
     normalize: Normalize = None,
+    peers: Peers = "mean",
+    mirror: Mirror = True,
 ) -> None:
-    """Dice of a run or of masks on disk against the masks of a dataset."""
+    """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
     with friendly_errors(), progress_bar("Evaluating") as progress:
         from keras_robust import inference
 
         result = inference.evaluate(
-            predictions,
+            predictions[0] if len(predictions) == 1 else predictions,
             dataset,
             annotator=annotator,
             split=split or None,
             normalize=normalize,
+            peers=peers,
+            mirror=mirror,
+            detailed=details is not None,
+            tolerance_mm=tolerance_mm,
             progress=progress,
         )
         if output is not None:
             result.write_csv(output)
+        if details is not None:
+            result.write_rows(details)
     typer.echo(f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}")
     typer.echo(f"Standard deviation over images: {result.std:.4f}")
     typer.echo(f"Dice, pooled: {result.pooled:.4f}")
+    for label, means in result.means.items():
+        typer.echo(f"{label}: " + ", ".join(f"{name} {value:.4f}" for name, value in means.items()))

@@ -62,6 +62,18 @@ class Evaluation:
         """Standard deviation over images."""
         return float(np.std(list(self.per_image.values())))
 
+    @property
+    def means(self) -> dict[str, dict[str, float]]:
+        """Means over images of all measures, by class or region; see `LabelScores`."""
+        measures = [column.name for column in fields(LabelScores)][2:]
+        found: dict[str, dict[str, float]] = {}
+        for label in dict.fromkeys(row.label for row in self.rows):
+            rows = [row for row in self.rows if row.label == label]
+            found[label] = {
+                name: float(np.mean([getattr(row, name) for row in rows])) for name in measures
+            }
+        return found
+
     def write_csv(self, path: str | Path) -> Path:
         """Write `id, dice`, one row per image."""
         buffer = io.StringIO()
