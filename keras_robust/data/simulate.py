@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from keras_robust.data.annotator_writing import (
     annotator_folder,
     check_annotator,
@@ -20,8 +22,9 @@ from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
 from keras_robust.data.manifest_writing import writable_home
+from keras_robust.data.workers import run_jobs
 from keras_robust.files import atomic_write_bytes
-from keras_robust.noise import Corruption, LabelNoise, write_log
+from keras_robust.noise import BoundaryNoise, Corruption, LabelNoise, sizes_of, write_log
 
 __all__ = ["annotator_name", "simulate_dataset"]
 
@@ -30,7 +33,7 @@ LOG = "noise.jsonl"
 
 def simulate_dataset(
     path: str | os.PathLike[str],
-    noise: LabelNoise,
+    noise: LabelNoise | BoundaryNoise,
     annotator: str | None = None,
     source: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -42,11 +45,12 @@ def simulate_dataset(
     """Write the masks of a simulated annotator beside the clean ones.
 
     The masks of one split are corrupted, at the size they are stored in; `noise.alpha` counts
-    over them. All of that split are written, those left clean as well, as
-    masks/ANNOTATOR/ID.png (.nii.gz for volumes, with the header of the clean mask), with their
-    rows in manifest.csv and the log noise.jsonl, from which `Corruption.apply` replays each mask.
-    No existing mask or row is changed. Each class is corrupted on its own, in voxels: in a volume
-    of thick slices the same number of voxels is more millimetres across slices.
+    over them, and `BoundaryNoise` is calibrated on them, for which they are read beforehand. All
+    of that split are written, those left clean as well, as masks/ANNOTATOR/ID.png (.nii.gz for
+    volumes, with the header of the clean mask), with their rows in manifest.csv and the log
+    noise.jsonl, from which `Corruption.apply` replays each mask. No existing mask or row is
+    changed. Each class is corrupted on its own, in voxels: in a volume of thick slices the same
+    number of voxels is more millimetres across slices.
 
     A run that was killed continues where it stopped when called again; the result is, to the
     byte, that of an uninterrupted run, whatever the number of workers.
@@ -89,6 +93,10 @@ def simulate_dataset(
     cases = _chosen(dataset, source, annotator, split)
     home = writable_home(dataset, output)
     folder = annotator_folder(home, annotator, JOURNAL)
+    labels = (dataset.classes, dataset.ignore_label)
+    if isinstance(noise, BoundaryNoise):
+        sizes = run_jobs([_Sizes(case.id, _mask(case), *labels) for case in cases], workers)
+        noise = noise.calibrated(dict(sizes))
     ids = [case.id for case in cases]
     parameters = {
         "noise": asdict(noise),
@@ -100,7 +108,6 @@ def simulate_dataset(
         "ids_sha256": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
     }
     plan = noise.plan(ids)
-    labels = (dataset.classes, dataset.ignore_label)
     jobs = [
         _Job(
             case.id,
@@ -130,14 +137,19 @@ def simulate_dataset(
     return folder
 
 
-def annotator_name(noise: LabelNoise) -> str:
+def annotator_name(noise: LabelNoise | BoundaryNoise) -> str:
     """Name of the annotator that `noise` simulates; what is not default is part of it.
+
+    >>> annotator_name(BoundaryNoise(mean_dice=0.85))
+    'noisy-d0.85-s0'
 
     >>> annotator_name(LabelNoise(alpha=0.7, beta=0.7, seed=0))
     'noisy-a0.7-b0.7-s0'
     >>> annotator_name(LabelNoise(alpha=1, beta=0.5, kinds=("erode",), mode="reference"))
     'noisy-a1-b0.5-s0-erode-reference'
     """
+    if isinstance(noise, BoundaryNoise):
+        return f"noisy-d{noise.mean_dice:g}-s{noise.seed}"
     default = LabelNoise(alpha=noise.alpha, beta=noise.beta, seed=noise.seed)
     name = f"noisy-a{noise.alpha:g}-b{noise.beta:g}-s{noise.seed}"
     if noise.kinds != default.kinds:
@@ -150,6 +162,19 @@ def annotator_name(noise: LabelNoise) -> str:
 
 
 @dataclass(frozen=True)
+class _Sizes:
+    """How large the structures of one mask are; a process of its own can say it."""
+
+    id: str
+    source: Path
+    classes: int
+    ignore_label: int | None
+
+    def __call__(self) -> tuple[str, dict[int, tuple[int, int]]]:
+        return self.id, sizes_of(_known(self.source, self.classes, self.ignore_label)[0])
+
+
+@dataclass(frozen=True)
 class _Job:
     """One mask to write; a process of its own can do it."""
 
@@ -157,14 +182,13 @@ class _Job:
     kind: str
     source: Path
     target: Path
-    noise: LabelNoise
+    noise: LabelNoise | BoundaryNoise
     classes: int
     ignore_label: int | None
 
     def __call__(self) -> dict[str, Any]:
         """Write the mask; return its line in the journal."""
-        clean = read_mask(self.source, None, self.classes, self.ignore_label)
-        known, put_back = set_aside_ignored(clean, self.ignore_label)
+        known, put_back = _known(self.source, self.classes, self.ignore_label)
         noisy, corruption = self.noise.corrupt(known, self.id, self.kind)
         content = encode_mask_for(self.target, put_back(noisy), self.source, self.classes)
         atomic_write_bytes(self.target, content)
@@ -181,6 +205,12 @@ class _Job:
             sha256(self.target) == record["mask_sha256"]
             and sha256(self.source) == record["source_sha256"]
         )
+
+
+def _known(
+    source: Path, classes: int, ignore_label: int | None
+) -> tuple[NDArray, Callable[[NDArray], NDArray]]:
+    return set_aside_ignored(read_mask(source, None, classes, ignore_label), ignore_label)
 
 
 def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) -> tuple[Case, ...]:

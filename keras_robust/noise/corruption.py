@@ -10,6 +10,7 @@ import numpy as np
 
 from ..files import atomic_write_text
 from .affine import affine_object
+from .boundary import resize_object
 from .morphology import dilate_by, erode_by
 from .reference import reference_affine_object
 from .structures import check_mask, labels_of, map_structures
@@ -21,9 +22,11 @@ class Corruption:
 
     Attributes:
         id: of the image.
-        kind: "clean", "dilate", "erode" or "affine".
+        kind: "clean", "dilate", "erode", "affine" or "boundary".
         parameters: per label (as text) the parameters of the operator: `iterations`, or `angle`
-            (degrees), `shift`, `centre` and, in volumes, `axis` (voxels).
+            (degrees), `shift`, `centre` and, in volumes, `axis` (voxels); along boundaries the
+            `operator`, "dilate" or "erode", the number of `voxels` it leads to, the `direction` of
+            its last layer, and the `dice` reached.
         asked: relative change of area that was asked for (beta).
         reached: ``|clean XOR noisy| / |clean|``, summed over structures; for dilation and erosion
             this is the relative change of area.
@@ -88,6 +91,9 @@ def perform(
         return erode_by(own, **parameters)
     if "centre" in parameters:
         return affine_object(own, allowed, **parameters)
+    if kind == "boundary":
+        wanted = {key: parameters[key] for key in ("operator", "voxels", "direction")}
+        return resize_object(own, allowed, **wanted)
     return reference_affine_object(own, allowed, **parameters)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .affine import choose_affine
 from .corruption import Corruption
+from .draws import generator_of, unit_vector
 from .morphology import check_beta, dilate_object, erode_object
 from .reference import DIRECTIONS, choose_reference_step, reference_affine_object, reference_draws
 from .structures import map_structures
@@ -226,10 +227,10 @@ class LabelNoise:
         self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         # A binary mask is the same whether its foreground is stored as True, 1 or 255.
-        generator = _generator(self.seed, id, 1 if allowed is None else label)
+        generator = generator_of(self.seed, id, 1 if allowed is None else label)
         angle = float(generator.uniform(-self.max_angle, self.max_angle))
-        direction = _unit_vector(generator, own.ndim)
-        axis = _unit_vector(generator, 3).tolist() if own.ndim == 3 else None
+        direction = unit_vector(generator, own.ndim)
+        axis = unit_vector(generator, 3).tolist() if own.ndim == 3 else None
         return choose_affine(own, allowed, self.beta, angle, direction, axis)
 
     def _reference_affine(
@@ -238,7 +239,7 @@ class LabelNoise:
         if isinstance(kind, Kind) and kind.angle is not None and kind.direction is not None:
             angle, direction = kind.angle, kind.direction
         else:
-            generator = _generator(self.seed, id, 0)
+            generator = generator_of(self.seed, id, 0)
             angle = float(generator.uniform(-self.max_angle, self.max_angle))
             direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
         shift = choose_reference_step(own, self.beta, angle, direction)
@@ -247,7 +248,7 @@ class LabelNoise:
 
     def _kind(self, id: str) -> Kind:
         # Stream 0; structures draw from the streams of their labels, which are positive.
-        return Kind(self.kinds[int(_generator(self.seed, id, 0).integers(len(self.kinds)))])
+        return Kind(self.kinds[int(generator_of(self.seed, id, 0).integers(len(self.kinds)))])
 
     def _reference_plan(self, ids: list[str]) -> dict[str, Kind]:
         plan = {}
@@ -260,17 +261,6 @@ class LabelNoise:
 
 def _digest(seed: int, id: str) -> bytes:
     return hashlib.sha256(f"{seed}:{id}".encode()).digest()
-
-
-def _generator(seed: int, id: str, stream: int) -> np.random.Generator:
-    # Python's own hash of text differs from process to process.
-    words = np.frombuffer(hashlib.sha256(id.encode()).digest(), "<u4").tolist()
-    return np.random.default_rng(np.random.SeedSequence([seed, *words], spawn_key=(stream,)))
-
-
-def _unit_vector(generator: np.random.Generator, rank: int) -> np.ndarray:
-    vector = generator.normal(size=rank)
-    return vector / np.linalg.norm(vector)
 
 
 def _note(kind: str, labels: list[str], unchanged: list[str]) -> str:

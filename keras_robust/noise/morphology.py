@@ -11,7 +11,7 @@ from math import ceil, factorial
 import numpy as np
 from scipy.ndimage import distance_transform_cdt
 
-from .structures import bounding_box, map_structures
+from .structures import Window, bounding_box, map_structures
 
 
 def dilate(mask: np.ndarray, beta: float) -> np.ndarray:
@@ -92,20 +92,11 @@ def dilate_object(
     """One dilated structure and the number of iterations that gives it."""
     area = int(np.count_nonzero(own))
     target = area + int(area * beta)
-    limit = own.size if allowed is None else int(np.count_nonzero(allowed))
+    limit = room(own, allowed)
     if target == area or limit == area:
         return own.copy(), 0
     goal = min(target, limit)
-    # Brunn-Minkowski bounds what n iterations add, away from the border of the image.
-    rank = own.ndim
-    root = 1 / rank
-    reach = ceil((goal**root - area**root) * factorial(rank) ** root / 2) + 1
-    while True:
-        window = bounding_box(own, reach)
-        distance = _distance_to(own, allowed, window)
-        if np.count_nonzero(distance <= reach) >= goal:
-            break
-        reach *= 2
+    window, distance, reach = reach_of(own, allowed, goal)
 
     def area_after(iterations: int) -> int:
         return int(np.count_nonzero(distance <= iterations))
@@ -114,7 +105,7 @@ def dilate_object(
     reached = area_after(iterations)
     if reached == own.size or target - area_after(iterations - 1) < abs(reached - target):
         iterations -= 1
-    return _put(own, window, distance <= iterations), iterations
+    return put(own, window, distance <= iterations), iterations
 
 
 def erode_object(own: np.ndarray, beta: float) -> tuple[np.ndarray, int]:
@@ -123,7 +114,7 @@ def erode_object(own: np.ndarray, beta: float) -> tuple[np.ndarray, int]:
     target = area - int(area * beta)
     if target == area:
         return own.copy(), 0
-    window, distance = _depth(own)
+    window, distance = depth_in(own)
 
     def area_after(iterations: int) -> int:
         return int(np.count_nonzero(distance > iterations))
@@ -133,7 +124,7 @@ def erode_object(own: np.ndarray, beta: float) -> tuple[np.ndarray, int]:
     reached = area_after(iterations)
     if reached == 0 or area_after(iterations - 1) - target < abs(reached - target):
         iterations -= 1
-    return _put(own, window, distance > iterations), iterations
+    return put(own, window, distance > iterations), iterations
 
 
 def dilate_by(own: np.ndarray, allowed: np.ndarray | None, iterations: int) -> np.ndarray:
@@ -141,18 +132,40 @@ def dilate_by(own: np.ndarray, allowed: np.ndarray | None, iterations: int) -> n
     if iterations == 0 or not own.any():
         return own.copy()
     window = bounding_box(own, iterations)
-    return _put(own, window, _distance_to(own, allowed, window) <= iterations)
+    return put(own, window, _distance_to(own, allowed, window) <= iterations)
 
 
 def erode_by(own: np.ndarray, iterations: int) -> np.ndarray:
     """One structure eroded by a known number of iterations."""
     if iterations == 0 or not own.any():
         return own.copy()
-    window, distance = _depth(own)
-    return _put(own, window, distance > iterations)
+    window, distance = depth_in(own)
+    return put(own, window, distance > iterations)
 
 
-def _distance_to(own: np.ndarray, allowed: np.ndarray | None, window: tuple) -> np.ndarray:
+def room(own: np.ndarray, allowed: np.ndarray | None) -> int:
+    """Voxels that a structure can have at most."""
+    return own.size if allowed is None else int(np.count_nonzero(allowed))
+
+
+def reach_of(
+    own: np.ndarray, allowed: np.ndarray | None, voxels: int
+) -> tuple[Window, np.ndarray, int]:
+    """A box around a structure, the distance to it there (far where not allowed), and a distance
+    within which at least so many voxels lie."""
+    # Brunn-Minkowski bounds what n iterations add, away from the border of the image.
+    area, rank = int(np.count_nonzero(own)), own.ndim
+    root = 1 / rank
+    reach = ceil((voxels**root - area**root) * factorial(rank) ** root / 2) + 1
+    while True:
+        window = bounding_box(own, reach)
+        distance = _distance_to(own, allowed, window)
+        if np.count_nonzero(distance <= reach) >= voxels:
+            return window, distance, reach
+        reach *= 2
+
+
+def _distance_to(own: np.ndarray, allowed: np.ndarray | None, window: Window) -> np.ndarray:
     """Taxicab distance to the structure, which lies in the window; far where not allowed."""
     distance = distance_transform_cdt(~own[window], metric="taxicab")
     if allowed is not None:
@@ -160,14 +173,15 @@ def _distance_to(own: np.ndarray, allowed: np.ndarray | None, window: tuple) -> 
     return distance
 
 
-def _depth(own: np.ndarray) -> tuple[tuple, np.ndarray]:
+def depth_in(own: np.ndarray) -> tuple[Window, np.ndarray]:
     """Box of the structure and, in it, the taxicab distance to the outside of the structure."""
     window = bounding_box(own)
     distance = distance_transform_cdt(np.pad(own[window], 1), metric="taxicab")
     return window, distance[(slice(1, -1),) * own.ndim]
 
 
-def _put(own: np.ndarray, window: tuple, content: np.ndarray) -> np.ndarray:
+def put(own: np.ndarray, window: Window, content: np.ndarray) -> np.ndarray:
+    """`content` in its box, in an array of the shape of `own`."""
     result = np.zeros_like(own)
     result[window] = content
     return result

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from keras_robust.cli import app
 from keras_robust.data import Dataset, read_mask, sample_path, simulate_dataset, verify
 from keras_robust.files import locked
-from keras_robust.noise import LabelNoise, read_log
+from keras_robust.noise import MODES, BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
 NOISE = LabelNoise(alpha=0.7, beta=0.7, seed=0)
 NAME = "noisy-a0.7-b0.7-s0"
+BOUNDARY = BoundaryNoise(mean_dice=0.85, seed=3)
 
 
 class Killed(BaseException):
@@ -53,9 +54,9 @@ def test_corrupts_the_fraction_of_the_training_masks_alone(build):
         assert (written != original).any() == (line.kind != "clean")
 
 
-@pytest.mark.parametrize("mode", ["unbiased", "reference"])
+@pytest.mark.parametrize("mode", ["unbiased", "reference", "boundary"])
 def test_result_does_not_depend_on_workers_or_interruptions(build, contents, mode):
-    noise = LabelNoise(alpha=0.9, beta=0.5, seed=3, mode=mode)
+    noise = LabelNoise(alpha=0.9, beta=0.5, seed=3, mode=mode) if mode in MODES else BOUNDARY
     root = build.manifest("whole")
     simulate_dataset(root, noise)
     expected = contents(root)
@@ -392,3 +393,16 @@ def test_ctrl_c_ends_with_a_word_and_can_be_continued(build):
     assert process.returncode == 130 and "again continues" in error and "Traceback" not in error
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert len(read_log(journal.parent / "noise.jsonl")) == 80
+
+
+def test_boundary_noise_reaches_the_mean_dice_and_says_so(build):
+    root = build.manifest()
+    arguments = ["simulate", str(root), "--mean-dice", "0.9", "--seed", "3"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    log = read_log(root / "masks/noisy-d0.9-s3/noise.jsonl")
+    reached = mean_dice_per_label(log)["1"]
+    assert len(log) == 6 and reached == pytest.approx(0.9, abs=0.01)
+    assert f"label 1: {reached:.4f}" in result.output
+    again = CliRunner().invoke(app, [*arguments, "--alpha", "0.5"])
+    assert again.exit_code == 2 and "--mean-dice alone" in again.output
