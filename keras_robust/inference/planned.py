@@ -1,6 +1,6 @@
 """Prediction with networks that were planned for a data set, in the grid of the stored images."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ class PlannedPredictor:
     """A network with the plan that it was trained by.
 
     An image is cropped, normalised and resampled as for training; overlapping patches are
-    predicted, mirrored along every axis, and averaged with Gaussian weights; the probabilities are
+    predicted, mirrored, and averaged with Gaussian weights; the probabilities are
     resampled back and put where the crop was.
 
     Args:
@@ -27,8 +27,8 @@ class PlannedPredictor:
             *plan.patch_size, 1)` or K channels; one output.
         plan: Of the data set.
         fingerprint: Of the data set.
-        mirror: Average over all mirrored forms of each patch, 2 to the power of the number of
-            axes: as many times slower.
+        mirror_axes: Axes of the plan; the prediction is the mean over all subsets of them mirrored,
+            8 times slower for three. `None` for all axes, as nnU-Net does.
         overlap: Least share of a patch that the next one covers again.
 
     Raises:
@@ -41,7 +41,7 @@ class PlannedPredictor:
     >>> found = fingerprint(few)
     >>> plan = make_plan(found, memory_gib=1).model_copy(update={"patch_size": (128, 128)})
     >>> model = UNet((128, 128, 3), features=2, depth=2)
-    >>> predictor = PlannedPredictor(model, plan, found, mirror=False)
+    >>> predictor = PlannedPredictor(model, plan, found, mirror_axes=())
     >>> predictor.probabilities(few.read_image(few.cases[0])).shape
     (256, 256, 1)
     """
@@ -52,7 +52,7 @@ class PlannedPredictor:
         plan: Plan,
         fingerprint: Fingerprint,
         *,
-        mirror: bool = True,
+        mirror_axes: Sequence[int] | None = None,
         overlap: float = 0.5,
     ):
         expected = (*plan.patch_size, len(plan.normalization))
@@ -62,7 +62,7 @@ class PlannedPredictor:
                 f"and channels as planned. Received: a model that takes {model.input_shape[1:]}"
             )
         self.model, self.plan, self.fingerprint = model, plan, fingerprint
-        self.mirror_axes = tuple(range(len(plan.axes))) if mirror else ()
+        self.mirror_axes = tuple(range(len(plan.axes)) if mirror_axes is None else mirror_axes)
         self.overlap = overlap
         self._forward = forward(model)
 

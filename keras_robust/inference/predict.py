@@ -17,7 +17,6 @@ from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, require_finite
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.training.augment import normalize_batch, to_unit_range
-from keras_robust.training.co_teaching import CoTeaching
 from keras_robust.training.pictures import save_labels, save_probability
 from keras_robust.training.run import Run
 
@@ -143,7 +142,7 @@ def load_predictor(
         normalize: What the model in a `.keras` file expects, see `Predictor`; `None` for
             `"range"`, images in [-1, 1]. A run knows what it was trained with.
         peers: Of a run with two peers the `"mean"` of both, or what the first, `"a"`, predicts.
-        mirror: Of a run with a plan, see `PlannedPredictor`.
+        mirror: Of a run with a plan: average over the axes that it was mirrored along, or none.
 
     Raises:
         FileNotFoundError: There is neither, or the run has no checkpoint yet.
@@ -191,19 +190,22 @@ def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predic
             "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
             f".keras file. Received: path={str(run.folder)!r}"
         )
-    planned = getattr(run, "plan", None)
-    trained = "as planned" if planned else run.config.data.normalize
+    planned, config = run.plan, run.config
+    if planned is not None:
+        if normalize is not None:
+            raise ValueError(
+                "Invalid value for argument `normalize`. Expected none for a run with a plan, "
+                f"which says it. Received: normalize={normalize!r}. Leave it out."
+            )
+        axes = config.plan.mirror_axes if config.plan and mirror else ()
+        return PlannedPredictor(run.load_model(peers=peers), *planned, mirror_axes=axes)
+    trained = config.data.normalize
     if normalize not in (None, trained):
         raise ValueError(
             f"Invalid value for argument `normalize`. Expected {trained!r}, with which the "
             f"run was trained. Received: normalize={normalize!r}. Leave it out."
         )
-    model = run.load_model()
-    if isinstance(model, CoTeaching):
-        model.inference = peers
-    if planned:
-        return PlannedPredictor(model, *planned, mirror=mirror)
-    return Predictor(model, trained)
+    return Predictor(run.load_model(peers=peers), trained)
 
 
 def labels_of(probabilities: NDArray) -> NDArray[np.uint8]:

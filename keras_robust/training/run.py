@@ -104,7 +104,7 @@ class Run:
 
         return load_plan(self.folder, "training_plan.json")
 
-    def load_model(self, best: bool = False) -> "keras.Model":
+    def load_model(self, best: bool = False, peers: str = "mean") -> "keras.Model":
         """The model with the weights of the newest valid checkpoint, ready to predict.
 
         Only numbers are read from the checkpoint; the architecture comes from the configuration.
@@ -113,12 +113,14 @@ class Run:
         Args:
             best: Take the epoch of the highest moving average of pseudo-Dice, which runs by a plan
                 keep, instead of the last.
+            peers: What two peers predict, see `keras_robust.training.CoTeaching`.
 
         Raises:
             FileNotFoundError: The folder holds no valid checkpoint.
         """
         from keras_robust.training.build import build_model
         from keras_robust.training.checkpoint import Checkpoints
+        from keras_robust.training.co_teaching import CoTeaching
         from keras_robust.training.state import load_state
 
         folder = self.folder / "checkpoints"
@@ -133,11 +135,12 @@ class Run:
             from keras_robust.training.planned.network import build_planned, finest
 
             model = build_planned(self.config, plan[0], info["classes"])
-            load_state(model, newest[1]["state.npz"], weights_only=True)
-            return finest(model)
-        model = build_model(self.config, tuple(info["image_shape"]), info["classes"])
+        else:
+            model = build_model(self.config, tuple(info["image_shape"]), info["classes"])
         load_state(model, newest[1]["state.npz"], weights_only=True)
-        return model
+        if isinstance(model, CoTeaching):
+            model.inference = peers
+        return model if plan is None else finest(model)
 
     @contextmanager
     def claimed(self, config: TrainConfig, resume: bool) -> Iterator[None]:

@@ -70,7 +70,9 @@ def compile_planned(
 
 
 def finest(model: keras.Model) -> keras.Model:
-    """The model with its finest output alone: the mean of both where it has two peers."""
+    """The model with its finest output alone: of two peers as `CoTeaching.inference` says."""
+    if isinstance(model, CoTeaching) and model.inference == "a":
+        model = model.peer_a
     if not isinstance(model, CoTeaching):
         return keras.Model(model.inputs, model.outputs[0])
     inputs = keras.Input(model.input_shape[1:], name="image")

@@ -49,14 +49,14 @@ def test_a_covering_window_gives_the_networks_own_values(model, plan_and_found):
     plan = plan.model_copy(update={"normalization": ("none",), "axes": (0, 1, 2)})
     plan = plan.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0)})
     image = np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype("float32")
-    predictor = PlannedPredictor(model, plan, found, mirror=False)
+    predictor = PlannedPredictor(model, plan, found, mirror_axes=())
     expected = model.predict_on_batch(image[np.newaxis])[0]
     np.testing.assert_array_equal(predictor.probabilities(image), expected)
 
 
 def test_masks_lie_where_the_images_lie(volumes, model, plan_and_found, tmp_path):
     seen = []
-    predictor = PlannedPredictor(model, *plan_and_found, mirror=False)
+    predictor = PlannedPredictor(model, *plan_and_found, mirror_axes=())
     predict(predictor, volumes, tmp_path, probabilities=True, progress=lambda *c: seen.append(c))
     assert seen == [(1, 2), (2, 2)]
     for case, probabilities in predictor.cases(volumes):
@@ -74,13 +74,13 @@ def test_masks_lie_where_the_images_lie(volumes, model, plan_and_found, tmp_path
 
 def test_an_ensemble_is_the_mean_of_probabilities(volumes, model, plan_and_found):
     plan, found = plan_and_found
-    one = PlannedPredictor(model, plan, found, mirror=False)
+    one = PlannedPredictor(model, plan, found, mirror_axes=())
     # Another network with another plan, whose values do not depend on the image.
     inputs = keras.Input((4, 8, 8, 1))
     outputs = keras.layers.Lambda(lambda x: keras.ops.concatenate([0 * x, 0 * x, 0 * x + 1], -1))
     constant = keras.Model(inputs, outputs(inputs))
     other = PlannedPredictor(
-        constant, plan.model_copy(update={"patch_size": (4, 8, 8)}), found, mirror=False
+        constant, plan.model_copy(update={"patch_size": (4, 8, 8)}), found, mirror_axes=()
     )
     both = Ensemble([one, other])
     for (case, found_mean), (_, alone) in zip(both.cases(volumes), one.cases(volumes), strict=True):
