@@ -1,0 +1,348 @@
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pandas as pd
+import pytest
+import yaml
+
+from keras_robust.experiments.runs import read_status
+from keras_robust.experiments.tuning import trial_config, tune
+from keras_robust.experiments.tuning_objective import Objective
+from keras_robust.experiments.tuning_results import TuningRecord
+from keras_robust.experiments.tuning_space import SPACES, Range, Space, configured, load_space
+
+# Stands in for the training process: the Dice of epoch e is 0.9 - (q - 0.7)² - 0.1 / e.
+FAKE = """
+import json, os, signal, sys, time, yaml
+from pathlib import Path
+from keras_robust.files import locked
+folder = Path(sys.argv[1])
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+def write(status, **more):
+    (folder / "run.json").write_text(json.dumps({"status": status, **more}))
+try:
+    with locked(folder / "worker.lock", wait=False):
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        with open(folder / "starts.txt", "a") as file:
+            file.write("start\\n")
+        write("running")
+        history = folder / "history.csv"
+        if not history.exists():
+            history.write_text("epoch,loss,dice_train\\n")
+        done = len(history.read_text().splitlines()) - 1
+        q, behaviour = config["loss_options"]["q"], config.get("fake", "")
+        for epoch in range(done + 1, config["epochs"] + 1):
+            time.sleep(0.2 if behaviour == "slow" else 0)
+            dice = 0.9 - (q - 0.7) ** 2 - 0.1 / epoch
+            text = "" if behaviour == "nan" and q > 0.5 else repr(dice)
+            with open(history, "a") as file:
+                file.write(f"{epoch},0.5,{text}\\n")
+            if behaviour == "diverge" and q > 0.5:
+                write("failed", error="keras_robust.DivergenceError: Loss is nan in epoch 1")
+                sys.exit(1)
+            if behaviour == "fail":
+                write("failed", error="ValueError: by design")
+                sys.exit(1)
+            if behaviour == "die once" and epoch == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+        write("finished")
+except BlockingIOError:
+    sys.exit(75)
+except KeyboardInterrupt:
+    write("interrupted")
+    sys.exit(130)
+"""
+SPACE = Space(fixed={"loss": "gce"}, search={"loss_options.q": Range(low=0.1, high=1)})
+
+
+@pytest.fixture
+def study(tmp_path):
+    script = tmp_path / "fake.py"
+    script.write_text(FAKE)
+
+    def run(behaviour="", folder="study", **options):
+        given = {"trials": 4, "epochs": 2, "objective": "dice_train", "workers": 2}
+        given |= {"poll_seconds": 0.02, "beat_seconds": 0.05, "complete": dict, "check": list}
+        config = {"data": {"path": "lesions"}, "epochs": 200, "fake": behaviour}
+        command = [sys.executable, str(script)]
+        return tune(config, tmp_path / folder, SPACE, command=command, **(given | options))
+
+    run.folder = tmp_path / "study"
+    run.script = script
+    return run
+
+
+def starts(record):
+    return {
+        row.run: len((record.folder / row.run / "starts.txt").read_text().splitlines())
+        for row in record.trials.itertuples()
+    }
+
+
+def test_the_paper_protocol_is_the_default():
+    import inspect
+
+    defaults = {k: p.default for k, p in inspect.signature(tune).parameters.items()}
+    assert (defaults["trials"], defaults["epochs"], defaults["pruner"]) == (30, 50, "none")
+    # nnRobustLoss (2026), section 2.1.
+    q = SPACES["apl2"].search["loss_options.q"]
+    assert 0 < q.low <= 0.001 and q.high == 1
+    for name in ("cot", "cot+"):
+        forget = SPACES[name].search["selection.options.forget_rate"]
+        assert (forget.low, forget.high, forget.log) == (0, 0.1, False)
+    beta = SPACES["stocot"].search["selection.options.beta"]
+    assert (beta.low, beta.high, beta.log) == (0.5, 8, True)
+    sigma = SPACES["svls"].search["loss_options.sigma"]
+    assert (sigma.low, sigma.high, sigma.log) == (0.2, 2, False)
+    parts = [SPACES[name].search for name in ("apl2", "stocot", "svls")]
+    assert SPACES["hrl"].search == parts[0] | parts[1] | parts[2]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_named_space_makes_configurations_that_train_accepts(name):
+    from keras_robust import losses
+    from keras_robust.training import TrainConfig
+    from keras_robust.training.build import build_selection
+
+    base = {"data": {"path": "lesions"}, "loss": "gce", "loss_options": {"q": 0.3}}
+    for i in range(3):
+        values = {field: r.samples()[i] for field, r in SPACES[name].search.items()}
+        config = TrainConfig(**configured(base, {**SPACES[name].fixed, **values}))
+        losses.get(config.loss, **config.loss_options)
+        assert (build_selection(config) is None) == (name in ("apl2", "svls"))
+
+
+def test_a_space_from_a_file(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "loss: gce\nlearning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"
+        "batch_size: {low: 4, high: 16, step: 4}\nmodel.features: {choices: [8, 16]}\n"
+    )
+    space = load_space(path)
+    assert space.fixed == {"loss": "gce"} and Space.read(space.written()) == space
+    trial = optuna.trial.FixedTrial({"learning_rate": 1e-3, "batch_size": 8, "model.features": 16})
+    drawn = {name: range_.suggest(trial, name) for name, range_ in space.search.items()}
+    assert drawn == trial.params and isinstance(drawn["batch_size"], int)
+    assert isinstance(trial.distributions["learning_rate"], optuna.distributions.FloatDistribution)
+    assert trial.distributions["learning_rate"].log
+    # Whole bounds alone do not make whole numbers.
+    assert not Range(low=0, high=1).whole
+    for content in ("loss: gce", "loss_options.q: {low: 1, high: 0}", "- q", "q: {lo: 1}"):
+        path.write_text(content)
+        with pytest.raises(ValueError):
+            load_space(path)
+    with pytest.raises(ValueError, match="'stocot'.*'nope'"):
+        load_space("nope")
+
+
+def test_options_of_another_loss_or_selection_are_dropped():
+    base = {
+        "loss": "gce",
+        "loss_options": {"q": 0.3},
+        "selection": {"name": "cot", "options": {"forget_rate": 0.1}},
+    }
+    fields = {"loss": "ce+dice", "selection.name": "stocot", "selection.options.alpha": 2}
+    changed = configured(base, fields)
+    assert changed["loss_options"] == {}
+    assert changed["selection"] == {"name": "stocot", "options": {"alpha": 2}}
+    same = configured(base, {"selection.name": "cot", "loss": "gce", "loss_options.q": 0.5})
+    assert same == base | {"loss_options": {"q": 0.5}} and base["loss_options"] == {"q": 0.3}
+
+
+def test_objectives():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "dice_train": [0.5, 0.6, 0.8]})
+    assert Objective("dice_train").value(history) == 0.8
+    # 0.9 * (0.9 * 0.5 + 0.1 * 0.6) + 0.1 * 0.8
+    assert Objective("ema:dice_train").value(history) == pytest.approx(0.539)
+    history.loc[2, "dice_train"] = math.nan
+    assert math.isnan(Objective("dice_train").value(history))
+    with pytest.raises(ValueError, match="epoch, dice_train.*'dice'"):
+        Objective("dice").check(history)
+
+
+def test_trials_do_not_see_what_tuning_must_not_see():
+    base = {"data": {"path": "x", "annotator": "crowd", "clean_annotator": "gold"}, "epochs": 200}
+    config = trial_config(base, SPACE, {"loss_options.q": 0.5}, 50, Objective("ema:dice_train"))
+    assert config["data"]["clean_annotator"] == "crowd" and config["data"]["test_split"] is None
+    assert config["epochs"] == 50 and config["loss_options"] == {"q": 0.5}
+    config = trial_config(base, SPACE, {"loss_options.q": 0.5}, 50, Objective("dice_test"))
+    assert config["data"] == base["data"]
+
+
+def test_tpe_finds_the_best_and_writes_it(study):
+    state = []
+    record = study(trials=14, progress=lambda s: state.append((s.settled, s.best, s.message)))
+    trials = record.trials
+    assert len(trials) == 14 and set(trials["state"]) == {"finished"}
+    assert trials["value"].to_numpy() == pytest.approx(0.85 - (trials["loss_options.q"] - 0.7) ** 2)
+    best = yaml.safe_load((record.folder / "best.yaml").read_text())
+    q = trials.loc[trials["value"].idxmax(), "loss_options.q"]
+    assert best["loss_options"] == {"q": pytest.approx(q)} and best["loss"] == "gce"
+    assert best["epochs"] == 200 and best["data"] == {"path": "lesions"}
+    assert (record.folder / "best.yaml").read_text().startswith("# Trial ")
+    assert abs(q - 0.7) < 0.15
+    assert state[-1][0] == 14 and state[-1][1] == trials["value"].max()
+    sampled = optuna.load_study(
+        study_name="study", storage=f"sqlite:///{record.folder / 'study.db'}"
+    )
+    assert len(sampled.trials) == 14 and sampled.trials[3].intermediate_values[1] < 0.81
+    # Nothing is done again, and the study can be made longer.
+    assert set(starts(study(trials=14)).values()) == {1}
+    assert len(study(trials=15).trials) == 15
+
+
+def test_what_is_sampled_depends_on_the_seed_alone(study):
+    one = study(workers=1, trials=2, epochs=1)
+    again = study(folder="b", workers=2, trials=2, epochs=1)
+    other = study(folder="c", workers=1, trials=2, epochs=1, seed=1)
+    column = "loss_options.q"
+    assert list(one.trials[column]) == list(again.trials[column]) != list(other.trials[column])
+    assert one.trials[column].nunique() == 2
+
+
+def test_nan_is_a_failed_trial_and_costs_nothing_else(study):
+    for behaviour, message in {
+        "nan": "objective dice_train is nan",
+        "diverge": "DivergenceError",
+    }.items():
+        record = study(behaviour, folder=behaviour, trials=6)
+        failed = record.trials["loss_options.q"] > 0.5
+        assert 0 < failed.sum() < 6
+        assert list(record.trials["state"] == "failed") == list(failed)
+        assert record.trials["error"][failed].str.contains(message).all()
+        assert set(starts(record).values()) == {1}  # not tried again
+        assert record.best["loss_options.q"] <= 0.5
+
+
+def test_a_trial_whose_process_dies_is_taken_up_where_it_was(study):
+    record = study("die once", trials=2)
+    assert list(record.trials["state"]) == ["finished"] * 2
+    assert list(record.trials["attempts"]) == [2, 2] and set(starts(record).values()) == {2}
+    assert len((record.folder / "trials/0000/history.csv").read_text().splitlines()) == 3
+
+
+def test_a_study_in_which_nothing_trains_ends(study):
+    with pytest.raises(ValueError, match="3 trials failed.*by design"):
+        study("fail", trials=30, workers=1, retries=1)
+    record = TuningRecord.read(study.folder)
+    assert list(record.trials["state"])[:3] == ["failed"] * 3 and len(record.trials) == 3
+    assert set(starts(record).values()) == {2}
+    assert "by design" in (study.folder / "report.html").read_text()
+
+
+def test_pruning_ends_trials_early(study):
+    record = study("slow", pruner="median", trials=9, epochs=6, workers=3)
+    states = list(record.trials["state"])
+    assert states.count("pruned") > 0 and states[:3] == ["finished"] * 3
+    pruned = record.trials[record.trials["state"] == "pruned"]
+    assert (pruned["epochs"] < 6).all() and (pruned["epochs"] >= 2).all()
+    assert read_status(record.folder / pruned.iloc[0]["run"]) == "interrupted"
+
+
+def test_what_does_not_fit_is_refused(study):
+    study(trials=1)
+    with pytest.raises(ValueError, match="other values of epochs.*Take another folder"):
+        study(trials=1, epochs=3)
+    with pytest.raises(ValueError, match="other values of config.fake"):
+        study("slow", trials=1)
+    with pytest.raises(ValueError, match="dice_tran"):
+        study(folder="b", objective="dice_tran")
+    with pytest.raises(ValueError, match="pruner.*'best'"):
+        study(folder="c", pruner="best")
+    with pytest.raises(ValueError, match="storage"):
+        study(folder="d", storage="sqlite:////nowhere/at/all.db")
+    # What another study left must not be continued as a trial of this one.
+    (study.folder / "study.db").unlink()
+    with pytest.raises(ValueError, match="trials of another study"):
+        study(trials=1, seed=5)
+
+
+def test_optuna_is_needed(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r"keras-robust\[tune\]"):
+        study()
+
+
+CALLER = """
+import sys
+from keras_robust.experiments.tuning import tune
+from keras_robust.experiments.tuning_space import Range, Space
+space = Space(fixed={{"loss": "gce"}}, search={{"loss_options.q": Range(low=0.1, high=1)}})
+config = {{"data": {{"path": "lesions"}}, "epochs": 200, "fake": "slow"}}
+try:
+    tune(config, {folder!r}, space, trials=8, epochs=3, objective="dice_train", workers=2,
+         storage={storage!r}, study="shared", command=[sys.executable, {script!r}],
+         complete=dict, check=list, poll_seconds=0.02, beat_seconds=0.1)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def call(study, folder, storage=None):
+    source = CALLER.format(folder=str(folder), storage=storage, script=str(study.script))
+    return subprocess.Popen([sys.executable, "-c", source])
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def finished(folder):
+    return sum(read_status(run) == "finished" for run in folder.glob("trials/*"))
+
+
+def test_a_study_that_is_stopped_goes_on(study):
+    folder = study.folder
+    for number, enough in ((signal.SIGINT, 1), (signal.SIGKILL, 4)):
+        process = call(study, folder)
+        wait_for(lambda enough=enough: finished(folder) >= enough)
+        process.send_signal(number)
+        assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
+        assert finished(folder) < 8
+    assert call(study, folder).wait(60) == 0
+    record = TuningRecord.read(folder)
+    assert list(record.trials["state"]) == ["finished"] * 8
+    assert record.trials["run"].nunique() == 8 and list(record.trials["attempts"]) == [1] * 8
+    # Every epoch was trained once, by the first process, an orphan of the second or the third.
+    for run in record.trials["run"]:
+        assert list(pd.read_csv(folder / run / "history.csv")["epoch"]) == [1, 2, 3]
+    assert sum(starts(record).values()) > 8
+
+
+def test_processes_share_a_storage(study, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    # Two machines, on one of which two processes work.
+    folders = [tmp_path / name for name in ("one", "one", "two")]
+    processes = [call(study, folder, storage) for folder in folders]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    for folder in folders[1:]:
+        record = TuningRecord.read(folder)
+        assert list(record.trials["state"]) == ["finished"] * 8
+    runs = [path for folder in folders[1:] for path in folder.glob("trials/*/starts.txt")]
+    assert len(runs) == 8 and all(path.read_text() == "start\n" for path in runs)
+    assert record.trials["loss_options.q"].nunique() == 8
+
+
+def test_the_trials_of_a_machine_that_fell_silent_are_taken_up(study, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    process = call(study, tmp_path / "gone", storage)
+    wait_for(lambda: finished(tmp_path / "gone") >= 2)
+    process.kill()
+    process.wait()
+    # Another machine: it does not see the folder of the first.
+    process = call(study, tmp_path / "here", storage)
+    assert process.wait(60) == 0
+    record = TuningRecord.read(tmp_path / "here")
+    assert list(record.trials["state"]) == ["finished"] * 8
+    assert 1 <= (record.trials["attempts"] == 2).sum() <= 2
+    stored = optuna.load_study(study_name="shared", storage=storage)
+    again = [t for t in stored.trials if t.user_attrs.get("attempts")]
+    for trial in again:  # the same hyper-parameters, not others
+        assert trial.params == stored.trials[trial.user_attrs["run"]].params
