@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from keras_robust.cli import data, quality, studies, training
+from keras_robust.cli import data, quality, studies, training, tuning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +36,8 @@ for _command in (
     quality.view,
     studies.benchmark,
     studies.report,
+    tuning.tune,
+    tuning.stability,
     studies.demo,
 ):
     app.command()(_command)

@@ -68,6 +68,20 @@ def set_fields(
     {'loss': 't', 'epochs': 5, 'data': {'cache': 'memory'}}
     """
     given = {name: value for name, value in options.items() if value is not None}
+    for name, value in (given | parse_assignments(assignments)).items():
+        _assign(values, name.split("."), value)
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Values by dotted names, of `name=value` with the value as YAML.
+
+    Raises:
+        ValueError: An assignment without `=` or that is no YAML.
+
+    >>> parse_assignments(["epochs=5", "data.fold=[0, 3]"])
+    {'epochs': 5, 'data.fold': [0, 3]}
+    """
+    given = {}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
         if not separator:
@@ -76,8 +90,7 @@ def set_fields(
                 f"Received: set={assignment!r}"
             )
         given[name.strip()] = parse_yaml(text, f"the option {assignment!r}")
-    for name, value in given.items():
-        _assign(values, name.split("."), value)
+    return given
 
 
 def _assign(values: dict[str, Any], names: list[str], value: Any) -> None:

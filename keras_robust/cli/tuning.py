@@ -1,0 +1,131 @@
+"""Hyper-parameters: to search them, and to see how much they matter."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keras_robust.console import friendly_errors
+
+if TYPE_CHECKING:
+    from keras_robust.experiments.tuning import TuningState
+
+
+def tune(
+    config: Annotated[Path, typer.Argument(help="Training configuration as YAML.")],
+    space: Annotated[
+        str,
+        typer.Option(
+            help="What to search: apl2, cot, cot+, stocot, svls or hrl, as published, or a YAML "
+            "file of fields and ranges."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder. [default: runs/CONFIG-SPACE]"),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials, over all processes.")] = 30,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 50,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of history.csv, or ema:COLUMN for its moving average.",
+            show_default="pseudo_dice_train_ema with a plan, else ema:dice_train",
+        ),
+    ] = None,
+    minimize: Annotated[bool, typer.Option("--minimize", help="Lower is better.")] = False,
+    pruner: Annotated[str, typer.Option(help="End bad trials early: none, median, halving.")] = (
+        "none"
+    ),
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of an Optuna storage that machines share. [default: OUTPUT/study.db]"
+        ),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Its name in the storage. [default: that of OUTPUT]")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="What figures call it. [default: the method]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is tried.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads per trial. [default: CPUs / workers]")
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="For trials whose process dies.")] = 2,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A field for all trials, over CONFIG and the space: loss=t+dice."
+        ),
+    ] = None,
+) -> None:
+    """Search the best hyper-parameters; the same command continues, here or on other machines."""
+    from keras_robust.experiments.tuning import tune as search
+    from keras_robust.experiments.tuning_space import load_space
+    from keras_robust.training.command import parse_assignments
+    from keras_robust.training.config import TrainConfig
+
+    folder = output or Path("runs") / f"{config.stem}-{Path(space).stem}"
+    with friendly_errors(continues=True):
+        searched = load_space(space)
+        fixed = searched.fixed | parse_assignments(set_ or [])
+        try:
+            record = search(
+                TrainConfig.load(config),
+                folder,
+                searched.model_copy(update={"fixed": fixed}),
+                trials=trials,
+                epochs=epochs,
+                objective=objective,
+                direction="minimize" if minimize else "maximize",
+                pruner=pruner,
+                storage=storage,
+                study=study,
+                label=label,
+                seed=seed,
+                workers=workers,
+                threads=threads,
+                retries=retries,
+                progress=_say,
+            )
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+    best = record.best
+    typer.echo(f"Report: {folder / 'report.html'}")
+    if best is None:
+        typer.secho("No trial was finished; trials.csv says why.", err=True, fg="red")
+        raise typer.Exit(1)
+    typer.echo(f"Best: trial {best['trial']:.0f}, {record.objective} {best['value']:.4f}")
+    typer.echo(f"Next: keras-robust train {folder / 'best.yaml'}")
+
+
+def _say(state: "TuningState") -> None:
+    import time
+
+    from keras_robust.experiments.live import duration
+
+    if not state.message:
+        return
+    parts = [f"{state.settled} of {state.trials} done"]
+    if state.best is not None:
+        parts.append(f"best {state.best:.4f} (trial {state.best_trial})")
+    if state.seconds_left:
+        parts.append(f"about {duration(state.seconds_left)} left")
+    typer.echo(f"{time.strftime('%H:%M:%S')} {state.message}; {', '.join(parts)}", err=True)
+
+
+def stability(
+    studies: Annotated[list[Path], typer.Argument(help="Folders of keras-robust tune.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the figure.")] = Path(
+        "stability"
+    ),
+) -> None:
+    """Show how far methods depend on their hyper-parameters, study beside study."""
+    with friendly_errors():
+        from keras_robust.experiments.tuning_report import write_stability
+
+        path = write_stability(studies, output)
+    typer.echo(f"Report: {path}")
