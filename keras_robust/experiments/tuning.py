@@ -21,9 +21,9 @@ from keras_robust.experiments.scheduler import (
     record_failure,
 )
 from keras_robust.experiments.tuning_objective import PLANNED, WHOLE_IMAGES, Objective
-from keras_robust.experiments.tuning_results import TuningRecord, write_results
+from keras_robust.experiments.tuning_results import TuningRecord, run_folder, write_results
 from keras_robust.experiments.tuning_space import Space, configured, load_space
-from keras_robust.experiments.tuning_study import Direction, SharedStudy
+from keras_robust.experiments.tuning_study import Direction, SharedStudy, number_of
 from keras_robust.experiments.worker import BUSY
 from keras_robust.files import atomic_write_text, locked
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TuningState", "trial_config", "tune"]
 
+_SILENCE_SECONDS = 600
 # Errors that the hyper-parameters bring about: to try again, or to give up, would be no remedy.
 _NAN = ("DivergenceError", "the objective ")
 
@@ -44,15 +45,13 @@ class TuningState:
     """Where a study stands, given to the `progress` callback.
 
     `settled` trials of `trials` have come to an end, `best` is the best value, `best_trial` the
-    number of its trial, `running` the epochs done by the trials of this process, by their numbers;
-    `message` says what happened last.
+    number of its trial; `message` says what happened, or every ten minutes what goes on.
     """
 
     trials: int
     settled: int = 0
     best: float | None = None
     best_trial: int | None = None
-    running: dict[int, int] = field(default_factory=dict)
     seconds_left: float | None = None
     message: str = ""
 
@@ -66,6 +65,9 @@ class _Running:
     child: Child | None = None
     reported: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        return f"trial {number_of(self.trial)}"
 
 
 def trial_config(
@@ -248,6 +250,7 @@ class _Tuning:
     progress: Callable[[TuningState], None]
     workers: int
     running: list[_Running] = field(default_factory=list)
+    told: float = field(default_factory=time.monotonic)
 
     def run(self, poll_seconds: float) -> None:
         """Until all trials have come to their end, here or in other processes."""
@@ -284,8 +287,7 @@ class _Tuning:
                 self.running.remove(run)
 
     def _begin(self, trial: "Trial") -> None:
-        number = int(trial.user_attrs.get("run", trial.number))
-        run = _Running(trial, self.folder / "trials" / f"{number:04d}")
+        run = _Running(trial, run_folder(self.folder, number_of(trial)))
         run.folder.mkdir(parents=True, exist_ok=True)
         self.running.append(run)
         config = self.to_train(trial.params)
@@ -301,7 +303,7 @@ class _Tuning:
             content = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
             atomic_write_text(run.folder / "config.yaml", content)
             run.child = self.start_child(run.folder)
-        self._tell(f"trial {number} {'resumed' if record.config else 'started'}")
+        self._tell(f"{run} {'resumed' if record.config else 'started'}")
 
     def _attend(self, run: _Running) -> None:
         code = None if run.child is None else run.child.process.poll()
@@ -339,7 +341,7 @@ class _Tuning:
             return
         run.trial.set_user_attr("attempts", attempts)
         run.child = self.start_child(run.folder)
-        self._tell(f"trial {run.folder.name.lstrip('0') or 0} died ({error}); taken up again")
+        self._tell(f"{run} died ({error}); taken up again")
 
     def _fail(self, run: _Running, error: str) -> None:
         self._end(run, f"failed ({error})", lambda trial: self.shared.fail(trial, error))
@@ -359,11 +361,14 @@ class _Tuning:
         tell(run.trial)
         self.running.remove(run)
         self._write()
-        self._tell(f"trial {run.folder.name.lstrip('0') or 0}: {what}")
+        self._tell(f"{run}: {what}")
 
     def _tell(self, message: str = "") -> None:
+        if not message and time.monotonic() - self.told > _SILENCE_SECONDS:
+            message = ", ".join(f"{run} in epoch {run.reported + 1}" for run in self.running)
+        if message:
+            self.told = time.monotonic()
         self.state.message = message
-        self.state.running = {run.trial.number: run.reported for run in self.running}
         self.progress(self.state)
 
     def _write(self, report: bool = False) -> None:
@@ -371,7 +376,7 @@ class _Tuning:
         best = write_results(self.folder, counted, self.shared.study, self.to_keep, report)
         self.state.settled = sum(trial.state.is_finished() for trial in counted)
         if best is not None:
-            self.state.best, self.state.best_trial = best.value, best.number
+            self.state.best, self.state.best_trial = best.value, number_of(best)
         times = [trial.user_attrs["seconds"] for trial in counted if "seconds" in trial.user_attrs]
         if times:
             left = self.state.trials - self.state.settled
@@ -383,11 +388,11 @@ def _given(config: "TrainConfig") -> dict[str, Any]:
 
 
 def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration says on every machine: without paths, and what changes no result."""
+    """What a configuration says on every machine: folders by name, and no threads."""
     kept = {k: v for k, v in config.items() if k not in ("threads", "tensorboard")}
     for section, path in {"data": "path", "plan": "folder"}.items():
         if isinstance(kept.get(section), Mapping):
-            kept[section] = {k: v for k, v in kept[section].items() if k != path}
+            kept[section] = kept[section] | {path: Path(str(kept[section].get(path))).name}
     return kept
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keras_robust.experiments.tuning_space import Space
+from keras_robust.experiments.tuning_study import number_of
 from keras_robust.files import atomic_write_text
 
 if TYPE_CHECKING:
@@ -85,14 +86,18 @@ class TuningRecord:
     @cached_property
     def trials(self) -> "pd.DataFrame":
         """One row per trial: trial, state (waiting, running, finished, pruned or failed), value,
-        the parameters, epochs, seconds, attempts, host, run, error."""
+        the parameters, epochs, seconds, attempts, host, error; the run folder is `run_folder`."""
         import pandas as pd
 
         try:
-            table = pd.read_csv(self.folder / "trials.csv", dtype={"run": str, "error": str})
+            table = pd.read_csv(self.folder / "trials.csv", dtype={"error": str})
         except (OSError, pd.errors.EmptyDataError):
             table = pd.DataFrame(columns=["trial", "state", "value"])
         return table.assign(value=table["value"].astype(float))
+
+    def run_folder(self, trial: int) -> Path:
+        """Run folder of a trial; on the machine that trained it."""
+        return run_folder(self.folder, trial)
 
     @property
     def values(self) -> "pd.Series":
@@ -119,6 +124,15 @@ class TuningRecord:
         except (OSError, pd.errors.EmptyDataError):
             return {}
         return dict(zip(table["parameter"], table["importance"], strict=True))
+
+
+def run_folder(folder: Path, trial: int) -> Path:
+    """Run folder of a trial of a study.
+
+    >>> run_folder(Path("study"), 7).as_posix()
+    'study/trials/0007'
+    """
+    return folder / "trials" / f"{trial:04d}"
 
 
 def find_studies(paths: Iterable[str | Path]) -> list[TuningRecord]:
@@ -162,15 +176,15 @@ def write_results(
 
     parameters = list(Space.read(_info(folder)["space"]).search)
     columns = ["trial", "state", "value", *parameters]
-    columns += ["epochs", "seconds", "attempts", "host", "run", "error"]
-    rows = [_row(trial) for trial in trials]
+    columns += ["epochs", "seconds", "attempts", "host", "error"]
+    rows = sorted((_row(trial) for trial in trials), key=lambda row: row["trial"])
     _write_table(folder / "trials.csv", pd.DataFrame(rows, columns=columns))
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
     best = max(finished, key=lambda trial: sign * trial.values[0], default=None)
     if best is not None:
         config = yaml.safe_dump(best_config(best.params), sort_keys=False, allow_unicode=True)
-        origin = f"# Trial {best.number}: {_info(folder)['objective']} = {best.value:.6g}\n"
+        origin = f"# Trial {number_of(best)}: {_info(folder)['objective']} = {best.value:.6g}\n"
         atomic_write_text(folder / "best.yaml", origin + config)
     if report:
         if len(parameters) > 1 and len(finished) >= _ENOUGH:
@@ -188,9 +202,8 @@ def _info(folder: Path) -> Mapping[str, Any]:
 def _row(trial: "FrozenTrial") -> dict[str, Any]:
     attributes = trial.user_attrs
     value = trial.values[0] if trial.values else math.nan
-    row = {"trial": trial.number, "state": trial.state.name, "value": value, **trial.params}
+    row = {"trial": number_of(trial), "value": value, **trial.params}
     row["state"] = _STATES.get(trial.state.name, trial.state.name.lower())
-    row["run"] = f"trials/{int(attributes.get('run', trial.number)):04d}"
     row["attempts"] = 1 + int(attributes.get("attempts", 0))
     return row | {key: attributes.get(key) for key in ("epochs", "seconds", "host", "error")}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-__all__ = ["PRUNERS", "Direction", "SharedStudy", "require_optuna"]
+__all__ = ["PRUNERS", "Direction", "SharedStudy", "number_of", "require_optuna"]
 
 Direction = Literal["maximize", "minimize"]
 PRUNERS = ("none", "median", "halving")
@@ -67,6 +67,16 @@ def make_pruner(name: str, epochs: int) -> "BasePruner":
         f"Invalid value for argument `pruner`. Expected one of {list(PRUNERS)}. "
         f"Received: pruner={name!r}."
     )
+
+
+def number_of(trial: "Trial | FrozenTrial") -> int:
+    """The number that a trial and its run folder keep when another process takes it up.
+
+    >>> import optuna
+    >>> number_of(optuna.trial.create_trial(value=0.5, user_attrs={"run": 7}))
+    7
+    """
+    return int(trial.user_attrs.get("run", trial.number))
 
 
 class SharedStudy:
@@ -140,6 +150,7 @@ class SharedStudy:
         lock = self._lock(self.owner)
         with locked(lock):
             yield
+        # Not after an error: what it left running is seen to be dead by the lock that is free.
         lock.unlink(missing_ok=True)
 
     def counted(self) -> list["FrozenTrial"]:
@@ -168,12 +179,14 @@ class SharedStudy:
             if rank >= self.trials:  # another process was quicker
                 self._give_up(trial.number)
                 continue
-            # By the rank: machines draw differently, and a resumed study as an uninterrupted one.
-            state = np.random.SeedSequence([self.seed, rank]).generate_state(1)
+            run = self._run_number(trial)
+            # Machines draw differently, and a resumed study as an uninterrupted one.
+            state = np.random.SeedSequence([self.seed, run]).generate_state(1)
             self.study.sampler = TPESampler(seed=int(state[0]))
             for name, range_ in self.space.search.items():
                 range_.suggest(trial, name)
-            for key, value in {"owner": self.owner, "host": socket.gethostname()}.items():
+            known = {"run": run, "owner": self.owner, "host": socket.gethostname()}
+            for key, value in known.items():
                 trial.set_user_attr(key, value)
             if trial.user_attrs.get("attempts", 0) <= self.retries:
                 return trial
@@ -210,11 +223,8 @@ class SharedStudy:
         """
         if not self._give_up(trial.number):
             return
-        attributes = trial.user_attrs
-        kept = {
-            "run": attributes.get("run", trial.number),
-            "attempts": int(attributes.get("attempts", 0)) + lost,
-        }
+        attempts = int(trial.user_attrs.get("attempts", 0)) + lost
+        kept = {"run": self._run_number(trial), "attempts": attempts, "again": True}
         self.study.enqueue_trial(trial.params, user_attrs=kept)
 
     def take_over(self) -> None:
@@ -232,6 +242,12 @@ class SharedStudy:
 
         trials = self.study.get_trials(deepcopy=False)
         return [t for t in trials if t.state != TrialState.FAIL or "error" in t.user_attrs]
+
+    def _run_number(self, trial: "Trial | FrozenTrial") -> int:
+        if "run" in trial.user_attrs:
+            return int(trial.user_attrs["run"])
+        before = (t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number)
+        return sum("again" not in t.user_attrs for t in before)
 
     def _give_up(self, number: int) -> bool:
         from optuna.exceptions import UpdateFinishedTrialError

@@ -78,8 +78,8 @@ def study(tmp_path):
 
 def starts(record):
     return {
-        row.run: len((record.folder / row.run / "starts.txt").read_text().splitlines())
-        for row in record.trials.itertuples()
+        trial: len((record.run_folder(trial) / "starts.txt").read_text().splitlines())
+        for trial in record.trials["trial"]
     }
 
 
@@ -240,7 +240,7 @@ def test_pruning_ends_trials_early(study):
     assert states.count("pruned") > 0 and states[:3] == ["finished"] * 3
     pruned = record.trials[record.trials["state"] == "pruned"]
     assert (pruned["epochs"] < 6).all() and (pruned["epochs"] >= 2).all()
-    assert read_status(record.folder / pruned.iloc[0]["run"]) == "interrupted"
+    assert read_status(record.run_folder(pruned.iloc[0]["trial"])) == "interrupted"
 
 
 def test_what_does_not_fit_is_refused(study):
@@ -309,10 +309,12 @@ def test_a_study_that_is_stopped_goes_on(study):
     assert call(study, folder).wait(60) == 0
     record = TuningRecord.read(folder)
     assert list(record.trials["state"]) == ["finished"] * 8
-    assert record.trials["run"].nunique() == 8 and list(record.trials["attempts"]) == [1] * 8
+    assert list(record.trials["trial"]) == list(range(8))
+    assert list(record.trials["attempts"]) == [1] * 8
     # Every epoch was trained once, by the first process, an orphan of the second or the third.
-    for run in record.trials["run"]:
-        assert list(pd.read_csv(folder / run / "history.csv")["epoch"]) == [1, 2, 3]
+    for trial in range(8):
+        history = pd.read_csv(record.run_folder(trial) / "history.csv")
+        assert list(history["epoch"]) == [1, 2, 3]
     assert sum(starts(record).values()) > 8
 
 
@@ -343,6 +345,6 @@ def test_the_trials_of_a_machine_that_fell_silent_are_taken_up(study, tmp_path):
     assert list(record.trials["state"]) == ["finished"] * 8
     assert 1 <= (record.trials["attempts"] == 2).sum() <= 2
     stored = optuna.load_study(study_name="shared", storage=storage)
-    again = [t for t in stored.trials if t.user_attrs.get("attempts")]
-    for trial in again:  # the same hyper-parameters, not others
-        assert trial.params == stored.trials[trial.user_attrs["run"]].params
+    first = {t.user_attrs["run"]: t.params for t in stored.trials if "again" not in t.user_attrs}
+    for trial in stored.trials:  # the same hyper-parameters, not others
+        assert trial.params == first[trial.user_attrs["run"]]
