@@ -117,8 +117,9 @@ class PlannedTask:
             for images, labels in batches.take(self.options.validation_steps):
                 self._validate(images, labels)
             found |= columns("pseudo_dice_val", self.validation_metric.of_classes(), rows)
-        if epoch + 1 == self.config.epochs and self.cases.test is not None:
-            found |= self._test(self.cases.test)
+        test = self.cases.test if self.config.evaluate_last else None
+        if epoch + 1 == self.config.epochs and test is not None:
+            found |= self._test(test)
         return found
 
     def is_best(self, rows: Sequence[Mapping[str, Any]]) -> bool:
