@@ -102,9 +102,9 @@ def trial_config(
     data = config["data"] = dict(config.get("data") or {})
     if data.get("annotator"):
         data["clean_annotator"] = data["annotator"]
-    if data.get("fold") is None:
-        data["test_split"] = None
-    return config | {"evaluate_last": 1}
+    if config.get("plan"):
+        config["plan"] = config["plan"] | {"validation_steps": 0}
+    return config | {"evaluate_last": 0}
 
 
 def tune(

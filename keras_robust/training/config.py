@@ -190,9 +190,9 @@ class TrainConfig(_Section):
         model: The U-Net.
         plan: Train on patches by a plan; `None` for whole images of `data.size`. With a plan,
             `data.size`, `data.normalize`, `model`, `batch_size`, `learning_rate`,
-            `evaluate_every` and `evaluate_last` have no effect: the plan says it, the Dice of the
-            training patches is taken in every epoch, and the test images are predicted once, after
-            the last.
+            `evaluate_every` and `evaluate_last` (unless 0) have no effect: the plan says it, the
+            Dice of the training patches is taken in every epoch, and the test images are predicted
+            once, after the last.
         epochs: Passes over the training images; with a plan, of its `steps_per_epoch`.
         batch_size: Images per step, over all devices. The images that do not fill the last batch
             of an epoch are left out of that epoch (each epoch has its own order).
@@ -202,7 +202,7 @@ class TrainConfig(_Section):
         evaluate_every: Dice of the predictions on the training images every so many epochs, and
             after the last.
         evaluate_last: Test Dice after each of the last so many epochs; the run's result is its
-            mean.
+            mean. 0 leaves the test images, or the fold that is held out, alone.
         save_predictions: Test images whose predicted probabilities are kept.
         precision: Keras dtype policy of the model. Weights, ν, loss and evaluation are float32.
         threads: Threads of this process; `None` for TensorFlow's choice.
@@ -228,7 +228,7 @@ class TrainConfig(_Section):
     augment: bool = True
     seed: int = Field(default=0, ge=0, lt=2**32)
     evaluate_every: int = Field(default=1, ge=1)
-    evaluate_last: int = Field(default=10, ge=1)
+    evaluate_last: int = Field(default=10, ge=0)
     save_predictions: int = Field(default=8, ge=0)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     threads: int | None = Field(default=None, ge=1)

@@ -44,7 +44,8 @@ class WholeImages:
         self.model = build_model(self.config, self.data.image_shape, self.data.classes)
         compile_model(self.model, self.config, self.data.ignore_label)
         self.train = self._evaluator(self.data.train_clean)
-        self.test = None if self.data.test is None else self._evaluator(self.data.test)
+        test = self.data.test if self.config.evaluate_last else None
+        self.test = None if test is None else self._evaluator(test)
         return self.model
 
     def stream(self, first_epoch: int) -> tf.data.Dataset:
