@@ -36,6 +36,7 @@ for _command in (
     quality.view,
     studies.benchmark,
     studies.report,
+    studies.crossval,
     tuning.tune,
     tuning.stability,
     studies.demo,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.console import friendly_errors
+from keras_robust.console import friendly_errors, progress_bar
 
 
 def benchmark(
@@ -49,6 +49,33 @@ def report(
         from keras_robust.experiments.report import write_report
 
         path = write_report(runs, output or runs[0] / "report", title)
+    typer.echo(f"Report: {path}")
+
+
+def crossval(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report. [default: RUNS/crossval]")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading.")] = "Cross-validation",
+    baseline: Annotated[
+        str | None, typer.Option(help="Method to compare with. [default: Baseline or CE+Dice]")
+    ] = None,
+) -> None:
+    """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
+    with friendly_errors(continues=True):
+        from keras_robust.experiments.cross_validation_report import write_cross_validation_report
+        from keras_robust.experiments.runs import find_runs
+        from keras_robust.experiments.scores import unscored
+
+        folders = unscored(find_runs(runs))
+        with progress_bar("Scoring") as progress:
+            for number, folder in enumerate(folders):
+                from keras_robust.inference import evaluate_run
+
+                evaluate_run(folder)
+                progress(number + 1, len(folders))
+        path = write_cross_validation_report(runs, output or runs[0] / "crossval", title, baseline)
     typer.echo(f"Report: {path}")
 
 

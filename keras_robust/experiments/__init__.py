@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "agreement": ["Agreement", "measure_agreement"],
         "agreement_report": ["write_agreement_report"],
+        "cross_validation_report": ["write_cross_validation_report"],
         "demo_report": ["write_demo_report"],
         "grid": ["BenchmarkConfig", "LossEntry", "PlannedRun"],
         "report": ["write_report"],

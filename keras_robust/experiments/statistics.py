@@ -35,7 +35,9 @@ class SettingTest:
 
 
 def compare(
-    values: Mapping[str, Sequence[float]], significance: float = SIGNIFICANCE
+    values: Mapping[str, Sequence[float]],
+    significance: float = SIGNIFICANCE,
+    unit: str = "seed",
 ) -> SettingTest:
     """Test whether losses differ, from one value per seed and loss.
 
@@ -48,6 +50,7 @@ def compare(
     Args:
         values: Per loss, one value per seed. Values that are not finite are left out and noted.
         significance: Level of both tests.
+        unit: What there is one value of, for the notes: "seed" or "fold".
 
     Raises:
         ValueError: If `significance` is not within (0, 1).
@@ -79,14 +82,14 @@ def compare(
     if few:
         listed = ", ".join(f"{loss} ({n})" for loss, n in few.items())
         notes.append(
-            f"Fewer than {MIN_SEEDS} seeds: {listed}. A significance test on so few values "
+            f"Fewer than {MIN_SEEDS} {unit}s: {listed}. A significance test on so few values "
             "cannot be trusted, so no star is given."
         )
     if any(len(group) < 2 for group in groups.values()):
         return SettingTest(best, notes=(*notes, "No test: some losses have a single value."))
     scale = max(abs(value) for group in groups.values() for value in group)
     if all(max(group) - min(group) <= 1e-12 * scale for group in groups.values()):
-        note = "No test: the values of every loss are the same for all seeds."
+        note = f"No test: the values of every loss are the same for all {unit}s."
         return SettingTest(best, notes=(*notes, note))
 
     import pandas as pd

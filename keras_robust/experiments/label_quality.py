@@ -1,0 +1,56 @@
+"""How far the masks that runs were trained on are from those they are measured against."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_robust.data import Dataset
+from keras_robust.experiments.runs import RunRecord
+from keras_robust.experiments.scores import is_reference, trained_on
+from keras_robust.metrics import dice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["label_quality"]
+
+
+def label_quality(runs: Sequence[RunRecord]) -> "pd.DataFrame":
+    """Dice of training masks against clean ones: the paper's label noise quantification.
+
+    Every image that both annotators drew, in its own size. Noise that is simulated while a run is
+    prepared (`noise` in its configuration) is in the run's `noise.jsonl`, not here; nor are data
+    sets that cannot be opened.
+
+    Returns:
+        Columns trained_on, id, label, dice; a structure in neither mask is left out.
+    """
+    import pandas as pd
+
+    rows = []
+    seen = set()
+    for run in runs:
+        data = run.config.get("data") or {}
+        pair = (data.get("path"), data.get("annotator"), data.get("clean_annotator"))
+        if not all(pair) or pair in seen or is_reference(run) or run.setting[0] > 0:
+            continue
+        seen.add(pair)
+        try:
+            dataset = Dataset.open(str(pair[0]))
+            own, clean = (dataset.select(annotator=name) for name in pair[1:])
+        except (OSError, ValueError):
+            continue
+        truth = {case.id: case for case in clean}
+        for case in own:
+            if case.id not in truth:
+                continue
+            masks = own.read_mask(case), clean.read_mask(truth[case.id])
+            options = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
+            values = np.atleast_1d(dice(*masks, empty=np.nan, **options))
+            rows += [
+                {"trained_on": trained_on(run), "id": case.id, "label": str(label), "dice": value}
+                for label, value in enumerate(values, start=1)
+                if np.isfinite(value)
+            ]
+    return pd.DataFrame(rows, columns=["trained_on", "id", "label", "dice"])

@@ -1,0 +1,185 @@
+"""Repeat the nnRobustLoss study (2026) on real images, within the budget of one CPU core.
+
+    python scripts/reproduce_nnrobustloss.py bubil data/bubil_multi_256
+    python scripts/reproduce_nnrobustloss.py hippocampus data/msd_hippocampus
+    python scripts/reproduce_nnrobustloss.py tables
+
+The same command continues an interrupted study; finished runs are skipped. What is trained stays
+in `runs/nnrobustloss/`; `tables` scores it, copies what shows it (configurations, histories,
+scores; no weights) to `docs/results/nnrobustloss/runs/` and writes tables, tests and figures beside
+them, of whatever is finished.
+
+* `bubil`: real label noise. 270 microscopy images, each with a gold standard and seven masks of
+  crowd workers. Every image keeps one mask of the crowd, drawn: different people on different
+  images. Three folds of images, stratified by the kind of cell; whole images at 64².
+* `hippocampus`: 180 volumes to train on, 80 to test, two classes. Boundary noise of mean Dice .70,
+  then .85; patches by the plan, with fewer features and steps.
+
+Options of the methods are near the middle of the paper's search ranges, not tuned.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_robust.data import Dataset, mix_annotators, simulate_dataset
+from keras_robust.data.fingerprint import fingerprint
+from keras_robust.experiments import BenchmarkConfig, run_benchmark
+from keras_robust.experiments.cross_validation_report import write_cross_validation_report
+from keras_robust.experiments.live import StudyView
+from keras_robust.experiments.runs import find_runs
+from keras_robust.experiments.scores import ONE_PEER, unscored
+from keras_robust.files import atomic_write_text
+from keras_robust.models.planning import make_plan
+from keras_robust.noise import BoundaryNoise
+
+SVLS = {"sigma": 0.6}
+REFERENCE = {"name": "ce+dice", "label": "Baseline (ref.)"}
+METHODS: list[dict[str, Any]] = [
+    {"name": "ce+dice", "label": "Baseline"},
+    {"name": "apl1", "label": "APL1"},
+    {"name": "apl2", "label": "APL2"},
+    {"name": "cot", "label": "CoT"},
+    {"name": "cot+", "label": "CoT+"},
+    {"name": "stocot", "label": "StoCoT"},
+    {"name": "svls", "options": SVLS, "label": "SVLS"},
+    {"name": "hrl", "options": SVLS, "label": "HRL"},
+    {"name": "t", "label": "T-Loss"},
+    {"name": "t+dice", "label": "T-Loss+Dice"},
+]
+TITLES = {
+    "bubil": "Robust methods on masks of a crowd",
+    "hippocampus": "Robust methods under boundary noise",
+}
+KEPT = (
+    "history.csv",
+    "run.json",
+    "test.csv",
+    "plan.json",
+    "evaluation.csv",
+    ONE_PEER,
+    "reliability.csv",
+)
+
+
+def bubil(data: Path, work: Path) -> None:
+    """Train on the crowd's masks, test against the gold standard."""
+    mixed = work / "data"
+    mix_annotators(data, ["crowd_*"], "crowd", output=mixed)
+    base = {
+        "data": {
+            "path": str(mixed),
+            "size": (64, 64),
+            "annotator": "crowd",
+            "clean_annotator": "gold",
+            "train_split": None,
+            "stratify": "dataset",
+            "cache": "memory",
+        },
+        "model": {"features": 8, "max_features": 128},
+        "epochs": 60,
+        "batch_size": 8,
+        "evaluate_every": 10,
+        "evaluate_last": 10,
+        "save_predictions": 0,
+        # Only the convolutions run in bfloat16; weights, ν, loss and Dice are float32.
+        "precision": "mixed_bfloat16",
+        "tensorboard": False,
+    }
+    train(base, [{**REFERENCE, "annotator": "gold"}, *METHODS], work, folds=3)
+
+
+def hippocampus(data: Path, work: Path) -> None:
+    """Train under boundary noise, test against the clean masks."""
+    noisy, plan = work / "data", work / "plan"
+    annotators = [
+        simulate_dataset(data, BoundaryNoise(mean_dice), output=noisy).name
+        for mean_dice in (0.7, 0.85)
+    ]
+    if not (plan / "plan.json").is_file():
+        found = fingerprint(Dataset.open(noisy).select(annotator="msd_expert", split="train"))
+        atomic_write_text(plan / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
+        atomic_write_text(plan / "plan.json", make_plan(found).to_json())
+    base = {
+        "data": {
+            "path": str(noisy),
+            "annotator": "msd_expert",
+            "clean_annotator": "msd_expert",
+            "cache": "memory",
+        },
+        "plan": {
+            "folder": str(plan),
+            "features": 8,
+            "batch_size": 2,
+            "steps_per_epoch": 8,
+            "mirror_axes": [],
+            "optimizer": "adam",
+            "learning_rate": 2e-3,
+        },
+        "epochs": 50,
+        "save_predictions": 0,
+        "precision": "mixed_bfloat16",
+        "tensorboard": False,
+    }
+    harshest_first = [{**method, "annotator": name} for name in annotators for method in METHODS]
+    train(base, [REFERENCE, *harshest_first], work)
+
+
+def train(base: dict[str, Any], methods: Sequence[dict[str, Any]], work: Path, **more: Any) -> None:
+    """Train what is not trained yet, one run at a time on one thread."""
+    study = BenchmarkConfig(base=base, losses=methods, noise=[(0, 0)], seeds=[0], **more)
+    with StudyView() as view:
+        run_benchmark(study, work / "runs", jobs=1, threads=1, progress=view)
+
+
+def tables(name: str, work: Path, output: Path) -> None:
+    """Score the finished runs of a study, keep what shows them, and write its report."""
+    from keras_robust.inference import evaluate_run
+    from keras_robust.training import Run
+
+    for folder in unscored(find_runs(work / "runs")):
+        if Run(folder).config.selection is not None:
+            evaluate_run(folder, peers="a")
+            (folder / "evaluation.csv").rename(folder / ONE_PEER)
+        evaluate_run(folder)
+    for run in find_runs(work / "runs"):
+        if run.status != "finished":
+            continue
+        kept = output / "runs" / name / run.name
+        kept.mkdir(parents=True, exist_ok=True)
+        config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
+        config["data"]["path"] = f"runs/nnrobustloss/{name}/data"
+        if config.get("plan"):
+            config["plan"]["folder"] = f"runs/nnrobustloss/{name}/plan"
+        atomic_write_text(kept / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        for file in KEPT:
+            if (run.folder / file).is_file():
+                shutil.copyfile(run.folder / file, kept / file)
+    print(write_cross_validation_report(work / "runs", output / name, TITLES[name]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("study", choices=[*TITLES, "tables"])
+    parser.add_argument("data", type=Path, nargs="?", help="dataset folder, to train")
+    parser.add_argument("--work", type=Path, default=Path("runs/nnrobustloss"))
+    parser.add_argument("--output", type=Path, default=Path("docs/results/nnrobustloss"))
+    arguments = parser.parse_args()
+    if arguments.study == "tables":
+        for name in TITLES:
+            if (arguments.work / name / "runs").is_dir():
+                tables(name, arguments.work / name, arguments.output)
+    elif arguments.data is None:
+        parser.error("name the dataset folder to train on")
+    else:
+        {"bubil": bubil, "hippocampus": hippocampus}[arguments.study](
+            arguments.data, arguments.work / arguments.study
+        )
+
+
+if __name__ == "__main__":
+    main()
