@@ -146,9 +146,10 @@ def tables(name: str, work: Path, output: Path) -> None:
             evaluate_run(folder, peers="a")
             (folder / "evaluation.csv").rename(folder / ONE_PEER)
         evaluate_run(folder)
-    for run in find_runs(work / "runs"):
-        if run.status != "finished":
-            continue
+    finished = [run for run in find_runs(work / "runs") if run.status == "finished"]
+    if not finished:
+        return
+    for run in finished:
         kept = output / "runs" / name / run.name
         kept.mkdir(parents=True, exist_ok=True)
         config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
