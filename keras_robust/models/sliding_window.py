@@ -1,6 +1,7 @@
 """Predictions on images larger than the patch of a network, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from itertools import chain, combinations, product
 from math import ceil
 from typing import Any
@@ -66,14 +67,15 @@ def sliding_window(
     starts = [window_starts(size, edge, overlap) for size, edge in zip(padded, patch, strict=True)]
     across = list(product(*starts[1:]))
     total = len(starts[0]) * len(across)
-    weights = gaussian_weights(patch)[..., np.newaxis] if total > 1 else np.ones((), np.float32)
-    slab = _Slab(shape, patch, before, weights, out)
+    slab = _Slab(shape, patch, before, starts, out)
     done = 0
     for row, first in enumerate(starts[0]):
         slab.advance(first)
         for group in _batches(across, batch_size):
             corners = [(first, *rest) for rest in group]
-            patches = np.stack([_cut(image, corner, patch, before) for corner in corners])
+            patches = np.zeros((len(corners), *patch, image.shape[-1]), np.float32)
+            for cut, corner in zip(patches, corners, strict=True):
+                _fill(cut, image, corner, before)
             for corner, values in zip(
                 corners, _mirrored(predict, patches, mirror_axes), strict=True
             ):
@@ -106,75 +108,97 @@ def gaussian_weights(patch_size: Sequence[int]) -> NDArray[np.float32]:
     >>> float(gaussian_weights((8, 8)).max())
     10.0
     """
-    weights = np.ones((), np.float64)
-    for size in patch_size:
-        distance = (np.arange(size) - size // 2) / (size / 8)
-        weights = weights[..., np.newaxis] * np.exp(-(distance**2) / 2)
-    weights *= 10 / weights.max()
-    return weights.astype(np.float32)
+    return (10 * _outer([_gaussian(size) for size in patch_size])).astype(np.float32)
+
+
+def _gaussian(size: int) -> NDArray[np.float64]:
+    return np.exp(-(((np.arange(size) - size // 2) / (size / 8)) ** 2) / 2)
+
+
+def _outer(vectors: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return reduce(np.multiply.outer, vectors, np.ones(()))
 
 
 class _Slab:
-    """Sums over the windows that reach the current slices along the first axis.
+    """Weighted sums over the windows that reach the current slices along the first axis.
 
-    Slices that no further window reaches are written to `out` and dropped.
+    Slices that no further window reaches are divided by the sum of their weights, written to `out`
+    and dropped.
     """
 
-    def __init__(self, shape, patch, before, weights, out):
-        self.shape, self.patch, self.before = shape, patch, before
-        self.weights, self.out = weights, out
+    def __init__(self, shape, patch, before, starts, out):
+        self.shape, self.patch, self.before, self.out = shape, patch, before, out
         self.first = 0
-        across = tuple(max(size, edge) for size, edge in zip(shape[1:], patch[1:], strict=True))
-        self.weight_sum = np.zeros((patch[0], *across, 1), np.float32)
-        self.sum: NDArray[np.float32] | None = None
+        self.one = all(len(along) == 1 for along in starts)
+        # Windows and weights are products over the axes, and so are the sums of the weights.
+        self.totals = []
+        for size, along in zip(patch, starts, strict=True):
+            total = np.zeros(along[-1] + size)
+            for start in along:
+                total[start : start + size] += _gaussian(size)
+            self.totals.append(total)
+        self.sum = np.zeros(0, np.float32)
+
+    def _begin(self, channels: int) -> None:
+        """Make the arrays; those of weights as deep as the sums, which is quicker by far."""
+        deep = np.ones(channels)
+        self.weights = _outer([*map(_gaussian, self.patch), deep]).astype(np.float32)
+        across = tuple(slice(b, b + n) for b, n in zip(self.before, self.shape, strict=True))[1:]
+        totals = [total[kept] for total, kept in zip(self.totals[1:], across, strict=True)]
+        self.inverse = (1 / _outer([*totals, deep])).astype(np.float32)
+        self.kept = across
+        self.sum = np.zeros(
+            (self.patch[0], *(len(total) for total in self.totals[1:]), channels), np.float32
+        )
+        self.weighted = np.empty_like(self.weights)
+        if self.out is None:
+            self.out = large_array((*self.shape, channels))
 
     def add(self, corner: tuple[int, ...], values: NDArray[np.float32]) -> None:
-        if self.sum is None:
-            self.sum = np.zeros((*self.weight_sum.shape[:-1], values.shape[-1]), np.float32)
-            if self.out is None:
-                self.out = large_array((*self.shape, values.shape[-1]))
+        if not self.sum.size:
+            self._begin(values.shape[-1])
         window = tuple(
             slice(start, start + size)
             for start, size in zip((corner[0] - self.first, *corner[1:]), self.patch, strict=True)
         )
-        self.sum[window] += values * self.weights
-        self.weight_sum[window] += self.weights
+        if self.one:
+            self.sum[window] = values
+        else:
+            self.sum[window] += np.multiply(values, self.weights, out=self.weighted)
 
     def advance(self, first: int) -> None:
         """Write and drop the slices before `first`."""
         finished = first - self.first
-        if self.sum is None or finished == 0:
+        if not self.sum.size or finished == 0:
             return
-        kept = [slice(b, b + n) for b, n in zip(self.before[1:], self.shape[1:], strict=True)]
         # Slices of the image among the finished ones; the others are padding.
         low = min(max(self.before[0] - self.first, 0), finished)
         high = min(max(self.before[0] + self.shape[0] - self.first, 0), finished)
-        if low < high:
-            window = (slice(low, high), *kept)
-            target = self.first + low - self.before[0]
-            self.out[target : target + high - low] = self.sum[window] / self.weight_sum[window]
-        for array in (self.sum, self.weight_sum):
-            array[: len(array) - finished] = array[finished:].copy()
-            array[max(len(array) - finished, 0) :] = 0
+        for row in range(low, high):
+            values = self.sum[row][self.kept]
+            if not self.one:
+                values = values * self.inverse
+                values /= np.float32(self.totals[0][self.first + row])
+            self.out[self.first + row - self.before[0]] = values
+        self.sum[:-finished] = self.sum[finished:]
+        self.sum[-finished:] = 0
         self.first = first
 
 
-def _cut(image, corner, patch, before) -> NDArray[np.float32]:
-    """The patch at `corner` of the padded image."""
-    cut = np.zeros((*patch, image.shape[-1]), np.float32)
+def _fill(cut: NDArray[np.float32], image, corner, before) -> None:
+    """Copy the patch at `corner` of the padded image into zeros."""
     source, target = [], []
-    for start, size, pad, length in zip(corner, patch, before, image.shape, strict=False):
+    for start, size, pad, length in zip(corner, cut.shape, before, image.shape, strict=False):
         low, high = max(start - pad, 0), min(start - pad + size, length)
         source.append(slice(low, high))
         target.append(slice(low + pad - start, high + pad - start))
     cut[tuple(target)] = image[tuple(source)]
-    return cut
 
 
 def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArray[np.float32]:
     """Mean prediction over all subsets of mirrored axes."""
     subsets = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
-    total = np.zeros((), np.float32)
+    total = np.zeros(0, np.float32)
     for subset in subsets:
         flipped = tuple(axis + 1 for axis in subset)
         values = np.flip(np.asarray(predict(np.flip(patches, flipped)), np.float32), flipped)
@@ -183,8 +207,8 @@ def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArra
                 "Invalid value for argument `predict`. Expected a prediction for every voxel, "
                 f"(batch, *patch_size, K) with {patches.shape[:-1]}. Received: {values.shape}"
             )
-        total = total + values
-    return total / np.float32(len(subsets))
+        total = total + values if total.size else values
+    return total / np.float32(len(subsets)) if len(subsets) > 1 else total
 
 
 def _batches(items: list, size: int) -> Iterator[list]:
