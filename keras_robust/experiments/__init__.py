@@ -20,5 +20,11 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "runs": ["RunRecord", "find_runs", "read_status"],
         "scheduler": ["run_benchmark"],
         "statistics": ["SettingTest", "compare"],
+        "tuning": ["TuningState", "tune"],
+        "tuning_figures": ["stability_figure"],
+        "tuning_objective": ["Objective"],
+        "tuning_report": ["write_stability", "write_tuning_report"],
+        "tuning_results": ["TuningRecord", "find_studies"],
+        "tuning_space": ["SPACES", "Range", "Space", "load_space"],
     },
 )

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from keras_robust.experiments.figures import style
 from keras_robust.experiments.labels import in_order, line_styles
 from keras_robust.experiments.tuning_results import TuningRecord
+from keras_robust.experiments.tuning_space import Range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ __all__ = ["course_figure", "importance_figure", "parameter_figure", "stability_
 _BEST = "#D55E00"
 _POINT = "#332288"
 _SOFT = "#888888"
+_LEAST_SPAN = 0.02
 
 
 def short_name(field: str) -> str:
@@ -51,6 +53,7 @@ def course_figure(study: TuningRecord) -> Figure | None:
         axis.set_ylabel(study.objective)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.margins(x=0.04, y=0.12)
+        _widen(axis)
         axis.legend(fontsize=9)
     return figure
 
@@ -62,10 +65,12 @@ def _ended_early(axis: "Axes", study: TuningRecord) -> None:
         axis.plot(
             pruned["trial"], pruned["value"], "o", mfc="none", color=_SOFT, ms=5, label="pruned"
         )
-    failed = trials[trials["state"] == "failed"]
+    failed = trials[trials["state"] == "failed"]["trial"]
     if len(failed):
-        low = axis.get_ylim()[0]
-        axis.plot(failed["trial"], np.full(len(failed), low), "x", color=_SOFT, label="failed")
+        bottom = axis.get_xaxis_transform()
+        axis.plot(
+            failed, np.full(len(failed), 0.02), "x", color=_SOFT, transform=bottom, label="failed"
+        )
 
 
 def importance_figure(study: TuningRecord) -> Figure | None:
@@ -130,13 +135,38 @@ def parameter_figure(study: TuningRecord) -> Figure | None:
             axis.set_xlabel(short_name(name))
             if range_.choices:
                 axis.set_xticks(range(len(range_.choices)), [str(c) for c in range_.choices])
-            elif range_.log:
-                axis.set_xscale("log")
+            else:
+                _span(axis, range_)
         for row in axes:
             row[0].set_ylabel(study.objective)
+            _widen(row[0])
         if points is not None:
             figure.colorbar(points, ax=axes, label="trial", pad=0.01)
     return figure
+
+
+def _widen(axis: "Axes") -> None:
+    """Let differences look as small as they are."""
+    low, high = axis.get_ylim()
+    if high - low < _LEAST_SPAN:
+        middle = (low + high) / 2
+        axis.set_ylim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
+
+
+def _span(axis: "Axes", range_: Range) -> None:
+    """Show the whole range, whatever of it was tried."""
+    low, high = range_.low or 0.0, range_.high or 0.0
+    if range_.log:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        if high < 1000 * low:
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        margin = (high / low) ** 0.06
+        axis.set_xlim(low / margin, high * margin)
+    else:
+        margin = 0.06 * (high - low)
+        axis.set_xlim(low - margin, high + margin)
 
 
 def _positions(values: "pd.Series", choices: Sequence[object]) -> "pd.Series":

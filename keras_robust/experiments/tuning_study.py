@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-__all__ = ["PRUNERS", "Direction", "SharedStudy", "number_of", "require_optuna"]
+__all__ = [
+    "PRUNERS",
+    "Direction",
+    "SharedStudy",
+    "make_pruner",
+    "number_of",
+    "require_optuna",
+]
 
 Direction = Literal["maximize", "minimize"]
 PRUNERS = ("none", "median", "halving")
