@@ -4,6 +4,9 @@ import keras
 from keras import ops
 
 
+LARGEST_BATCH = 16  # that is normalised sample by sample
+
+
 @keras.saving.register_keras_serializable(package="keras_robust")
 class InstanceNormalization(keras.layers.Layer):
     """Normalise every channel of every sample to mean 0 and variance 1 over its spatial axes.
@@ -56,6 +59,8 @@ class InstanceNormalization(keras.layers.Layer):
         )
 
     def call(self, inputs):
+        if self.compute_dtype == "bfloat16" and _fits_kernel(inputs):
+            return _by_kernel(inputs, ops.copy(self.gamma), ops.copy(self.beta), self.epsilon)
         x = ops.cast(inputs, "float32")
         y = _normalize(x, ops.copy(self.gamma), ops.copy(self.beta), self.epsilon)
         return ops.cast(y, self.compute_dtype)
@@ -67,6 +72,40 @@ class InstanceNormalization(keras.layers.Layer):
         initializer = keras.initializers.serialize(self.gamma_initializer)
         own = {"epsilon": self.epsilon, "gamma_initializer": initializer}
         return {**super().get_config(), **own}
+
+
+def _fits_kernel(inputs) -> bool:
+    """Whether TensorFlow's kernel of batch normalisation does it: on CPU, few samples.
+
+    It takes half the time of `_normalize`, and loses about a digit more where the mean is large
+    against the spread, which does not show in bfloat16.
+    """
+    batch = inputs.shape[0]
+    if keras.backend.backend() != "tensorflow" or batch is None or batch > LARGEST_BATCH:
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
+
+
+def _by_kernel(inputs, gamma, beta, epsilon):
+    """Each sample as a batch of its own."""
+    import tensorflow as tf
+
+    channels = inputs.shape[-1]
+    normalized = [
+        tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(sample, (1, 1, -1, channels)),
+            scale=gamma,
+            offset=beta,
+            mean=[],
+            variance=[],
+            epsilon=epsilon,
+            is_training=True,
+        ).y
+        for sample in tf.unstack(inputs)
+    ]
+    return tf.reshape(tf.stack(normalized), tf.shape(inputs))
 
 
 def _normalize(x, gamma, beta, epsilon):

@@ -70,3 +70,29 @@ def test_gradients_equal_those_of_group_normalization(shape):
         gradients.append(tape.gradient(value, [x, layer.gamma.value, layer.beta.value]))
     for ours, theirs in zip(*gradients, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_kernel_agrees_with_the_general_form(monkeypatch):
+    import tensorflow as tf
+
+    from keras_robust.models import normalization
+
+    x, upstream = (
+        tf.cast(RNG.normal(size=(3, 4, 5, 6, 2)) + 1, "bfloat16").numpy() for _ in range(2)
+    )
+    found = []
+    for by_kernel in (True, False):
+        if not by_kernel:
+            monkeypatch.setattr(normalization, "_fits_kernel", lambda inputs: False)
+        layer = InstanceNormalization(dtype="mixed_bfloat16")
+        layer.build(x.shape)
+        layer.gamma.assign([0.5, 2])
+        images = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            y = layer(images)
+            value = tf.reduce_sum(tf.cast(y * upstream, "float32"))
+        gradients = tape.gradient(value, [images, layer.gamma.value, layer.beta.value])
+        found.append([np.asarray(array, "float32") for array in (y, *gradients)])
+    for ours, theirs in zip(*found, strict=True):
+        assert np.abs(ours - theirs).max() <= 0.02 * np.abs(theirs).max()
