@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-
 LARGEST_BATCH = 16  # that is normalised sample by sample
 
 
