@@ -4,12 +4,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_robust.experiments import figures, html, tables
+from keras_robust.experiments.alike import (
+    differences,
+    shared_fields,
+    told_apart,
+    without_repetitions,
+)
 from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.panels import mask_panels
 from keras_robust.experiments.runs import RunRecord, find_runs
@@ -24,12 +29,6 @@ _RULE = (
     f"only if one-way ANOVA and Tukey's HSD against every other loss give p < {SIGNIFICANCE}, "
     f"with at least {MIN_SEEDS} seeds per loss."
 )
-# Runs that share these differ only in what the study compares.
-_VARIED = {
-    "loss", "loss_options", "selection", "noise", "seed",
-    "threads", "tensorboard", "save_predictions",
-}  # fmt: skip
-_VARIED_DATA = {"fold", "annotator"}
 
 
 @dataclass
@@ -76,7 +75,7 @@ def write_report(
         ValueError: If there is no run below `paths`.
     """
     records = find_runs(paths)
-    runs, repeated = _without_repetitions(records)
+    runs, repeated = without_repetitions(told_apart(records))
     report = _Report(Path(output))
     values = tables.values_per_setting(runs)
     tests = tables.setting_tests(values)
@@ -84,7 +83,7 @@ def write_report(
 
     finished = sum(run.status == "finished" for run in runs)
     report.add(html.paragraph(f"{finished} of {len(runs)} runs are finished.", "soft"))
-    for warning in [*_warnings(runs), *repeated]:
+    for warning in [*differences(runs), *repeated]:
         report.add(html.paragraph(warning, "note"))
     _add_table(report, values, tests, sorted({run.last_epochs for run in runs}))
     _add_unfinished(report, runs)
@@ -94,49 +93,6 @@ def write_report(
     _add_statistics(report, values, tests)
     _add_origin(report, runs)
     return atomic_write_text(report.output / "report.html", html.page(title, report.parts))
-
-
-def _without_repetitions(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    # A run counted twice would make the spread over seeds look smaller than it is.
-    seen: dict[tuple[Any, ...], RunRecord] = {}
-    notes = []
-    for run in records:
-        what = [run.config.get(key) for key in ("loss", "loss_options", "selection")]
-        data = run.config.get("data") or {}
-        what += [data.get(key) for key in sorted(_VARIED_DATA)]
-        key = (json.dumps(what, sort_keys=True), label_of(run), run.setting, run.seed)
-        if key in seen:
-            notes.append(
-                f"{run.folder} is left out: {seen[key].folder} has the same loss, setting, fold "
-                "and seed."
-            )
-        else:
-            seen[key] = run
-    return list(seen.values()), notes
-
-
-def _warnings(runs: Sequence[RunRecord]) -> list[str]:
-    found: dict[str, dict[str, None]] = {}
-    for run in runs:
-        shared = _shared(run)
-        for key in ("kinds", "mode"):
-            if key in (run.config.get("noise") or {}):
-                shared[f"noise.{key}"] = run.config["noise"][key]
-        for key, value in shared.items():
-            found.setdefault(key, {})[json.dumps(value, sort_keys=True, default=str)] = None
-    different = [f"{key} ({' and '.join(vals)})" for key, vals in found.items() if len(vals) > 1]
-    if not different:
-        return []
-    return [f"These runs are not alike beyond what is compared: {'; '.join(different)}."]
-
-
-def _shared(run: RunRecord) -> dict[str, Any]:
-    """The part of a configuration that the runs of a study have in common."""
-    shared = {key: value for key, value in run.config.items() if key not in _VARIED}
-    if isinstance(shared.get("data"), dict):
-        data = shared["data"].items()
-        shared["data"] = {key: value for key, value in data if key not in _VARIED_DATA}
-    return shared
 
 
 def _add_table(
@@ -381,6 +337,6 @@ def _add_origin(report: _Report, runs: Sequence[RunRecord]) -> None:
         for name, version in (run.info.get("versions") or {}).items():
             versions.setdefault(str(name), {})[str(version)] = None
     lines = [f"{name}: {', '.join(found)}" for name, found in versions.items()]
-    shared = next((_shared(run) for run in runs if run.config), {})
+    shared = next((shared_fields(run) for run in runs if run.config), {})
     lines += [f"{key}: {json.dumps(value, default=str)}" for key, value in shared.items()]
     report.add(html.folded("Configuration and versions", [html.bullets(lines)]))

@@ -224,19 +224,20 @@ def test_command(tmp_path, study_data):
     assert missing.exit_code == 2 and "Train first" in missing.output
 
 
-def test_runs_that_differ_in_selection_or_fold_alone_are_kept_apart(study, tmp_path):
+def test_runs_that_differ_in_selection_fold_or_annotator_alone_are_kept_apart(study, tmp_path):
     source = study / "gce_a0.7_b0.7_s0"
     changes = [{}, {"selection": {"name": "cot", "options": {}}}, {"fold": [1, 3]}, {}]
+    changes += [{"annotator": "bo", "loss": "mae"}, {"annotator": "ann", "loss": "mae"}]
     for number, change in enumerate(changes):
         folder = shutil.copytree(source, tmp_path / f"runs/{number}")
         config = yaml.safe_load((folder / "config.yaml").read_text())
-        if "fold" in change:
-            config["data"] |= change
-        else:
-            config |= change
+        for key, value in change.items():
+            (config["data"] if key in ("fold", "annotator") else config)[key] = value
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
     page = write_report(tmp_path / "runs", tmp_path / "report").read_text(encoding="utf-8")
     assert "runs/3 is left out" in page and page.count("is left out") == 1
     values = pd.read_csv(tmp_path / "report/values.csv").set_index("label")
-    assert values["seeds"].to_dict() == {"GCE": 2, "CoT GCE": 1}
+    assert values["seeds"].to_dict() == {
+        "GCE": 2, "CoT GCE": 1, "MAE (ann)": 1, "MAE (bo)": 1,
+    }  # fmt: skip
     assert "not alike beyond what is compared" not in page
