@@ -127,7 +127,7 @@ def tune(
     progress: Callable[[TuningState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None] = check_losses,
+    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
     poll_seconds: float = 1.0,
     beat_seconds: float = 30.0,
 ) -> TuningRecord:
@@ -162,7 +162,7 @@ def tune(
         progress: Called when something happened, and about every `poll_seconds`.
         command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults, and checks it.
-        check: Refuses losses (names and options) that do not exist.
+        check: Refuses losses and selections that do not exist, as `check_losses` does.
         poll_seconds: How often the processes are looked at.
         beat_seconds: How often to tell other machines that this one lives; they take up the trials
             of one that has been silent for ten times as long.
@@ -402,14 +402,15 @@ def _check_space(
     epochs: int,
     objective: Objective,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
-    check: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], None],
+    check: Callable[[Sequence[tuple[Any, ...]]], None],
 ) -> None:
     samples = {name: range_.samples() for name, range_ in space.search.items()}
-    losses = []
+    losses: list[tuple[Any, ...]] = []
     for i in range(max(map(len, samples.values()))):
         values = {name: options[i % len(options)] for name, options in samples.items()}
         config = complete(trial_config(base, space, values, epochs, objective))
-        losses.append((config["loss"], config["loss_options"]))
+        selection = config.get("selection")
+        losses.append((config["loss"], config["loss_options"], *([selection] if selection else ())))
     check(losses)
 
 

@@ -51,8 +51,8 @@ def test_what_does_not_exist_is_refused_before_anything_is_written(tmp_path):
     config = tmp_path / "base.yaml"
     config.write_text(yaml.safe_dump(CONFIG))
     space = tmp_path / "space.yaml"
-    space.write_text("loss: gce\nloss_options.p: {low: 0, high: 1}\n")
+    space.write_text("selection.name: stocot\nselection.options.gamma: {low: 1, high: 2}\n")
     call = ["tune", str(config), "--space", str(space), "-o", str(tmp_path / "study")]
     result = CliRunner().invoke(app, call)
-    assert result.exit_code == 2 and "'gce'" in result.output
+    assert result.exit_code == 2 and "gamma" in result.output
     assert not (tmp_path / "study").exists()
