@@ -13,6 +13,8 @@ from keras_robust.data.large_arrays import large_array
 
 __all__ = ["gaussian_weights", "sliding_window", "window_starts"]
 
+CACHED_VALUES = 2**16
+
 Predict = Callable[[NDArray[np.float32]], Any]
 
 
@@ -68,12 +70,14 @@ def sliding_window(
     across = list(product(*starts[1:]))
     total = len(starts[0]) * len(across)
     slab = _Slab(shape, patch, before, starts, out)
+    # Filled again and again: what is padding in one window is so in all.
+    buffer = np.zeros((min(batch_size, len(across)), *patch, image.shape[-1]), np.float32)
     done = 0
     for row, first in enumerate(starts[0]):
         slab.advance(first)
         for group in _batches(across, batch_size):
             corners = [(first, *rest) for rest in group]
-            patches = np.zeros((len(corners), *patch, image.shape[-1]), np.float32)
+            patches = buffer[: len(corners)]
             for cut, corner in zip(patches, corners, strict=True):
                 _fill(cut, image, corner, before)
             for corner, values in zip(
@@ -122,8 +126,8 @@ def _outer(vectors: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 class _Slab:
     """Weighted sums over the windows that reach the current slices along the first axis.
 
-    Slices that no further window reaches are divided by the sum of their weights, written to `out`
-    and dropped.
+    Slices that no further window reaches are divided by the sum of their weights and written to
+    `out`; their place is taken by later ones, so that nothing is moved.
     """
 
     def __init__(self, shape, patch, before, starts, out):
@@ -141,48 +145,57 @@ class _Slab:
 
     def _begin(self, channels: int) -> None:
         """Make the arrays; those of weights as deep as the sums, which is quicker by far."""
-        deep = np.ones(channels)
-        self.weights = _outer([*map(_gaussian, self.patch), deep]).astype(np.float32)
         across = tuple(slice(b, b + n) for b, n in zip(self.before, self.shape, strict=True))[1:]
         totals = [total[kept] for total, kept in zip(self.totals[1:], across, strict=True)]
-        self.inverse = (1 / _outer([*totals, deep])).astype(np.float32)
         self.kept = across
-        self.sum = np.zeros(
-            (self.patch[0], *(len(total) for total in self.totals[1:]), channels), np.float32
-        )
-        self.weighted = np.empty_like(self.weights)
+        along, *others = (_gaussian(size) for size in self.patch)
+        self.weights = _deep(_outer(others), channels)
+        self.along = along.astype(np.float32).reshape(-1, *[1] * self.weights.ndim)
+        self.inverse = _deep(1 / _outer(totals), channels)
+        self.sum = np.zeros((self.patch[0], *map(len, self.totals[1:]), channels), np.float32)
+        # So few slices at a time that they stay in the cache of the processor.
+        self.step = min(self.patch[0], max(1, CACHED_VALUES // self.weights.size))
+        self.weighted = np.empty((self.step, *self.weights.shape), np.float32)
         if self.out is None:
             self.out = large_array((*self.shape, channels))
 
     def add(self, corner: tuple[int, ...], values: NDArray[np.float32]) -> None:
         if not self.sum.size:
             self._begin(values.shape[-1])
-        window = tuple(
-            slice(start, start + size)
-            for start, size in zip((corner[0] - self.first, *corner[1:]), self.patch, strict=True)
-        )
+        across = tuple(slice(c, c + n) for c, n in zip(corner[1:], self.patch[1:], strict=True))
         if self.one:
-            self.sum[window] = values
-        else:
-            self.sum[window] += np.multiply(values, self.weights, out=self.weighted)
+            self.sum[(slice(None), *across)] = values
+            return
+        depth, low = self.patch[0], 0
+        while low < depth:
+            place = (corner[0] + low) % depth
+            high = min(low + self.step, low + depth - place, depth)
+            weighted = self.weighted[: high - low]
+            np.multiply(self.weights, self.along[low:high], out=weighted)
+            weighted *= values[low:high]
+            self.sum[(slice(place, place + high - low), *across)] += weighted
+            low = high
 
     def advance(self, first: int) -> None:
         """Write and drop the slices before `first`."""
-        finished = first - self.first
-        if not self.sum.size or finished == 0:
-            return
-        # Slices of the image among the finished ones; the others are padding.
-        low = min(max(self.before[0] - self.first, 0), finished)
-        high = min(max(self.before[0] + self.shape[0] - self.first, 0), finished)
-        for row in range(low, high):
-            values = self.sum[row][self.kept]
-            if not self.one:
-                values = values * self.inverse
-                values /= np.float32(self.totals[0][self.first + row])
-            self.out[self.first + row - self.before[0]] = values
-        self.sum[:-finished] = self.sum[finished:]
-        self.sum[-finished:] = 0
+        if self.sum.size:
+            for row in range(self.first, first):
+                values, target = self.sum[row % self.patch[0]], row - self.before[0]
+                if 0 <= target < self.shape[0]:
+                    self.out[target] = self._divided(values[self.kept], row)
+                values[...] = 0
         self.first = first
+
+    def _divided(self, values: NDArray[np.float32], row: int) -> NDArray[np.float32]:
+        if self.one:
+            return values
+        values = values * self.inverse
+        values *= np.float32(1 / self.totals[0][row])
+        return values
+
+
+def _deep(weights: NDArray[np.float64], channels: int) -> NDArray[np.float32]:
+    return np.repeat(weights.astype(np.float32)[..., np.newaxis], channels, axis=-1)
 
 
 def _fill(cut: NDArray[np.float32], image, corner, before) -> None:
