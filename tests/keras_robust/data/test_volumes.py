@@ -1,6 +1,7 @@
 import gzip
 import itertools
 import struct
+import tracemalloc
 
 import nibabel
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_robust.data import UnreadableImageError, read_image, read_mask
+from keras_robust.data import UnreadableImageError, large_arrays, read_image, read_mask
 from keras_robust.data.images import image_shape, write_mask
 from keras_robust.data.resizing import resize_labels, resize_volume
 from keras_robust.data.volume_header import read_header
@@ -129,6 +130,24 @@ def test_images_are_float_with_channels_last(tmp_path):
             read_image(tmp_path / "0.nii.gz", size)
         with pytest.raises(ValueError, match="`size`.*three sizes.*Received"):
             read_mask(tmp_path / "0.nii.gz", size, classes=60)
+
+
+@pytest.mark.parametrize("slope", [1, 0.5])
+def test_a_volume_larger_than_the_allowed_memory(tmp_path, monkeypatch, slope):
+    array = np.arange(40 * 60 * 100, dtype=np.int16).reshape(40, 60, 100)
+    image = nibabel.Nifti1Image(array, np.eye(4))
+    image.header.set_slope_inter(slope, 0)
+    image.to_filename(tmp_path / "a.nii.gz")
+    expected = read_image(tmp_path / "a.nii.gz")
+    monkeypatch.setattr(large_arrays, "IN_MEMORY_BYTES", 2**16)
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 2**14)
+    tracemalloc.start()
+    found = read_image(tmp_path / "a.nii.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(found, np.memmap) and found.nbytes == 960_000
+    assert peak < 700_000
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_trailing_axes_of_length_one_are_no_dimensions(tmp_path):
