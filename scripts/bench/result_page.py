@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ def environment(packages: Iterable[str]) -> dict[str, Any]:
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
         "versions": {
             "Python": platform.python_version(),
-            **{name: version(name) for name in packages},
+            **{name: _version(name) for name in packages},
         },
     }
 
@@ -34,6 +34,24 @@ def write_results(folder: Path, script: str, report: dict[str, Any], lines: Sequ
     atomic_write_json(folder / f"bench_{script}.json", report)
     atomic_write_text(folder / f"bench_{script}.md", text)
     return text
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held, libraries included.
+
+    `resource.getrusage` would count what the process held that started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no field VmHWM")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-cpu")  # TensorFlow's other distribution
 
 
 def _processor() -> str:

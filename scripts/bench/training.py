@@ -212,17 +212,16 @@ def peak_bytes(method: str) -> int:
 
 
 def print_peak(method: str) -> None:
-    import resource
-
+    import result_page
     import tensorflow as tf
 
     tf.zeros(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = result_page.peak_bytes()
     options = {**SHARED, **NETWORKS[METHOD_NETWORK], "precision": "float32"}
     _, step = compiled(options, method)
     for _ in range(3):
         step()
-    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    print(result_page.peak_bytes() - before)
 
 
 def page(report: dict[str, Any]) -> list[str]:
