@@ -51,6 +51,8 @@ METHODS: list[dict[str, Any]] = [
     {"name": "t", "label": "T-Loss"},
     {"name": "t+dice", "label": "T-Loss+Dice"},
 ]
+# Without it, 5 % of the voxels may be most of a class that has 2 % of them.
+BALANCED = {"name": "cot", "options": {"balanced": True}, "label": "CoT balanced"}
 TITLES = {
     "bubil": "Robust methods on masks of a crowd",
     "hippocampus": "Robust methods under boundary noise",
@@ -125,8 +127,9 @@ def hippocampus(data: Path, work: Path) -> None:
         "precision": "mixed_bfloat16",
         "tensorboard": False,
     }
-    harshest_first = [{**method, "annotator": name} for name in annotators for method in METHODS]
-    train(base, [REFERENCE, *harshest_first], work)
+    harsh, mild = ([{**method, "annotator": name} for method in METHODS] for name in annotators)
+    balanced = {**BALANCED, "annotator": annotators[0]}
+    train(base, [REFERENCE, *harsh, balanced, *mild], work)
 
 
 def train(base: dict[str, Any], methods: Sequence[dict[str, Any]], work: Path, **more: Any) -> None:
