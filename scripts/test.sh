@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Run the tests in the project's own environment: bash scripts/test.sh [pytest arguments]
 #
-# In two processes, one after the other: TensorFlow and the OpenGL of napari's window end in a
-# segmentation fault where they meet in one. Paths among the arguments choose which; without any,
-# both run.
+# In two parts, one after the other: TensorFlow and the OpenGL of napari's window end in a
+# segmentation fault where they meet in one process. Paths among the arguments choose which; without
+# any, both run. Tests of the library share the processors by file; -n 0 runs them in one process.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Importing TensorFlow takes three times as long in every process that may not keep its modules.
@@ -27,7 +27,7 @@ fi
 codes=()
 if [ ${#library[@]} -gt 0 ]; then
   .venv/bin/python -m pytest -p no:napari -p no:npe2 -p no:napari-plugin-engine -p no:pytest-qt \
-    -p no:xvfb ${options[@]+"${options[@]}"} "${library[@]}"
+    -p no:xvfb -n auto --dist loadfile ${options[@]+"${options[@]}"} "${library[@]}"
   codes+=($?)
 fi
 if [ ${#plugin[@]} -gt 0 ]; then
