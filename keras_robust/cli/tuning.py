@@ -98,6 +98,10 @@ def tune(
     if best is None:
         typer.secho("No trial was finished; trials.csv says why.", err=True, fg="red")
         raise typer.Exit(1)
+    if record.without_effect:
+        from keras_robust.experiments.tuning_report import NO_EFFECT
+
+        typer.secho(NO_EFFECT, err=True, fg="yellow")
     typer.echo(f"Best: trial {best['trial']:.0f}, {record.objective} {best['value']:.4f}")
     typer.echo(f"Next: keras-robust train {folder / 'best.yaml'}")
 

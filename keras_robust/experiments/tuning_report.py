@@ -13,12 +13,16 @@ from keras_robust.experiments.live import duration
 from keras_robust.experiments.tuning_results import TuningRecord, find_studies
 from keras_robust.files import atomic_write_bytes, atomic_write_text
 
-__all__ = ["stability_table", "write_stability", "write_tuning_report"]
+__all__ = ["NO_EFFECT", "stability_table", "write_stability", "write_tuning_report"]
 
 _STABILITY = (
     "One point per trial, that is per choice of hyper-parameters; boxes show median and quartiles. "
     "The narrower the box, the less a method depends on its tuning. Below each: trials with a "
     "value, of all."
+)
+NO_EFFECT = (
+    "All trials have the same value: what is searched had no effect. A warm-up that is longer than "
+    "the trials has this effect (selection.options.warmup)."
 )
 _SIMULATED = (
     "The label noise of this configuration is simulated while training: dice_train is measured "
@@ -44,6 +48,8 @@ def write_tuning_report(folder: str | Path) -> Path:
     config = study.info.get("config") or {}
     if config.get("noise") and "dice_train" in study.objective and not config.get("plan"):
         parts.append(html.paragraph(_SIMULATED, "note"))
+    if study.without_effect:
+        parts.append(html.paragraph(NO_EFFECT, "note"))
     parts += _best(study)
     sections = {
         "Course": tuning_figures.course_figure(study),

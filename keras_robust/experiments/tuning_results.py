@@ -106,6 +106,12 @@ class TuningRecord:
         return finished.set_index("trial")["value"].dropna()
 
     @property
+    def without_effect(self) -> bool:
+        """Whether several trials are finished, all with one value."""
+        values = self.values
+        return len(values) > 1 and values.nunique() == 1
+
+    @property
     def best(self) -> "pd.Series | None":
         """The row of the best trial; None where none is finished."""
         values = self.values

@@ -182,6 +182,8 @@ class SharedStudy:
             ):
                 return None
             trial = self.study.ask()
+            # At once: a process that dies before is noticed by its silence alone.
+            trial.set_user_attr("owner", self.owner)
             rank = sum(t.number < trial.number for t in self._counting())
             if rank >= self.trials:  # another process was quicker
                 self._give_up(trial.number)
@@ -194,9 +196,8 @@ class SharedStudy:
             self.study.sampler = TPESampler(n_startup_trials=random, seed=int(state[0]))
             for name, range_ in self.space.search.items():
                 range_.suggest(trial, name)
-            known = {"run": run, "owner": self.owner, "host": socket.gethostname()}
-            for key, value in known.items():
-                trial.set_user_attr(key, value)
+            trial.set_user_attr("run", run)
+            trial.set_user_attr("host", socket.gethostname())
             if trial.user_attrs.get("attempts", 0) <= self.retries:
                 return trial
             self.fail(trial, "the machines that ran it died")
@@ -244,7 +245,7 @@ class SharedStudy:
             if trial.user_attrs.get("owner") != self.owner:
                 here = self._is_dead_here(trial)
                 if here or (here is None and self._is_silent(trial)):
-                    self.hand_over(trial, lost=not here)
+                    self.hand_over(trial, lost=not here and "host" in trial.user_attrs)
 
     def _counting(self) -> list["FrozenTrial"]:
         from optuna.trial import TrialState
