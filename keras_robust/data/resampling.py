@@ -65,7 +65,7 @@ def resample_image(
         separate: Axis whose slices are interpolated in their plane, and taken over from the
             nearest along it; see `thick_axis`.
         order: Of the spline, 0 to 5.
-        out: Where to write; `None` makes an array, see `keras_robust.data.large_array`.
+        out: Where to write; `None` makes an array, see `keras_robust.data.large_arrays`.
 
     Returns:
         `out`, or a float32 array `(*shape, channels)`.

@@ -100,6 +100,10 @@ class PlannedPredictor:
         for done, case in enumerate(cases, start=1):
             image = read_image(case.channels)
             require_finite(image, case)
-            yield case, self.probabilities(image, case.spacing)
+            try:
+                probabilities = self.probabilities(image, case.spacing)
+            except ValueError as error:
+                raise ValueError(f"Case {case.id!r} cannot be predicted. {error}") from error
+            yield case, probabilities
             if progress:
                 progress(done, len(cases))

@@ -117,3 +117,10 @@ def test_values_that_are_not_finite_are_refused(volumes, model, plan_and_found, 
     case = data.Case("a", tmp_path / "a.nii.gz", None, "", "")
     with pytest.raises(ValueError, match="Received: NaN or infinity in a.nii.gz"):
         list(PlannedPredictor(model, *plan_and_found).cases([case]))
+
+
+def test_an_image_with_other_channels_is_named(volumes, model, plan_and_found):
+    case = volumes.cases[0]
+    twice = data.Case("twice", case.image, None, "", "", channels=(case.image, case.image))
+    with pytest.raises(ValueError, match="Case 'twice' cannot be predicted.*1 channels, as plan"):
+        list(PlannedPredictor(model, *plan_and_found).cases([twice]))
