@@ -201,14 +201,12 @@ def main() -> None:
         program, case, network, threads = arguments.serve
         serve(program, case, bool(int(network)), int(threads))
         return
-    import tensorflow as tf
     from result_page import environment, write_results
 
     asked = "import monai, torch; print(monai.__version__, torch.__version__)"
     found = subprocess.run([arguments.monai, "-c", asked], capture_output=True, text=True)
     pythons = {"keras-robust": sys.executable}
-    report = environment(["keras", "numpy"])
-    report["versions"]["TensorFlow"] = tf.__version__
+    report = environment(["keras", "tensorflow", "numpy"])
     if found.returncode == 0:
         pythons["MONAI"] = arguments.monai
         versions = found.stdout.split()[-2:]
