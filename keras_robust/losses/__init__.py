@@ -4,8 +4,8 @@ Classes for `model.compile(loss=...)`, sums by operators (`NCE() + RCE() + 0.5 *
 them by name (`get`), and the pure functions beneath, one value per voxel.
 """
 
-from keras_robust.losses._base import SegmentationLoss
-from keras_robust.losses._registry import get, names
+from keras_robust.losses._base import ImageLoss, SegmentationLoss, VoxelLoss
+from keras_robust.losses._registry import get, names, register
 from keras_robust.losses._sum import Sum
 from keras_robust.losses._training import attach, elementary
 from keras_robust.losses.cross_entropy import (
@@ -30,6 +30,7 @@ __all__ = [
     "CE",
     "Dice",
     "GCE",
+    "ImageLoss",
     "MAE",
     "NCE",
     "NGCE",
@@ -39,6 +40,7 @@ __all__ = [
     "SegmentationLoss",
     "Sum",
     "TLoss",
+    "VoxelLoss",
     "attach",
     "cross_entropy",
     "elementary",
@@ -48,6 +50,7 @@ __all__ = [
     "names",
     "normalized_cross_entropy",
     "normalized_generalized_cross_entropy",
+    "register",
     "reverse_cross_entropy",
     "smooth_targets",
     "soft_dice",

@@ -1,7 +1,11 @@
 """Losses by name."""
 
 import inspect
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import keras
 
 from keras_robust.losses._base import SegmentationLoss, invalid
 from keras_robust.losses._sum import Sum
@@ -23,6 +27,7 @@ _CLASSES: dict[str, type[SegmentationLoss]] = {
     "ce": CE,
     "dice": Dice,
 }
+_OWN: dict[str, type[SegmentationLoss]] = {}
 # The active-passive losses of nnRobustLoss (2026), section 2, eq. 4 and 6.
 _SUMS = {"apl1": "nce+rce+dice", "apl2": "ngce+rce+dice"}
 _SMOOTHED = "svls"
@@ -57,22 +62,60 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
         own = {k: options.pop(k) for k in ("sigma", "center") if k in options}
         return SVLS(get(inner or _BASELINE, **options), **own)
     parts = [part.strip() for part in _SUMS.get(key, key).split("+")]
-    unknown = [part for part in parts if part not in _CLASSES]
-    if unknown:
-        raise invalid("name", f"{names()}, a sum of these, or 'svls-' and one of these", name)
-    taken = {part: _options_of(_CLASSES[part]) for part in parts}
+    classes = {**_CLASSES, **_OWN}
+    if any(part not in classes for part in parts):
+        raise invalid(
+            "name", f"{[*names(), *_OWN]}, a sum of these, or 'svls-' and one of these", name
+        )
+    taken = {part: _options_of(classes[part]) for part in parts}
     stray = [option for option in options if not any(option in t for t in taken.values())]
     if stray:
         allowed = sorted(set().union(*taken.values()))
         raise invalid("options", f"among {allowed} for the loss {name!r}", stray)
     losses = [
-        _CLASSES[part](**{k: v for k, v in options.items() if k in taken[part]}) for part in parts
+        classes[part](**{k: v for k, v in options.items() if k in taken[part]}) for part in parts
     ]
     return losses[0] if len(losses) == 1 else Sum(losses)
 
 
+Loss = TypeVar("Loss", bound=type[SegmentationLoss])
+
+
+def register(name: str) -> Callable[[Loss], Loss]:
+    """Make a loss of one's own known by a name, to configurations and to `get`.
+
+    Args:
+        name: small letters, digits and `_`; not one that `names` lists. The same name again takes
+            the place of what it stood for.
+
+    Raises:
+        ValueError: another name, or a class that is no `SegmentationLoss`.
+
+    >>> from keras import ops
+    >>> from keras_robust.losses import VoxelLoss
+    >>> @register("squares")
+    ... class Squares(VoxelLoss):
+    ...     def values(self, targets, predictions):
+    ...         return ops.mean(ops.square(targets - predictions), axis=-1)
+    >>> float(get("squares")([[1, 0]], [[[0.5], [0.5]]]))
+    0.25
+    >>> get("squares+dice").losses[1].name
+    'dice'
+    """
+    if not re.fullmatch("[a-z0-9_]+", name) or name in names():
+        raise invalid("name", f"small letters and digits, and none of {names()}", name)
+
+    def add(cls: Loss) -> Loss:
+        if not (inspect.isclass(cls) and issubclass(cls, SegmentationLoss)):
+            raise invalid("cls", "a subclass of SegmentationLoss", cls)
+        _OWN[name] = keras.saving.register_keras_serializable("keras_robust_own", name)(cls)
+        return cls
+
+    return add
+
+
 def names() -> list[str]:
-    """The names that `get` knows, sums by `+` aside.
+    """The names that `get` knows, sums by `+` and losses of one's own aside.
 
     >>> names()[:3]
     ['t', 'mae', 'rce']

@@ -6,6 +6,7 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "networks": ["build_network", "network_names", "register_network"],
         "normalization": ["InstanceNormalization"],
         "planning": ["Plan", "make_plan"],
         "topology": ["Topology", "plan_topology"],

@@ -8,13 +8,13 @@ import keras
 import tensorflow as tf
 
 from keras_robust import losses
-from keras_robust.models import UNet
+from keras_robust.models import build_network
 from keras_robust.training.co_teaching import CoTeaching, Selection, get_selection
 from keras_robust.training.config import TrainConfig
 
 
 def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int) -> keras.Model:
-    """The U-Net of a configuration, or two as peers, not compiled.
+    """The network of a configuration, or two as peers, not compiled.
 
     Args:
         config: Of the run.
@@ -22,8 +22,9 @@ def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int)
         classes: Of the dataset, background included; 2 gives one sigmoid channel.
     """
 
-    def unet() -> keras.Model:
-        return UNet(
+    def network() -> keras.Model:
+        return build_network(
+            config.model.name,
             image_shape,
             classes=1 if classes == 2 else classes,
             features=config.model.features,
@@ -33,7 +34,7 @@ def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int)
 
     with dtype_policy(config.precision):
         selection = build_selection(config)
-        return unet() if selection is None else CoTeaching(unet, selection, seed=config.seed)
+        return network() if selection is None else CoTeaching(network, selection, seed=config.seed)
 
 
 def build_selection(config: TrainConfig) -> Selection | None:

@@ -112,8 +112,16 @@ class NoiseConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """The U-Net; see `keras_robust.models.UNet`."""
+    """The network.
 
+    Args:
+        name: `"unet"`, or one registered by `keras_robust.models.register_network`.
+        features: Of the first stage; this and the others as for `keras_robust.models.UNet`.
+        max_features: Of any stage.
+        depth: Number of down-samplings; `None` for as many as fit.
+    """
+
+    name: str = "unet"
     features: int = Field(default=32, ge=1)
     max_features: int = Field(default=512, ge=1)
     depth: int | None = Field(default=None, ge=0)
@@ -187,9 +195,9 @@ class TrainConfig(_Section):
         loss: A name that `keras_robust.losses.get` knows.
         loss_options: Options of that loss.
         selection: Train two peers by `keras_robust.training.CoTeaching`; `None` for one network.
-        model: The U-Net.
+        model: The network.
         plan: Train on patches by a plan; `None` for whole images of `data.size`. With a plan,
-            `data.size`, `data.normalize`, `model`, `batch_size`, `learning_rate`,
+            `data.size`, `data.normalize`, `model` but its name, `batch_size`, `learning_rate`,
             `evaluate_every` and `evaluate_last` (unless 0) have no effect: the plan says it, the
             Dice of the training patches is taken in every epoch, and the test images are predicted
             once, after the last.

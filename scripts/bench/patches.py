@@ -70,9 +70,13 @@ def input_share(steps: int, rounds: int, threads: int) -> dict[str, Any]:
     import tensorflow as tf
 
     from keras_robust.training.config import PlanConfig, TrainConfig
-    from keras_robust.training.planned.network import build_planned, compile_planned
+    from keras_robust.training.planned.network import (
+        build_planned,
+        compile_planned,
+        output_strides,
+    )
     from keras_robust.training.planned.recipe import planned
-    from keras_robust.training.planned.stream import Patches, patch_stream, supervised_strides
+    from keras_robust.training.planned.stream import Patches, patch_stream
     from keras_robust.training.preprocessing import preprocess
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -87,16 +91,15 @@ def input_share(steps: int, rounds: int, threads: int) -> dict[str, Any]:
         plan = planned(plan, options)
         cases = preprocess(dataset, plan, found, folder / "cases")
         patches = Patches(cases, plan, 10**6, seed=0, mirror_axes=(0, 1, 2))
-        strides = supervised_strides(plan)
-        stream = patch_stream(patches, 0, strides, threads)
+        model = build_planned(config, plan, 3)
+        compile_planned(model, config, plan)
+        stream = patch_stream(patches, 0, output_strides(model, plan), threads)
         # Of the patches alone, one after the other.
         start = time.process_time()
         for number in range(steps * BATCH):
             patches(0, number)
         drawing = (time.process_time() - start) / steps
 
-        model = build_planned(config, plan, 3)
-        compile_planned(model, config, plan)
         one = tf.data.Dataset.from_tensors(next(iter(stream))).repeat()
         sources = {"with": iter(stream), "without": iter(one)}
         seconds: dict[str, list[float]] = {name: [] for name in sources}

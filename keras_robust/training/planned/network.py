@@ -4,7 +4,7 @@ import keras
 
 from keras_robust import losses
 from keras_robust.losses import Dice, SegmentationLoss
-from keras_robust.models import UNet, supervision_weights
+from keras_robust.models import build_network, supervision_weights
 from keras_robust.models.planning import Plan
 from keras_robust.training.build import build_selection, compile_with, dtype_policy
 from keras_robust.training.co_teaching import CoTeaching
@@ -12,11 +12,11 @@ from keras_robust.training.config import TrainConfig
 from keras_robust.training.planned.optimizer import make_optimizer
 from keras_robust.training.planned.pseudo_dice import PseudoDice
 
-__all__ = ["build_planned", "compile_planned", "finest"]
+__all__ = ["build_planned", "compile_planned", "finest", "output_strides"]
 
 
 def build_planned(config: TrainConfig, plan: Plan, classes: int) -> keras.Model:
-    """The U-Net of a plan, or two as peers, not compiled.
+    """The network of a plan, or two as peers, not compiled.
 
     Args:
         config: Of the run, with a plan.
@@ -25,8 +25,9 @@ def build_planned(config: TrainConfig, plan: Plan, classes: int) -> keras.Model:
     """
     supervised = config.plan is not None and config.plan.deep_supervision
 
-    def unet() -> keras.Model:
-        return UNet(
+    def network() -> keras.Model:
+        return build_network(
+            config.model.name,
             (*plan.patch_size, len(plan.normalization)),
             classes=1 if classes == 2 else classes,
             features=plan.features[0],
@@ -39,7 +40,7 @@ def build_planned(config: TrainConfig, plan: Plan, classes: int) -> keras.Model:
 
     with dtype_policy(config.precision):
         selection = build_selection(config)
-        return unet() if selection is None else CoTeaching(unet, selection, seed=config.seed)
+        return network() if selection is None else CoTeaching(network, selection, seed=config.seed)
 
 
 def compile_planned(
@@ -67,6 +68,15 @@ def compile_planned(
         metrics=[[metric], *([] for _ in outputs[1:])],
     )
     return metric
+
+
+def output_strides(model: keras.Model, plan: Plan) -> list[tuple[int, ...]]:
+    """Of each output of a model of `build_planned` against the patch, in voxels."""
+    network = model.peer_a if isinstance(model, CoTeaching) else model
+    return [
+        tuple(edge // n for edge, n in zip(plan.patch_size, output.shape[1:-1], strict=True))
+        for output in network.outputs
+    ]
 
 
 def finest(model: keras.Model) -> keras.Model:

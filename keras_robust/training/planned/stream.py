@@ -1,7 +1,6 @@
 """Batches of augmented patches as `tf.data`: any epoch can be had again."""
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +12,7 @@ from keras_robust.training.planned.cases import PatchSource
 from keras_robust.training.planned.patches import cut, draw_start, is_foreground
 from keras_robust.training.stream import noted_failures, stream_options
 
-__all__ = ["Patches", "patch_stream", "supervised_strides"]
+__all__ = ["Patches", "patch_stream"]
 
 
 class Patches:
@@ -109,19 +108,6 @@ def patch_stream(
     loaded = numbers.map(load, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True)
     batches = loaded.batch(patches.plan.batch_size, drop_remainder=True).map(targets)
     return batches.prefetch(2).with_options(stream_options(threads))
-
-
-def supervised_strides(plan: Plan) -> list[tuple[int, ...]]:
-    """Strides of the outputs of `keras_robust.models.UNet(deep_supervision=True)`, finest first.
-
-    Every stage of the decoder but the lowest.
-    """
-    axes = range(len(plan.patch_size))
-    outputs = max(1, len(plan.strides) - 1)
-    return [
-        tuple(prod(stride[axis] for stride in plan.strides[:level]) for axis in axes)
-        for level in range(outputs)
-    ]
 
 
 def _nearest(labels: tf.Tensor, strides: Sequence[int]) -> tf.Tensor:

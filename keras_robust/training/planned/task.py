@@ -15,11 +15,16 @@ from keras_robust.training.evaluation import dice_scores
 from keras_robust.training.pictures import foreground_probability, save_probability
 from keras_robust.training.planned.cases import PatchSource, prepare_cases
 from keras_robust.training.planned.evaluation import predictions, stored_overlap
-from keras_robust.training.planned.network import build_planned, compile_planned, finest
+from keras_robust.training.planned.network import (
+    build_planned,
+    compile_planned,
+    finest,
+    output_strides,
+)
 from keras_robust.training.planned.optimizer import polynomial_decay
 from keras_robust.training.planned.pseudo_dice import PseudoDice, columns
 from keras_robust.training.planned.recipe import load_plan, planned
-from keras_robust.training.planned.stream import Patches, patch_stream, supervised_strides
+from keras_robust.training.planned.stream import Patches, patch_stream
 from keras_robust.training.run import Run, write_csv
 from keras_robust.training.task import Progress
 
@@ -96,10 +101,10 @@ class PlannedTask:
         return self.model
 
     def stream(self, first_epoch: int) -> tf.data.Dataset:
-        strides = supervised_strides(self.plan) if self.options.deep_supervision else None
-        if strides is not None and len(strides) == 1:
-            strides = None
-        return patch_stream(self.patches, first_epoch, strides, self.config.threads)
+        strides = output_strides(self.model, self.plan)
+        return patch_stream(
+            self.patches, first_epoch, strides if len(strides) > 1 else None, self.config.threads
+        )
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         rate, epochs = self.options.learning_rate, self.config.epochs

@@ -1,0 +1,69 @@
+"""A loss and a network of one's own, by one class or function and one line each."""
+
+import keras
+import pytest
+from keras import ops
+
+from keras_robust import losses
+from keras_robust.models import build_network, register_network
+from keras_robust.training import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@losses.register("cubes")
+class Cubes(losses.VoxelLoss):
+    def __init__(self, power: float = 3.0, **options):
+        super().__init__(**options)
+        self.power = power
+
+    def values(self, targets, predictions):
+        return ops.mean(ops.abs(targets - predictions) ** self.power, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "power": self.power}
+
+
+@register_network("pointwise")
+def pointwise(input_shape, classes):
+    inputs = keras.Input(input_shape)
+    last = keras.layers.Conv2D(classes, 1, activation="sigmoid", dtype="float32")
+    return keras.Model(inputs, last(inputs))
+
+
+def test_both_train_by_their_names(small_config, tmp_path):
+    config = small_config.model_copy(
+        update={
+            "loss": "cubes+dice",
+            "loss_options": {"power": 2.0},
+            "model": small_config.model.model_copy(update={"name": "pointwise"}),
+            "noise": None,
+            "epochs": 1,
+        }
+    )
+    run = train(config, tmp_path)
+    assert run.load_model().count_params() == 4  # three channels and a bias
+    assert run.config.loss == "cubes+dice"
+
+
+def test_a_loss_is_copied_with_its_options():
+    loss = losses.get("svls-cubes", power=4.0, sigma=0.5)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert copy.get_config() == loss.get_config()
+    y, p = [[[1, 0, 2]]], [[[[0.2, 0.5, 0.3], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]]]
+    assert float(copy(y, p)) == float(loss(y, p))
+
+
+def test_names_that_cannot_be():
+    with pytest.raises(ValueError, match="none of"):
+        losses.register("ce")
+    with pytest.raises(ValueError, match="small letters"):
+        losses.register("my+loss")
+    with pytest.raises(ValueError, match="SegmentationLoss"):
+        losses.register("own")(dict)
+    with pytest.raises(ValueError, match="small letters"):
+        register_network("unet")
+    with pytest.raises(ValueError, match=r"model\.name"):
+        build_network("nobody", (8, 8, 3), 1)
+    with pytest.raises(ValueError, match="cubes"):
+        losses.get("nobody")
