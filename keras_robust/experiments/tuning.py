@@ -192,7 +192,7 @@ def tune(
         "direction": direction,
         "epochs": epochs,
         "pruner": pruner,
-        **{f"config.{key}": value for key, value in _portable(tuned).items()},
+        "config": _portable(tuned),
     }
     folder = Path(output)
     shared = SharedStudy(
@@ -201,13 +201,16 @@ def tune(
         trials,
         storage=storage,
         name=study,
-        specification=specification,
         direction=direction,
         pruner=pruner,
         epochs=epochs,
         seed=seed,
         retries=retries,
         beat_seconds=beat_seconds,
+    )
+    shared.agree(
+        specification,
+        lambda stored: stored | {"config": _portable(complete(stored["config"]))},
     )
     described = {
         "label": label or _label(tuned),
@@ -229,6 +232,7 @@ def tune(
         lambda parameters: complete(trial_config(base, space, parameters, epochs, goal)),
         lambda parameters: complete(configured(base, {**space.fixed, **parameters})),
         lambda run: Child.start(command, run, threads),
+        complete,
         TuningState(trials),
         progress or (lambda state: None),
         workers,
@@ -246,6 +250,7 @@ class _Tuning:
     to_train: Callable[[Mapping[str, Any]], dict[str, Any]]
     to_keep: Callable[[Mapping[str, Any]], dict[str, Any]]
     start_child: Callable[[Path], Child]
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
     state: TuningState
     progress: Callable[[TuningState], None]
     workers: int
@@ -292,7 +297,8 @@ class _Tuning:
         self.running.append(run)
         config = self.to_train(trial.params)
         record = RunRecord.read(run.folder)
-        if record.config and _portable(record.config) != _portable(config):
+        # Fields that a newer version added have their defaults in what an older one stored.
+        if record.config and _portable(self.complete(record.config)) != _portable(config):
             raise ValueError(
                 "Invalid value for argument `output`. Expected a folder without trials of another "
                 f"study. Received: {str(run.folder)!r}, which holds one. Take another folder, or "

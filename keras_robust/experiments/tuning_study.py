@@ -10,7 +10,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,7 +95,6 @@ class SharedStudy:
         trials: Number of trials of the whole study.
         storage: URL or storage of Optuna; None for `study.db` in the folder.
         name: Of the study within the storage.
-        specification: What all processes must agree on, as JSON.
         direction: `"maximize"` or `"minimize"`.
         pruner: See `make_pruner`.
         epochs: Of a trial.
@@ -107,7 +106,7 @@ class SharedStudy:
 
     Raises:
         ImportError: If Optuna is absent.
-        ValueError: If the storage cannot be opened or holds another study by this name.
+        ValueError: If the storage cannot be opened.
     """
 
     def __init__(
@@ -118,7 +117,6 @@ class SharedStudy:
         *,
         storage: "str | BaseStorage | None" = None,
         name: str | None = None,
-        specification: Mapping[str, Any],
         direction: Direction = "maximize",
         pruner: str = "none",
         epochs: int = 50,
@@ -136,15 +134,30 @@ class SharedStudy:
         self._beat = 0
         made = make_pruner(pruner, epochs)
         self.study = _open(folder, storage, name or folder.resolve().name, direction, made)
-        self._agree(json.loads(json.dumps(specification)))
 
-    def _agree(self, specification: dict[str, Any]) -> None:
+    def agree(
+        self,
+        specification: Mapping[str, Any],
+        renewed: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+    ) -> None:
+        """Make sure that all processes do the same.
+
+        Args:
+            specification: What they must agree on, as JSON.
+            renewed: Makes of what an older version stored what this one would have.
+
+        Raises:
+            ValueError: If the study began with another one.
+        """
+        given = json.loads(json.dumps(specification))
         stored = self.study.user_attrs.get("specification")
         if stored is None:
-            self.study.set_user_attr("specification", specification)
-        elif stored != specification:
-            keys = stored.keys() | specification.keys()
-            differing = sorted(k for k in keys if stored.get(k) != specification.get(k))
+            self.study.set_user_attr("specification", given)
+            return
+        old = _flat(json.loads(json.dumps(renewed(stored))))
+        new = _flat(given)
+        differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        if differing:
             raise ValueError(
                 "Invalid value for argument `config`. Expected what the study "
                 f"{self.study.study_name!r} began with. Received: other values of "
@@ -290,6 +303,14 @@ class SharedStudy:
             self._seen[trial.number] = (beat, now)
             return False
         return now - since > self.patience_beats * self.beat_seconds
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    for section, content in values.items():
+        if isinstance(content, Mapping):
+            inner |= {f"{section}.{key}": value for key, value in content.items()}
+    return inner
 
 
 def _open(
