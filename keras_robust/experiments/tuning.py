@@ -360,9 +360,11 @@ class _Tuning:
             )
 
     def _end(self, run: _Running, what: str, tell: "Callable[[Trial], None]") -> None:
-        epochs = len(RunRecord.read(run.folder).history)
-        seconds = time.monotonic() - run.started
-        for key, value in {"epochs": epochs, "seconds": round(seconds, 1)}.items():
+        history = RunRecord.read(run.folder).history
+        # What another process trained before counts as well.
+        trained = float(history["seconds"].sum()) if "seconds" in history else 0.0
+        seconds = round(max(trained, time.monotonic() - run.started), 1)
+        for key, value in {"epochs": len(history), "seconds": seconds}.items():
             run.trial.set_user_attr(key, value)
         tell(run.trial)
         self.running.remove(run)
