@@ -1,6 +1,6 @@
 """Images and masks on another voxel grid, by the rules of nnU-Net."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ __all__ = ["resample_image", "resample_labels", "resampled_shape", "thick_axis"]
 
 ANISOTROPIC = 3  # a spacing beyond so many times the others' makes a thick axis
 SMALLEST_WEIGHT = 1e-8
+SMALLEST_LEAD = 1e-6  # of one label over another; less is rounding
 
 
 def resampled_shape(
@@ -81,18 +82,8 @@ def resample_image(
         return result
     spatial = tuple(range(len(shape)))
     low, high = image.min(axis=spatial), image.max(axis=spatial)
-    first, *others = (
-        _weights(n, new, order if axis != separate else None)
-        for axis, (n, new) in enumerate(zip(old, shape, strict=True))
-    )
-    largest = (max(n, new) for n, new in zip(old[1:], shape[1:], strict=True))
-    for rows in slabs((shape[0], -(-old[0] // shape[0]), *largest, image.shape[-1])):
-        touched = np.flatnonzero(first[rows].any(axis=0))
-        read = slice(touched[0], touched[-1] + 1)
-        part = image[read].astype(np.float32)
-        for axis, weights in enumerate((first[rows, read], *others)):
-            if weights.shape[0] != weights.shape[1] or (weights != np.eye(len(weights))).any():
-                part = np.moveaxis(np.tensordot(weights, part, (1, axis)), 0, axis)
+    for rows, read, weights in _parts(old, shape, separate, order, image.shape[-1]):
+        part = _interpolated(image[read].astype(np.float32), weights)
         result[rows] = np.clip(part, low, high)
     return result
 
@@ -109,7 +100,7 @@ def resample_labels(
         order: Of the interpolation of each label's map of 0 and 1.
 
     Returns:
-        Labels that occur in `labels`, of the given shape.
+        Labels that occur in `labels`, of the given shape; of two that are equally high the lower.
 
     Raises:
         ValueError: As many sizes as axes are needed, from 1.
@@ -120,52 +111,56 @@ def resample_labels(
     shape = _checked(labels.shape, shape)
     if shape == labels.shape:
         return labels.copy()
-    values = np.unique(labels)
-    best = np.full(shape, -np.inf, np.float32)
-    found = np.full(shape, values[0], np.uint8)
-    for value in values:
-        share = _resample((labels == value).astype(np.float32), shape, separate, order)
-        higher = share > best
-        best[higher], found[higher] = share[higher], value
-    return found
+    result = np.empty(shape, np.uint8)
+    for rows, read, weights in _parts(labels.shape, shape, separate, order, 1):
+        block = labels[read]
+        best = np.full(result[rows].shape, -np.inf, np.float32)
+        for value in np.unique(block):
+            share = _interpolated((block == value).astype(np.float32), weights)
+            higher = share > best + SMALLEST_LEAD
+            best[higher], result[rows][higher] = share[higher], value
+    return result
+
+
+def _parts(
+    old: Sequence[int], new: Sequence[int], separate: int | None, order: int, channels: int
+) -> Iterator[tuple[slice, slice, list[NDArray[np.float32]]]]:
+    """Slices of the result, the slices that they come from, and the weights along each axis."""
+    first, *others = (
+        _weights(n, count, None if axis == separate else order)
+        for axis, (n, count) in enumerate(zip(old, new, strict=True))
+    )
+    largest = (max(n, count) for n, count in zip(old[1:], new[1:], strict=True))
+    for rows in slabs((new[0], -(-old[0] // new[0]), *largest, channels)):
+        touched = np.flatnonzero(first[rows].any(axis=0))
+        read = slice(int(touched[0]), int(touched[-1]) + 1)
+        yield rows, read, [first[rows, read], *others]
+
+
+def _interpolated(
+    part: NDArray[np.float32], weights: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    for axis, matrix in enumerate(weights):
+        if matrix.shape[0] != matrix.shape[1] or (matrix != np.eye(len(matrix))).any():
+            part = np.moveaxis(np.tensordot(matrix, part, (1, axis)), 0, axis)
+    return part
 
 
 def _weights(old: int, new: int, order: int | None) -> NDArray[np.float32]:
     """(new, old): the spline as a matrix, since it is linear and its axes are independent; without
-    an order the nearest voxel, of two the lower."""
+    an order the nearest voxel, of two the lower.
+
+    Interpolation is between the centres of voxels; outside, edges are repeated.
+    """
     if order is None or old == new:
-        nearest = _nearest(old, new)
+        centres = (np.arange(new) + 0.5) * old / new - 0.5
+        nearest = np.clip(np.ceil(centres - 0.5), 0, old - 1).astype(int)
         return (nearest[:, np.newaxis] == np.arange(old)).astype(np.float32)
-    weights = np.stack([_zoom(row, (new,), order) for row in np.eye(old, dtype=np.float32)], axis=1)
+    options = {"order": order, "mode": "nearest", "grid_mode": True, "prefilter": order > 1}
+    rows = [ndimage.zoom(row, new / old, np.float32, **options) for row in np.eye(old)]
+    weights = np.stack(rows, axis=1)
     # Far from a voxel, a cubic spline's weights fall by a quarter with each step.
     return np.where(abs(weights) < SMALLEST_WEIGHT, np.float32(0), weights)
-
-
-def _nearest(old: int, new: int) -> NDArray[np.intp]:
-    """Old slices nearest to the centres of the new ones, of two the lower."""
-    centres = (np.arange(new) + 0.5) * old / new - 0.5
-    return np.clip(np.ceil(centres - 0.5), 0, old - 1).astype(np.intp)
-
-
-def _resample(
-    array: NDArray[np.float32], shape: tuple[int, ...], separate: int | None, order: int
-) -> NDArray[np.float32]:
-    if separate is None:
-        return _zoom(array, shape, order)
-    planes = np.moveaxis(array, separate, 0)
-    in_plane = tuple(n for axis, n in enumerate(shape) if axis != separate)
-    zoomed = np.stack([_zoom(plane, in_plane, order) for plane in planes])
-    return np.moveaxis(zoomed[_nearest(len(planes), shape[separate])], 0, separate)
-
-
-def _zoom(array: NDArray[np.float32], shape: tuple[int, ...], order: int) -> NDArray[np.float32]:
-    """Spline interpolation between voxel centres, edges repeated outside."""
-    if shape == array.shape:
-        return array
-    factors = [new / old for new, old in zip(shape, array.shape, strict=True)]
-    return ndimage.zoom(
-        array, factors, np.float32, order=order, mode="nearest", grid_mode=True, prefilter=order > 1
-    )
 
 
 def _checked(current: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...]:

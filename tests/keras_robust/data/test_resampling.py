@@ -52,6 +52,27 @@ def test_labels_stay_labels(shapes):
     assert set(np.unique(found)) <= set(np.unique(labels))
 
 
+@pytest.mark.parametrize("separate", [None, 0, 2])
+def test_labels_are_the_highest_of_their_interpolated_maps(separate, monkeypatch):
+    labels = RNG.choice([0, 2, 5], size=(9, 12, 7)).astype("uint8")
+    maps = (labels[..., None] == [0, 2, 5]).astype("float32")
+    shares = resample_image(maps, (13, 8, 10), separate, order=1)
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 200)  # in several parts
+    found = resample_labels(labels, (13, 8, 10), separate)
+    expected = np.array([0, 2, 5])[shares.argmax(axis=-1)]
+    highest = np.sort(shares, axis=-1)
+    clear = highest[..., -1] - highest[..., -2] > 1e-5
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(found[clear], expected[clear])
+
+
+def test_of_two_labels_that_are_equally_high_the_lower_wins():
+    # The middle of three lies between both; in the corner of a cube eight voxels meet.
+    assert resample_labels(np.array([[3, 1]], "uint8"), (1, 3)).tolist() == [[3, 1, 1]]
+    cube = np.array([4, 2, 2, 4, 2, 4, 4, 2], "uint8").reshape(2, 2, 2)
+    assert resample_labels(cube, (3, 3, 3))[1, 1, 1] == 2
+
+
 def test_there_and_back_keeps_large_structures():
     labels = np.zeros((24, 24, 24), "uint8")
     labels[4:12, 4:20, 4:20] = 1
