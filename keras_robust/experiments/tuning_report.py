@@ -61,7 +61,7 @@ def write_tuning_report(folder: str | Path) -> Path:
         "Course": "Each trial, in the order of their beginning, and the best up to it.",
         "Hyper-parameters": "Dark: late trials. Circle: the best one. Hollow: pruned.",
         "Importance": "Share of each hyper-parameter in what sets the best trials apart "
-        "(PED-ANOVA); of few trials a rough guess.",
+        "(Optuna's estimate); of few trials a rough guess.",
         "Stability": _STABILITY,
     }
     for title, figure in sections.items():
