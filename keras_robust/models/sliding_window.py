@@ -152,6 +152,7 @@ class _Slab:
         self.weights = _deep(_outer(others), channels)
         self.along = along.astype(np.float32).reshape(-1, *[1] * self.weights.ndim)
         self.inverse = _deep(1 / _outer(totals), channels)
+        self.row = np.empty_like(self.inverse)
         self.sum = np.zeros((self.patch[0], *map(len, self.totals[1:]), channels), np.float32)
         # So few slices at a time that they stay in the cache of the processor.
         self.step = min(self.patch[0], max(1, CACHED_VALUES // self.weights.size))
@@ -182,16 +183,13 @@ class _Slab:
             for row in range(self.first, first):
                 values, target = self.sum[row % self.patch[0]], row - self.before[0]
                 if 0 <= target < self.shape[0]:
-                    self.out[target] = self._divided(values[self.kept], row)
+                    mean = values[self.kept]
+                    if not self.one:
+                        mean = np.multiply(mean, self.inverse, out=self.row)
+                        mean *= np.float32(1 / self.totals[0][row])
+                    self.out[target] = mean
                 values[...] = 0
         self.first = first
-
-    def _divided(self, values: NDArray[np.float32], row: int) -> NDArray[np.float32]:
-        if self.one:
-            return values
-        values = values * self.inverse
-        values *= np.float32(1 / self.totals[0][row])
-        return values
 
 
 def _deep(weights: NDArray[np.float64], channels: int) -> NDArray[np.float32]:
