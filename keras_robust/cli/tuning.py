@@ -8,7 +8,7 @@ import typer
 from keras_robust.console import friendly_errors
 
 if TYPE_CHECKING:
-    from keras_robust.experiments.tuning import TuningState
+    from keras_robust.experiments.tuning_loop import TuningState
 
 
 def tune(
