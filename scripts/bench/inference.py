@@ -7,7 +7,7 @@ that costs nothing, which leaves the windowing alone; and with a U-Net of the sa
 and convolutions that ends in a softmax (`keras_robust.models.UNet` on TensorFlow, MONAI's
 `DynUNet`). Each program runs in a process of its own with as many threads as there are cores; they
 take turns, and a figure is the median over the repeats of wall time. Peak memory is the most that
-one prediction holds beyond what was held before. `--monai` names a Python that has MONAI, if it is
+a prediction holds beyond what the process held after one of two windows. `--monai` names a Python that has MONAI, if it is
 not this one; without MONAI its rows are left out.
 """
 
@@ -172,7 +172,8 @@ def table(report: dict) -> list[str]:
         "The same image, window, overlap (one half), Gaussian weights and batch (1), without "
         "mirroring, one channel in and three classes out. The ratio is MONAI's time over ours: "
         f"the target is at least {TARGET}×. Wall times, medians of {report['repeats']} repeats in "
-        f"turns, {report['threads']} threads; peak memory is what one prediction adds.",
+        f"turns, {report['threads']} threads; peak memory is what a "
+        "prediction adds to what the process held after one of two windows, libraries included.",
         "",
         "| image | what | program | weights | time | peak memory | ratio |",
         "|---|---|---|---|---|---|---|",
