@@ -7,8 +7,8 @@ that costs nothing, which leaves the windowing alone; and with a U-Net of the sa
 and convolutions that ends in a softmax (`keras_robust.models.UNet` on TensorFlow, MONAI's
 `DynUNet`). Each program runs in a process of its own with as many threads as there are cores; they
 take turns, and a figure is the median over the repeats of wall time. Peak memory is the most that
-a prediction holds beyond what the process held after one of two windows. `--monai` names a Python that has MONAI, if it is
-not this one; without MONAI its rows are left out.
+a prediction holds beyond what the process held after one of two windows. `--monai` names a
+Python that has MONAI, if it is not this one; without MONAI its rows are left out.
 """
 
 import argparse
