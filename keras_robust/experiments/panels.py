@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from keras_robust.data.ignored import set_aside_ignored
+from keras_robust.data.volume_header import is_volume
 from keras_robust.experiments.figures import style
 from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.runs import RunRecord
@@ -23,7 +24,10 @@ AGREES, MISSING, EXCESS, NOTHING = (240, 240, 240), (64, 160, 232), (226, 94, 0)
 
 
 class PanelSource:
-    """Images and masks behind the predictions of a run, read at the size of the training."""
+    """Images and masks behind the predictions of a run, read at the size of the training.
+
+    Runs by a plan predict images as they are stored.
+    """
 
     def __init__(self, run: RunRecord):
         """Open the data set that the configuration of `run` names.
@@ -36,7 +40,8 @@ class PanelSource:
 
         settings = run.config.get("data") or {}
         self._dataset = Dataset.open(settings["path"])
-        self._size = tuple(settings.get("size") or (256, 256))
+        self._planned = run.config.get("plan") is not None
+        self._size = None if self._planned else tuple(settings.get("size") or (256, 256))
         trained = settings.get("annotator")
         clean = settings.get("clean_annotator") or clean_annotator(self._dataset, trained)
         if clean is None:
@@ -68,8 +73,13 @@ class PanelSource:
         return self.cut(id, self._foreground(self._mask(id, self._clean)))
 
     def noisy(self, id: str) -> np.ndarray | None:
-        """The mask that was trained on, if it differs from the clean one."""
+        """The mask that was trained on, if it differs from the clean one.
+
+        None where it was simulated on the grid of a plan, which is not that of the image.
+        """
         mask = self._mask(id, self._annotator)
+        if id in self._log and self._planned:
+            return None
         if id in self._log:
             known, put_back = set_aside_ignored(mask, self._dataset.ignore_label)
             mask = put_back(self._log[id].apply(known))
@@ -79,7 +89,7 @@ class PanelSource:
 
     def cut(self, id: str, array: np.ndarray) -> np.ndarray:
         """The slice of a volume that is shown; an image as it is."""
-        if len(self._size) == 2:
+        if not is_volume(self._cases[id, self._clean].image):
             return array
         if id not in self._slices:
             clean = self._foreground(self._mask(id, self._clean))

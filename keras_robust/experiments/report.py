@@ -24,7 +24,7 @@ from keras_robust.files import atomic_write_bytes, atomic_write_text
 
 _RULE = (
     "Mean (sample standard deviation over seeds, in units of the last digit) of the test Dice, "
-    "averaged over the last {epochs} epochs of each run. Test Dice is the mean over images of the "
+    "{epochs} of each run. Test Dice is the mean over images of the "
     "Dice of each image. The highest mean of a column is emphasised. It has a star (*) "
     f"only if one-way ANOVA and Tukey's HSD against every other loss give p < {SIGNIFICANCE}, "
     f"with at least {MIN_SEEDS} seeds per loss."
@@ -110,7 +110,11 @@ def _add_table(
     atomic_write_text(report.output / "table.md", tables.markdown(table) + "\n")
     report.csv(_numbers(values, tests), "values")
     best = [(test.best, setting_label(s)) for s, test in tests.items() if test.best]
-    rule = _RULE.format(epochs=" or ".join(map(str, last_epochs)))
+    taken = [
+        f"averaged over the last {n} epochs" if n > 1 else "after the last epoch"
+        for n in last_epochs
+    ]
+    rule = _RULE.format(epochs=" or ".join(taken))
     report.add(html.table(table, best=best), html.paragraph(rule, "soft"))
     report.add(
         html.bullets(_verdict(setting, values[setting], tests[setting]) for setting in values)

@@ -95,7 +95,12 @@ class RunRecord:
 
     @property
     def last_epochs(self) -> int:
-        """Number of last epochs over which the result of the run is averaged (paper: 10)."""
+        """Number of last epochs over which the result of the run is averaged (paper: 10).
+
+        Runs by a plan predict the test images once, after the last.
+        """
+        if self.config.get("plan") is not None:
+            return 1
         return int(self.config.get("evaluate_last", 10))
 
     @cached_property

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from keras_robust.data import Dataset, sample, sample_path
+from keras_robust.experiments.panels import mask_panels
+from keras_robust.experiments.runs import RunRecord
 from keras_robust.training import NoiseConfig, Run, SelectionConfig, TrainConfig, train
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.planned.evaluation import predictions
@@ -64,6 +66,14 @@ def test_test_images_are_scored_as_they_are_stored(planned_run, planned_config):
             assert float(row[f"dice_{label}"]) == pytest.approx(2 * both / total if total else 1)
     kept = {path.name for path in (planned_run.folder / "predictions").iterdir()}
     assert kept == {"c0.nii.gz", "c4.nii.gz"}
+
+
+def test_the_report_reads_it(planned_run):
+    record = RunRecord.read(planned_run.folder)
+    assert record.mean_of_last() == pytest.approx(planned_run.results["dice_test"])
+    figure = mask_panels([record])
+    shown = [axes.get_title() for axes in figure.axes]
+    assert shown[:4] == ["image", "clean mask", "noisy mask", "CE+Dice"]
 
 
 def test_the_best_epoch_is_kept_beside_the_last(planned_run):
