@@ -46,5 +46,6 @@ def describe(row: Mapping[str, float]) -> str:
     >>> describe({"loss": 0.25, "nu": 1.0, "dice_test": 0.8, "seconds": 3.0})
     'loss 0.2500  nu 1.000  dice_test 0.800'
     """
-    formats = {"loss": ".4f", "nu": ".3f", "dice_train": ".3f", "dice_test": ".3f"}
+    shown = ("nu", "dice_train", "pseudo_dice_train", "pseudo_dice_val", "dice_test")
+    formats = {"loss": ".4f", **dict.fromkeys(shown, ".3f")}
     return "  ".join(f"{key} {row[key]:{form}}" for key, form in formats.items() if key in row)

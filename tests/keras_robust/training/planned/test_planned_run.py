@@ -1,8 +1,11 @@
 import csv
+import shutil
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from keras_robust.cli import app
 from keras_robust.data import Dataset, sample, sample_path
 from keras_robust.experiments.panels import mask_panels
 from keras_robust.experiments.runs import RunRecord
@@ -143,6 +146,17 @@ def test_photographs_with_deep_supervision(tmp_path):
     assert not any(key.startswith("probabilities") for key in row)
     assert run.load_model().output_shape == (None, 32, 32, 1)
     assert run.results == {}
+
+
+def test_preprocessing_from_the_command_line(volumes, tmp_path):
+    dataset, plan = volumes
+    folder = tmp_path / "plan"
+    shutil.copytree(plan, folder, ignore=shutil.ignore_patterns("cases"))
+    options = ["preprocess", str(dataset.root), "--plan", str(folder), "--annotator", "expert"]
+    done = CliRunner().invoke(app, options)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("4 cases")
+    assert len(list((folder / "cases" / "labels" / "expert").glob("*.labels.b2nd"))) == 4
 
 
 def test_a_folder_without_a_plan_is_refused(planned_config, tmp_path):
