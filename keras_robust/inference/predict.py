@@ -197,7 +197,7 @@ def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predic
                 "Invalid value for argument `normalize`. Expected none for a run with a plan, "
                 f"which says it. Received: normalize={normalize!r}. Leave it out."
             )
-        axes = config.plan.mirror_axes if config.plan and mirror else ()
+        axes = config.plan.mirror_axes if config.plan and config.augment and mirror else ()
         return PlannedPredictor(run.load_model(peers=peers), *planned, mirror_axes=axes)
     trained = config.data.normalize
     if normalize not in (None, trained):

@@ -39,7 +39,7 @@ def planned(plan: Plan, config: PlanConfig) -> Plan:
     """The plan with the patch, the batch size and the features of a configuration.
 
     Raises:
-        ValueError: A patch of another number of axes.
+        ValueError: A patch of another number of axes, or an axis to mirror along that is not there.
 
     >>> from keras_robust.data import sample
     >>> from keras_robust.data.fingerprint import fingerprint
@@ -49,6 +49,12 @@ def planned(plan: Plan, config: PlanConfig) -> Plan:
     >>> smaller.patch_size, smaller.features
     ((64, 64), (8, 16, 32, 64, 128))
     """
+    mirrored = config.mirror_axes or ()
+    if not all(0 <= axis < len(plan.axes) for axis in mirrored):
+        raise ValueError(
+            f"Invalid value for argument `plan.mirror_axes`. Expected axes from 0 to "
+            f"{len(plan.axes) - 1}. Received: plan.mirror_axes={mirrored}"
+        )
     changes: dict[str, object] = {}
     if config.patch_size is not None:
         if len(config.patch_size) != len(plan.axes) or min(config.patch_size) < 1:

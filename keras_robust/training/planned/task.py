@@ -69,7 +69,8 @@ class PlannedTask:
         )
         self.steps = options.steps_per_epoch
         axes = tuple(range(len(self.plan.axes)))
-        self.mirror_axes = axes if options.mirror_axes is None else options.mirror_axes
+        chosen = axes if options.mirror_axes is None else options.mirror_axes
+        self.mirror_axes = chosen if config.augment else ()
         self.patches = self._patches(self.cases.train, self.steps, config.augment)
         self.validation = (
             self._patches(self.cases.validation, options.validation_steps, augmented=False)

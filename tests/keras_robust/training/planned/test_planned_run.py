@@ -162,5 +162,7 @@ def test_preprocessing_from_the_command_line(volumes, tmp_path):
 def test_a_folder_without_a_plan_is_refused(planned_config, tmp_path):
     with pytest.raises(FileNotFoundError, match="keras-robust plan"):
         load_plan(tmp_path)
+    with pytest.raises(ValueError, match=r"plan\.mirror_axes"):
+        train(change(planned_config, plan={"mirror_axes": (3,)}), tmp_path / "run")
     with pytest.raises(ValueError, match=r"plan\.patch_size"):
         train(change(planned_config, plan={"patch_size": (8, 8)}), tmp_path / "run")
