@@ -15,6 +15,7 @@ from keras_robust.losses.normalized import NCE, NGCE
 from keras_robust.losses.passive import MAE, RCE
 from keras_robust.losses.student_t import TLoss
 from keras_robust.losses.svls import SVLS
+from keras_robust.own import import_own
 
 _CLASSES: dict[str, type[SegmentationLoss]] = {
     "t": TLoss,
@@ -56,6 +57,7 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
         if options:
             raise invalid("options", "none beside a loss object", options)
         return name
+    import_own()
     key = str(name).strip().lower()
     smoothed, _, inner = key.partition("-")
     if smoothed == _SMOOTHED:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from keras_robust.models.unet import UNet
+from keras_robust.own import import_own
 
 __all__ = ["build_network", "network_names", "register_network"]
 
@@ -74,6 +75,7 @@ def build_network(name: str, input_shape: tuple[int, ...], classes: int, **optio
     Raises:
         ValueError: An unknown name.
     """
+    import_own()
     builder = {**_OURS, **_OWN}.get(name)
     if builder is None:
         raise ValueError(

@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import ops
 
-from keras_robust import losses
+from keras_robust import losses, own
 from keras_robust.models import build_network, register_network
 from keras_robust.training import train
 
@@ -52,6 +52,26 @@ def test_a_loss_is_copied_with_its_options():
     assert copy.get_config() == loss.get_config()
     y, p = [[[1, 0, 2]]], [[[[0.2, 0.5, 0.3], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]]]
     assert float(copy(y, p)) == float(loss(y, p))
+
+
+def test_a_module_that_the_environment_names(monkeypatch, tmp_path):
+    (tmp_path / "my_own_losses.py").write_text(
+        "from keras_robust import losses\n"
+        "@losses.register('own_ce')\n"
+        "class OwnCE(losses.CE):\n"
+        "    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for modules, fails in (("my_own_losses", False), ("no_such_module", True)):
+        monkeypatch.setenv(own.VARIABLE, modules)
+        own.import_own.cache_clear()
+        if fails:
+            with pytest.raises(ValueError, match="no_such_module"):
+                losses.get("ce")
+        else:
+            assert type(losses.get("own_ce")).__name__ == "OwnCE"
+    monkeypatch.delenv(own.VARIABLE)
+    own.import_own.cache_clear()
 
 
 def test_names_that_cannot_be():
