@@ -101,8 +101,8 @@ def register(name: str) -> Callable[[Loss], Loss]:
     ...         return ops.mean(ops.square(targets - predictions), axis=-1)
     >>> float(get("squares")([[1, 0]], [[[0.5], [0.5]]]))
     0.25
-    >>> get("squares+dice").losses[1].name
-    'dice'
+    >>> type(get("squares+dice").losses[0]).__name__
+    'Squares'
     """
     if not re.fullmatch("[a-z0-9_]+", name) or name in names():
         raise invalid("name", f"small letters and digits, and none of {names()}", name)
