@@ -9,8 +9,10 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from keras_robust.quality.calibration_table import Calibration
+from keras_robust.quality.detector import detect, share_of_wrong
 from keras_robust.quality.judged import Comparison
 from keras_robust.quality.mistakes import mistakes
+from keras_robust.quality.portrait import portrait
 from keras_robust.quality.structure import Measures, Structure
 
 __all__ = ["Doubt"]
@@ -25,10 +27,11 @@ ROUNDS = 6
 # Slope and offset before anything is learned: a mask is as probably wrong as right where the
 # evidence is the usual one.
 PRIOR = np.array([1.5, 0.0])
-# Mistakes are drawn into the masks of about so many images; two numbers are learned from them.
-IMAGES_WITH_MISTAKES = 400
+# Mistakes are drawn into the masks of about so many images.
+IMAGES_WITH_MISTAKES = 1000
 FIRST_SUSPECTS = 0.3
-WRONG_SHARE = (0.02, 0.5)
+# With fewer structures trees learn nothing that holds.
+LEAST_FOR_DETECTOR = 200
 
 
 @dataclass
@@ -43,6 +46,11 @@ class Doubt:
     much as it is probably right by the model so far, which is fitted again (expectation
     maximisation).
 
+    Where there are 200 structures or more, a second opinion is learned in the same way by trees,
+    from more figures of each mask (see `portrait` and `detect`); the two log-odds are averaged. The
+    first has no upper end, so that the score tells the bad from the worse; the second knows in
+    which way masks are usually wrong.
+
     Call `add` for every image, then `scores`.
 
     Args:
@@ -52,6 +60,8 @@ class Doubt:
     calibration: Calibration
     _given: list[float] = field(default_factory=list)
     _drawn: list[float] = field(default_factory=list)
+    _portraits: list[Floats] = field(default_factory=list)
+    _drawn_portraits: list[Floats] = field(default_factory=list)
     _origin: list[int] = field(default_factory=list)
     _image: list[int] = field(default_factory=list)
     _images: int = 0
@@ -71,9 +81,12 @@ class Doubt:
             generator = _generator(comparison.id, label)
             if generator.random() * self.calibration.images < IMAGES_WITH_MISTAKES:
                 for mask in mistakes(structure.mask, structure.spacing, generator):
-                    self._drawn.append(_figure(structure.measure(mask), usual))
+                    measures = structure.measure(mask)
+                    self._drawn.append(_figure(measures, usual))
+                    self._drawn_portraits.append(portrait(structure, mask, measures))
                     self._origin.append(len(self._given))
             self._given.append(_figure(found[label], usual))
+            self._portraits.append(portrait(structure, structure.mask, found[label]))
             self._image.append(self._images)
         self._images += 1
         return found
@@ -82,9 +95,13 @@ class Doubt:
         """`(n,)`, one per image in the order of `add`."""
         total = np.zeros(self._images)
         if self._given:
-            log_odds = _fitted(
-                np.array(self._given), np.array(self._drawn), np.array(self._origin, int)
-            )
+            given, origin = np.array(self._given), np.array(self._origin, int)
+            log_odds = _fitted(given, np.array(self._drawn), origin)
+            if min(given.size, origin.size) >= LEAST_FOR_DETECTOR:
+                drawn = np.stack(self._drawn_portraits)
+                first = _suspects(log_odds)
+                log_odds += detect(np.stack(self._portraits), drawn, origin, first)
+                log_odds /= 2
             np.add.at(total, self._image, np.logaddexp(0, log_odds))
         return total
 
@@ -110,7 +127,7 @@ def _figure(measures: Measures, usual: float) -> float:
 
 def _fitted(given: Floats, drawn: Floats, origin: NDArray[np.intp]) -> Floats:
     """`(n,)`, log-odds that each given structure is wrong, if half of all were."""
-    wrong = (given > np.quantile(given, 1 - FIRST_SUSPECTS)).astype(float)
+    wrong = _suspects(given)
     figures = np.concatenate([given, drawn])
     is_drawn = np.repeat([0.0, 1.0], [given.size, drawn.size])
     slope, offset = PRIOR
@@ -120,8 +137,13 @@ def _fitted(given: Floats, drawn: Floats, origin: NDArray[np.intp]) -> Floats:
             [right / max(right.sum(), 1e-9), right[origin] / max(right[origin].sum(), 1e-9)]
         )
         slope, offset = _logistic(figures, is_drawn, weights / weights.sum(), 1 / given.size)
-        wrong = _posterior(slope * given + offset)
+        wrong = share_of_wrong(slope * given + offset)
     return slope * given + offset
+
+
+def _suspects(figures: Floats) -> Floats:
+    """1 for those to leave out of the first round, 0 for the others."""
+    return (figures > np.quantile(figures, 1 - FIRST_SUSPECTS)).astype(float)
 
 
 def _logistic(figures: Floats, target: Floats, weights: Floats, strength: float) -> Floats:
@@ -138,15 +160,6 @@ def _logistic(figures: Floats, target: Floats, weights: Floats, strength: float)
     # More evidence never makes a mask less suspicious.
     bounds = [(0, None), (None, None)]
     return minimize(loss, PRIOR, jac=True, bounds=bounds, method="L-BFGS-B").x
-
-
-def _posterior(log_odds: Floats) -> Floats:
-    """Probability that each is wrong, by the share of wrong ones that makes it most consistent."""
-    ratio = np.exp(np.clip(log_odds, -30, 30))
-    share = np.mean(WRONG_SHARE)
-    for _ in range(100):
-        share = np.clip(np.mean(share * ratio / (share * ratio + 1 - share)), *WRONG_SHARE)
-    return share * ratio / (share * ratio + 1 - share)
 
 
 def _generator(id: str, label: int) -> np.random.Generator:
