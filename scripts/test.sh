@@ -27,7 +27,8 @@ fi
 codes=()
 if [ ${#library[@]} -gt 0 ]; then
   .venv/bin/python -m pytest -p no:napari -p no:npe2 -p no:napari-plugin-engine -p no:pytest-qt \
-    -p no:xvfb -n auto --dist loadfile ${options[@]+"${options[@]}"} "${library[@]}"
+    -p no:xvfb -n auto --dist loadfile --no-loadscope-reorder \
+    ${options[@]+"${options[@]}"} "${library[@]}"
   codes+=($?)
 fi
 if [ ${#plugin[@]} -gt 0 ]; then
