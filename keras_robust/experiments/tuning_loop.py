@@ -156,7 +156,10 @@ class Tuning:
             self._settle(run, code)
         elif run.child is not None and run.reported and run.trial.should_prune():
             stop([run.child])
-            self._end(run, "pruned", self.shared.prune)
+            if read_status(run.folder) == "finished":  # meanwhile
+                self._settle(run, 0)
+            else:
+                self._end(run, "pruned", self.shared.prune)
 
     def _settle(self, run: _Running, code: int | None) -> None:
         if code == BUSY:  # the process of a tuning that was killed goes on to its end
