@@ -119,13 +119,13 @@ def timed(act: Callable[[int], None], state: Callable[[], Any], repeats: int) ->
 
 
 def painted(layer, label: int = 1) -> Callable[[int], None]:
-    """Paints a dot with napari's brush, each time somewhere else: what is painted already is no
-    change."""
+    """Paints a dot with napari's brush, each time elsewhere beside the mask: what has the label
+    already does not change."""
     dots = itertools.count()
 
     def act(number: int) -> None:
         middle = [size // 2 for size in layer.data.shape]
-        middle[-1] = layer.data.shape[-1] // 8 + 7 * next(dots)
+        middle[-2:] = layer.data.shape[-2] // 16, layer.data.shape[-1] // 8 + 7 * next(dots)
         layer.brush_size = 10
         layer.paint(middle, label)
 
