@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from numpy.typing import NDArray
+
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.images import encode_mask_for
 from keras_robust.data.manifest import MANIFEST
 from keras_robust.data.manifest_writing import append_rows
 from keras_robust.data.names import name_problem
 from keras_robust.data.workers import run_jobs
-from keras_robust.files import atomic_write_text, locked, remove_leftovers
+from keras_robust.files import atomic_write_bytes, atomic_write_text, locked, remove_leftovers
 
 __all__ = [
     "MaskJob",
@@ -21,6 +24,7 @@ __all__ = [
     "check_ids",
     "sha256",
     "write_annotator",
+    "write_mask",
 ]
 
 Record = dict[str, Any]
@@ -105,7 +109,8 @@ def write_annotator(
         folder: Of the masks, from `annotator_folder`.
         cases: One per job, in the same order: whose row the new one copies.
         jobs: The masks to write, as folder/ID.png.
-        parameters: What all masks are made with, as JSON; a run with others does not continue.
+        parameters: What all masks are made with, as JSON; a run with others, or for other ids,
+            does not continue.
         journal: File name of the journal.
         finish: Called with all records by id before the rows are added.
         progress: Called with the number of masks done and of masks in total.
@@ -121,7 +126,9 @@ def write_annotator(
             "Invalid value for argument `workers`. Expected a whole number from 1. "
             f"Received: workers={workers}"
         )
-    parameters = json.loads(json.dumps(dict(parameters)))
+    ids = "\n".join(job.id for job in jobs)
+    which = {"masks": len(jobs), "ids_sha256": hashlib.sha256(ids.encode()).hexdigest()}
+    parameters = json.loads(json.dumps({**parameters, **which}))
     try:
         with locked(folder / ".lock", wait=False):
             remove_leftovers(folder)
@@ -153,6 +160,13 @@ def check_ids(ids: Sequence[str]) -> None:
                 "Invalid value for argument `path`. Expected ids that can be file names. "
                 f"Received: {message or f'{other!r} and {id!r}, which differ by case alone'}."
             )
+
+
+def write_mask(target: Path, labels: NDArray, like: Path, classes: int) -> str:
+    """Write a mask in the form of the image or mask `like`; return the hash of its bytes."""
+    content = encode_mask_for(target, labels, like, classes)
+    atomic_write_bytes(target, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256(path: Path) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "clean_annotator",
     "match_annotators",
     "simulated_annotators",
+    "source_annotators",
 ]
 
 JOURNAL = "simulation.jsonl"  # beside the masks of every simulated annotator
@@ -82,6 +83,27 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
         groups[pattern] = tuple(name for name in found if name not in taken)
         taken.update(found)
     return {pattern: names for pattern, names in groups.items() if names}
+
+
+def source_annotators(dataset: Dataset, patterns: Sequence[str], name: str) -> list[str]:
+    """The annotators that a new one called `name` is made of; see `match_annotators`.
+
+    Raises:
+        ValueError: A pattern selects nobody, `name` is one of them, or one has soft masks.
+    """
+    chosen = [found for group in match_annotators(dataset, patterns).values() for found in group]
+    if name in chosen:
+        raise ValueError(
+            "Invalid value for argument `name`. Expected a name other than those it is made of. "
+            f"Received: name={name!r}. Originals are never written to."
+        )
+    soft = sorted({*chosen} & {*dataset.soft_annotators})
+    if soft:
+        raise ValueError(
+            "Invalid value for argument `annotators`. Expected annotators who drew labels. "
+            f"Received: {', '.join(soft)}, whose masks are probabilities. Leave them out."
+        )
+    return chosen
 
 
 def _with_journal(dataset: Dataset, journal: str) -> set[str]:

@@ -13,12 +13,12 @@ from keras_robust.data.annotator_writing import (
     check_ids,
     sha256,
     write_annotator,
+    write_mask,
 )
-from keras_robust.data.annotators import MIXTURE_JOURNAL, match_annotators
+from keras_robust.data.annotators import MIXTURE_JOURNAL, source_annotators
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
+from keras_robust.data.images import mask_suffix, read_mask
 from keras_robust.data.manifest_writing import writable_home
-from keras_robust.files import atomic_write_bytes
 
 __all__ = ["mix_annotators"]
 
@@ -71,8 +71,7 @@ def mix_annotators(
         raise ValueError(f"Invalid value for argument `seed`. Expected 0 or more. Received: {seed}")
     dataset = Dataset.open(path)
     annotator = check_annotator(name)
-    chosen = [n for group in match_annotators(dataset, annotators).values() for n in group]
-    _check(dataset, annotator, chosen)
+    chosen = source_annotators(dataset, annotators, annotator)
     of_image: dict[str, list[Case]] = {}
     for case in dataset:
         if case.annotator in chosen:
@@ -97,8 +96,6 @@ def mix_annotators(
     parameters = {
         "annotators": sorted(chosen),
         "seed": seed,
-        "masks": len(jobs),
-        "ids_sha256": hashlib.sha256("\n".join(of_image).encode()).hexdigest(),
     }
     write_annotator(
         home,
@@ -127,13 +124,11 @@ class _Job:
 
     def __call__(self) -> dict[str, Any]:
         labels = read_mask(self.source, None, self.classes, self.ignore_label)
-        content = encode_mask_for(self.target, labels, self.image, self.classes)
-        atomic_write_bytes(self.target, content)
         return {
             "id": self.id,
             "annotator": self.annotator,
             "source_sha256": sha256(self.source),
-            "mask_sha256": hashlib.sha256(content).hexdigest(),
+            "mask_sha256": write_mask(self.target, labels, self.image, self.classes),
         }
 
     def is_done(self, record: Mapping[str, Any]) -> bool:
@@ -149,17 +144,3 @@ def _drawn(seed: int, id: str, candidates: Sequence[Case]) -> Case:
     draw = hashlib.sha256(f"mixture:{seed}:{id}".encode()).digest()
     ordered = sorted(candidates, key=lambda case: case.annotator)
     return ordered[int.from_bytes(draw[:8], "big") % len(ordered)]
-
-
-def _check(dataset: Dataset, annotator: str, chosen: Sequence[str]) -> None:
-    if annotator in chosen:
-        raise ValueError(
-            "Invalid value for argument `name`. Expected a name other than those to mix. "
-            f"Received: name={annotator!r}. Originals are never written to."
-        )
-    soft = sorted({*chosen} & {*dataset.soft_annotators})
-    if soft:
-        raise ValueError(
-            "Invalid value for argument `annotators`. Expected annotators who drew labels. "
-            f"Received: {', '.join(soft)}, whose masks are probabilities. Leave them out."
-        )

@@ -1,6 +1,5 @@
 """Simulated annotators: noisy masks written beside the clean ones, restartable."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -16,14 +15,14 @@ from keras_robust.data.annotator_writing import (
     check_ids,
     sha256,
     write_annotator,
+    write_mask,
 )
 from keras_robust.data.annotators import JOURNAL, simulated_annotators
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.ignored import set_aside_ignored
-from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
+from keras_robust.data.images import mask_suffix, read_mask
 from keras_robust.data.manifest_writing import writable_home
 from keras_robust.data.workers import run_jobs
-from keras_robust.files import atomic_write_bytes
 from keras_robust.noise import BoundaryNoise, Corruption, LabelNoise, sizes_of, write_log
 
 __all__ = ["annotator_name", "simulate_dataset"]
@@ -104,8 +103,6 @@ def simulate_dataset(
         "split": split,
         "classes": dataset.classes,
         "ignore_label": dataset.ignore_label,
-        "masks": len(ids),
-        "ids_sha256": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
     }
     plan = noise.plan(ids)
     jobs = [
@@ -190,12 +187,11 @@ class _Job:
         """Write the mask; return its line in the journal."""
         known, put_back = _known(self.source, self.classes, self.ignore_label)
         noisy, corruption = self.noise.corrupt(known, self.id, self.kind)
-        content = encode_mask_for(self.target, put_back(noisy), self.source, self.classes)
-        atomic_write_bytes(self.target, content)
+        written = write_mask(self.target, put_back(noisy), self.source, self.classes)
         return {
             "id": self.id,
             "source_sha256": sha256(self.source),
-            "mask_sha256": hashlib.sha256(content).hexdigest(),
+            "mask_sha256": written,
             "corruption": json.loads(corruption.to_json()),
         }
 

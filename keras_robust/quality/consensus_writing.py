@@ -1,6 +1,5 @@
 """A consensus of annotators, written beside their masks as an annotator of its own."""
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ from keras_robust.data.annotator_writing import (
     check_ids,
     sha256,
     write_annotator,
+    write_mask,
 )
-from keras_robust.data.annotators import CONSENSUS_JOURNAL, match_annotators
+from keras_robust.data.annotators import CONSENSUS_JOURNAL, source_annotators
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
+from keras_robust.data.images import mask_suffix, read_mask
 from keras_robust.data.manifest_writing import add_soft_annotator, writable_home
-from keras_robust.files import atomic_write_bytes, locked
+from keras_robust.files import locked
 from keras_robust.quality.consensus import majority, soft_consensus, staple
 
 __all__ = ["METHODS", "write_consensus"]
@@ -76,8 +76,8 @@ def write_consensus(
         )
     dataset = Dataset.open(path)
     annotator = check_annotator(name or f"consensus-{method}")
-    chosen = [n for group in match_annotators(dataset, annotators).values() for n in group]
-    _check(dataset, method, annotator, chosen)
+    chosen = source_annotators(dataset, annotators, annotator)
+    _check(dataset, method)
     of_image: dict[str, list[Case]] = {}
     for case in dataset.select(split=split) if split is not None else dataset:
         if case.annotator in chosen:
@@ -107,8 +107,6 @@ def write_consensus(
         "annotators": sorted(chosen),
         "classes": dataset.classes,
         "ignore_label": dataset.ignore_label,
-        "masks": len(jobs),
-        "ids_sha256": hashlib.sha256("\n".join(of_image).encode()).hexdigest(),
     }
 
     def finish(records: Mapping[str, Any]) -> None:
@@ -149,12 +147,10 @@ class _Job:
             labels, classes, about = self._consensus(masks)
         except ValueError as error:
             raise ValueError(f"Image {self.id!r}: {error}") from error
-        content = encode_mask_for(self.target, labels, self.image, classes)
-        atomic_write_bytes(self.target, content)
         return {
             "id": self.id,
             "source_sha256": {name: sha256(path) for name, path in self.sources},
-            "mask_sha256": hashlib.sha256(content).hexdigest(),
+            "mask_sha256": write_mask(self.target, labels, self.image, classes),
             **about,
         }
 
@@ -185,18 +181,7 @@ class _Job:
         return labels, self.classes, about
 
 
-def _check(dataset: Dataset, method: str, annotator: str, chosen: Sequence[str]) -> None:
-    if annotator in chosen:
-        raise ValueError(
-            "Invalid value for argument `name`. Expected a name other than those it is made of. "
-            f"Received: name={annotator!r}. Originals are never written to."
-        )
-    soft = sorted({*chosen} & {*dataset.soft_annotators})
-    if soft:
-        raise ValueError(
-            "Invalid value for argument `annotators`. Expected annotators who drew labels. "
-            f"Received: {', '.join(soft)}, whose masks are probabilities. Leave them out."
-        )
+def _check(dataset: Dataset, method: str) -> None:
     if method == "soft" and dataset.classes != 2:
         raise ValueError(
             "Invalid value for argument `method`. Expected majority or staple for a dataset of "
