@@ -10,7 +10,7 @@ import numpy as np
 from .boundary import resize_object
 from .corruption import Corruption
 from .draws import generator_of, unit_vector
-from .label_noise import Progress
+from .many import Progress, check_length, corrupt_all, each_once, unchanged_note
 from .morphology import room
 from .structures import check_mask, labels_of, map_structures
 
@@ -74,8 +74,12 @@ class BoundaryNoise:
         object.__setattr__(self, "severity", dict(self.severity))
 
     def plan(self, ids: Iterable[str]) -> dict[str, str]:
-        """Kind of every id: all are corrupted along the boundary."""
-        return {str(id): KIND for id in ids}
+        """Kind of every id: all are corrupted along the boundary.
+
+        Raises:
+            ValueError: an id occurs twice.
+        """
+        return dict.fromkeys(each_once(ids), KIND)
 
     def calibrated(self, sizes: Mapping[str, Mapping[int, tuple[int, int]]]) -> "BoundaryNoise":
         """The same noise with the severity that gives the mean Dice asked for.
@@ -145,7 +149,9 @@ class BoundaryNoise:
             asked=float(asked / total) if total else 0.0,
             reached=changed / total if total else 0.0,
             dice=float(np.mean(dice)) if dice else 1.0,
-            note=_note(list(parameters), unchanged),
+            note=unchanged_note(
+                list(parameters), unchanged, "no room to grow, or too small to shrink"
+            ),
         )
 
     def apply(
@@ -167,22 +173,9 @@ class BoundaryNoise:
         Raises:
             ValueError: `masks` and `ids` differ in length, or an id occurs twice.
         """
-        if len(masks) != len(ids) or len(set(ids)) != len(ids):
-            raise ValueError(
-                "Invalid value for argument `ids`. Expected one id per mask, each once. "
-                f"Received: {len(set(ids))} different of {len(ids)} ids for {len(masks)} masks."
-            )
-        sizes = {id: sizes_of(mask) for id, mask in zip(ids, masks, strict=True)}
-        noise = self.calibrated(sizes)
-        noisy, log = [], []
-        for mask, id in zip(masks, ids, strict=True):
-            corrupted, corruption = noise.corrupt(mask, id)
-            noisy.append(corrupted)
-            log.append(corruption)
-            if progress is not None:
-                progress(len(log), len(ids))
-        stacked = isinstance(masks, np.ndarray) and len(noisy) > 0
-        return (np.stack(noisy) if stacked else noisy), log
+        check_length(masks, ids)
+        sizes = {id: sizes_of(mask) for id, mask in zip(each_once(ids), masks, strict=True)}
+        return corrupt_all(self.calibrated(sizes), masks, ids, progress)
 
     def _draw(self, id: str, label: int, rank: int) -> tuple[bool, float, list[float]]:
         """Whether a structure grows, how much its Dice falls, and towards which side."""
@@ -240,12 +233,3 @@ def _voxels(area: Any, most: Any, grows: Any, lost: Any) -> Any:
     larger = np.minimum(np.rint(area * (2 / np.maximum(dice, 1e-9) - 1)), most)
     smaller = np.maximum(np.rint(area * dice / (2 - dice)), 1)
     return np.where(grows, larger, smaller)
-
-
-def _note(labels: list[str], unchanged: list[str]) -> str:
-    if not labels:
-        return "unchanged: the mask is empty"
-    if not unchanged:
-        return ""
-    which = "" if len(unchanged) == len(labels) else f" (labels {', '.join(unchanged)})"
-    return f"unchanged{which}: no room to grow, or too small to shrink"

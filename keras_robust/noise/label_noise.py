@@ -1,7 +1,7 @@
 """Which masks of a dataset are corrupted, how, and by how much."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -11,13 +11,13 @@ import numpy as np
 from .affine import choose_affine
 from .corruption import Corruption
 from .draws import generator_of, unit_vector
+from .many import Progress, corrupt_all, each_once, unchanged_note
 from .morphology import check_beta, dilate_object, erode_object
 from .reference import DIRECTIONS, choose_reference_step, reference_affine_object, reference_draws
 from .structures import map_structures
 
 KINDS = ("dilate", "erode", "affine")
 MODES = ("unbiased", "reference")
-Progress = Callable[[int, int], None]
 
 
 class Kind(str):
@@ -113,13 +113,7 @@ class LabelNoise:
         >>> sum(kind != "clean" for kind in plan.values())
         2
         """
-        ids = [str(id) for id in ids]
-        if len(set(ids)) != len(ids):
-            twice = sorted({id for id in ids if ids.count(id) > 1})[:5]
-            raise ValueError(
-                "Invalid value for argument `ids`. Expected every id once. "
-                f"Received: {twice} more than once. Plan each annotator's masks on their own."
-            )
+        ids = each_once(ids)
         if self.mode == "reference":
             plan = self._reference_plan(ids)
             return {id: plan[id] for id in ids}
@@ -173,7 +167,9 @@ class LabelNoise:
             asked=float(self.beta),
             reached=changed / total if total else 0.0,
             dice=float(np.mean(dice)) if dice else 1.0,
-            note=_note(kind, list(parameters), unchanged),
+            note=unchanged_note(
+                list(parameters), unchanged, f"no {kind} comes nearer to the change asked for"
+            ),
         )
 
     def apply(
@@ -195,21 +191,7 @@ class LabelNoise:
         Raises:
             ValueError: `masks` and `ids` differ in length, or an id occurs twice.
         """
-        if len(masks) != len(ids):
-            raise ValueError(
-                "Invalid value for argument `ids`. Expected one id per mask. "
-                f"Received: {len(ids)} ids for {len(masks)} masks."
-            )
-        plan = self.plan(ids)
-        noisy, log = [], []
-        for mask, (id, kind) in zip(masks, plan.items(), strict=True):
-            corrupted, corruption = self.corrupt(mask, id, kind)
-            noisy.append(corrupted)
-            log.append(corruption)
-            if progress is not None:
-                progress(len(log), len(ids))
-        stacked = isinstance(masks, np.ndarray) and len(noisy) > 0
-        return (np.stack(noisy) if stacked else noisy), log
+        return corrupt_all(self, masks, ids, progress)
 
     def _operate(
         self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
@@ -261,12 +243,3 @@ class LabelNoise:
 
 def _digest(seed: int, id: str) -> bytes:
     return hashlib.sha256(f"{seed}:{id}".encode()).digest()
-
-
-def _note(kind: str, labels: list[str], unchanged: list[str]) -> str:
-    if not labels:
-        return "unchanged: the mask is empty"
-    if not unchanged:
-        return ""
-    which = "" if len(unchanged) == len(labels) else f" (labels {', '.join(unchanged)})"
-    return f"unchanged{which}: no {kind} comes nearer to the change asked for"
