@@ -19,3 +19,9 @@ Peers = Annotated[str, typer.Option(help="Of two peers: the mean of both, or a, 
 Mirror = Annotated[
     bool, typer.Option(help="Of planned runs: average over mirrored images; slower by far.")
 ]
+NewFolder = Annotated[
+    Path | None,
+    typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
+]
+Processes = Annotated[int, typer.Option(help="Processes.")]
+Threads = Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")]

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder
+from keras_robust.cli._options import DatasetFolder, NewFolder, Processes, Threads
 from keras_robust.console import friendly_errors, progress_bar
 
 
 def verify(
     dataset: DatasetFolder,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")] = None,
+    workers: Threads = None,
 ) -> None:
     """Report every problem of every case; the exit code is 1 where there are errors."""
     from keras_robust.data import verify as look_through
@@ -48,11 +48,8 @@ def simulate(
     mode: Annotated[str, typer.Option(help="unbiased, or reference: as published.")] = "unbiased",
     max_angle: Annotated[float, typer.Option(help="Largest rotation in degrees.")] = 30.0,
     split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
-    output: Annotated[
-        Path | None,
-        typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    output: NewFolder = None,
+    workers: Processes = 1,
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
     from keras_robust.data import simulate_dataset
@@ -90,11 +87,8 @@ def mix(
     ],
     name: Annotated[str, typer.Option(help="Name of the new one.")] = "mixed",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    output: NewFolder = None,
+    workers: Processes = 1,
 ) -> None:
     """Write a new annotator who has, for every image, the mask of one of several, drawn."""
     from keras_robust.data import mix_annotators
@@ -126,7 +120,7 @@ def plan(
         typer.Option(help="Memory of the accelerator in GiB.", show_default="8; L: 24"),
     ] = None,
     preset: Annotated[str, typer.Option(help="plain, or a residual encoder: M or L.")] = "plain",
-    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")] = None,
+    workers: Threads = None,
 ) -> None:
     """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
     from keras_robust.data import Dataset, clean_annotator
@@ -157,7 +151,7 @@ def preprocess(
     split: Annotated[
         str | None, typer.Option(help="Only this split.", show_default="all but test")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: Processes = 1,
 ) -> None:
     """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
     from keras_robust.data import Dataset, clean_annotator

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder
+from keras_robust.cli._options import DatasetFolder, NewFolder, Processes
 from keras_robust.console import friendly_errors, progress_bar, progress_bars
 
 
@@ -29,11 +29,8 @@ def agree(
     name: Annotated[
         str | None, typer.Option(help="Annotator of the consensus.", show_default="consensus-...")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="New dataset folder for the consensus, where DATASET is read-only."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    output: NewFolder = None,
+    workers: Processes = 1,
 ) -> None:
     """Compare annotators with each other, or write their consensus as a new annotator."""
     if consensus is not None:
