@@ -57,6 +57,8 @@ def trial_config(
     data = config["data"] = dict(config.get("data") or {})
     if data.get("annotator"):
         data["clean_annotator"] = data["annotator"]
+    # Annotators who are simulated or mixed may have no masks of test images.
+    data["test_split"] = None
     if config.get("plan"):
         config["plan"] = config["plan"] | {"validation_steps": 0}
     return config | {"evaluate_last": 0}

@@ -168,6 +168,7 @@ def test_trials_do_not_see_what_tuning_must_not_see():
     base = {"data": {"path": "x", "annotator": "crowd", "clean_annotator": "gold"}, "epochs": 200}
     config = trial_config(base, SPACE, {"loss_options.q": 0.5}, 50, Objective("ema:dice_train"))
     assert config["data"]["clean_annotator"] == "crowd" and config["evaluate_last"] == 0
+    assert config["data"]["test_split"] is None
     assert config["epochs"] == 50 and config["loss_options"] == {"q": 0.5}
     config = trial_config(base, SPACE, {"loss_options.q": 0.5}, 50, Objective("dice_test"))
     assert config["data"] == base["data"]
