@@ -33,6 +33,7 @@ from keras_robust.training.normalization import normalize
 __all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
 
 MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
+ANNOTATED = "annotated"
 # Fields of a plan that change nothing in the preprocessed cases.
 OF_THE_NETWORK = (
     *("preset", "memory_gib", "median_shape", "patch_size", "batch_size", "strides", "kernels"),
@@ -134,9 +135,17 @@ class PreprocessedCase:
     @property
     def locations(self) -> dict[int, NDArray[np.int32]]:
         """Voxels `(n, axes)` of each foreground class that is present, to draw patches around."""
-        path = self.labels_folder / f"{self.id}.locations.npz"
-        with np.load(path, allow_pickle=False) as stored:
-            return {int(name): stored[name] for name in stored.files}
+        with self._stored_locations() as stored:
+            return {int(name): stored[name] for name in stored.files if name != ANNOTATED}
+
+    @property
+    def annotated(self) -> NDArray[np.int32] | None:
+        """Voxels `(n, axes)` of any class; `None` where the data set has no ignored label."""
+        with self._stored_locations() as stored:
+            return stored[ANNOTATED] if ANNOTATED in stored.files else None
+
+    def _stored_locations(self) -> Any:
+        return np.load(self.labels_folder / f"{self.id}.locations.npz", allow_pickle=False)
 
     @property
     def geometry(self) -> Geometry:
@@ -150,22 +159,22 @@ class PreprocessedCase:
             tuple(stored["resampled_shape"]),
         )
 
-    def relabelled(self, folder: Path, labels: NDArray[np.uint8], classes: int) -> Self:
+    def relabelled(self, folder: Path, labels: NDArray[np.uint8], dataset: Dataset) -> Self:
         """The same image with other labels, which are written to `folder`.
 
         Args:
             folder: For the labels.
             labels: Of the preprocessed image's shape.
-            classes: Background included.
+            dataset: Whose classes and ignored label they have.
         """
         other = replace(self, labels_folder=folder)
-        other._write_labels(labels, self.labels.chunks, classes)
+        other._write_labels(labels, self.labels.chunks, dataset)
         return other
 
-    def _write_labels(self, labels: NDArray[np.uint8], chunks: Any, classes: int) -> None:
+    def _write_labels(self, labels: NDArray[np.uint8], chunks: Any, dataset: Dataset) -> None:
         path = self.labels_folder / f"{self.id}.labels.b2nd"
         atomic_write_bytes(path, _compressed(labels, chunks))
-        locations = _locations(labels, classes, self.id)
+        locations = _locations(labels, dataset, self.id)
         atomic_write_bytes(self.labels_folder / f"{self.id}.locations.npz", locations)
 
 
@@ -202,6 +211,8 @@ def preprocess(
             raise ValueError(f"Invalid value for argument `dataset`. {problem}.")
     facts = plan.model_dump(exclude=set(OF_THE_NETWORK))
     facts["intensities"] = fingerprint.model_dump()["intensities"]
+    if dataset.ignore_label is not None:
+        facts["ignore_label"] = dataset.ignore_label  # decides which voxels are annotated
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     cases = [_preprocessed(folder, case) for case in dataset]
     waiting = [
@@ -242,7 +253,7 @@ def _preprocess_case(
         atomic_write_bytes(stored.images / f"{case.id}.image.b2nd", content)
         record = {"digest": digest, "source": sources[0], "geometry": asdict(geometry)}
         atomic_write_json(stored.images / f"{case.id}.json", record)
-    stored._write_labels(labels, chunks, dataset.classes)
+    stored._write_labels(labels, chunks, dataset)
     atomic_write_json(
         stored.labels_folder / f"{case.id}.json", {"digest": digest, "source": sources[1]}
     )
@@ -262,15 +273,20 @@ def _compressed(array: NDArray, chunks: Sequence[int]) -> bytes:
     return made.to_cframe()
 
 
-def _locations(labels: NDArray[np.uint8], classes: int, id: str) -> bytes:
-    """A sample of the voxels of each class: at least 10,000, or one in a hundred of them."""
+def _locations(labels: NDArray[np.uint8], dataset: Dataset, id: str) -> bytes:
+    """A sample of the voxels of each class, and of all that are not ignored where some may be: at
+    least 10,000, or one in a hundred of them."""
     generator = np.random.default_rng(zlib.crc32(id.encode()))
+    names = [str(value) for value in range(1, dataset.classes)]
+    if dataset.ignore_label is not None:
+        names.append(ANNOTATED)
     found: dict[str, Any] = {}
-    for value in range(1, classes):
-        voxels = np.argwhere(labels == value).astype(np.int32)
+    for name in names:
+        chosen = labels != dataset.ignore_label if name == ANNOTATED else labels == int(name)
+        voxels = np.argwhere(chosen).astype(np.int32)
         if len(voxels):
             count = min(len(voxels), max(MIN_LOCATIONS, int(LOCATIONS_SHARE * len(voxels))))
-            found[str(value)] = voxels[generator.permutation(len(voxels))[:count]]
+            found[name] = voxels[generator.permutation(len(voxels))[:count]]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)
     return buffer.getvalue()

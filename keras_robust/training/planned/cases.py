@@ -39,6 +39,9 @@ class PatchSource(Protocol):
     @property
     def locations(self) -> Mapping[int, NDArray[np.int32]]: ...
 
+    @property
+    def annotated(self) -> NDArray[np.int32] | None: ...
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -61,6 +64,10 @@ class InMemory:
     @cached_property
     def locations(self) -> Mapping[int, NDArray[np.int32]]:
         return self.case.locations
+
+    @cached_property
+    def annotated(self) -> NDArray[np.int32] | None:
+        return self.case.annotated
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def _corrupt(
         known, put_back = set_aside_ignored(case.labels[:], dataset.ignore_label)
         noisy, corruption = noise.corrupt(known, case.id, kinds[case.id])
         labels = put_back(noisy)
-        corrupted.append(case.relabelled(folder / "noisy_masks", labels, dataset.classes))
+        corrupted.append(case.relabelled(folder / "noisy_masks", labels, dataset))
         log.append(corruption)
         progress(done, len(cases))
     write_log(folder / "noise.jsonl", log)

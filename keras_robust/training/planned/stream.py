@@ -1,6 +1,6 @@
 """Batches of augmented patches as `tf.data`: any epoch can be had again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,8 @@ class Patches:
         plan: Of the run: patch and batch size.
         per_epoch: Patches of an epoch, a multiple of the batch size.
         seed: Of all that is drawn.
-        foreground: Share of a batch that is drawn around foreground.
+        foreground: Share of a batch that is drawn around foreground; the rest lies anywhere, or
+            around an annotated voxel where the data set has an ignored label.
         augmented: Whether patches are augmented.
         mirror_axes: Axes that may be mirrored.
     """
@@ -55,7 +56,10 @@ class Patches:
         )
         image, labels = case.image, case.labels
         forced = is_foreground(number % batch_size, batch_size, self.foreground)
-        start = draw_start(generator, labels.shape, size, case.locations if forced else None)
+        around: Mapping[int, NDArray[np.int32]] = case.locations if forced else {}
+        if not around and (annotated := case.annotated) is not None:
+            around = {0: annotated}  # where most is ignored, most patches would teach nothing
+        start = draw_start(generator, labels.shape, size, around)
         if not self.augmented:
             return cut(image, start, size), cut(labels, start, size)
         patch, target = sample(image, labels, start, size, generator)

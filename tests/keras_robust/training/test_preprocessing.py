@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -9,6 +10,7 @@ from keras_robust.data.fingerprint import fingerprint
 from keras_robust.models.planning import make_plan
 from keras_robust.training import preprocessing
 from keras_robust.training.normalization import normalize
+from keras_robust.training.planned.stream import Patches
 from keras_robust.training.preprocessing import PreprocessedCase, preprocess, preprocess_image
 
 RNG = np.random.default_rng(0)
@@ -74,6 +76,27 @@ def test_cases_on_disk_equal_cases_in_memory_and_are_read_in_part(volumes, tmp_p
         for value, voxels in stored.locations.items():
             assert (labels[tuple(voxels.T)] == value).all()
             assert len(voxels) == (labels == value).sum()  # all of them: fewer than 10,000
+        assert stored.annotated is None  # all are
+
+
+def test_where_most_is_ignored_patches_are_drawn_around_the_rest(volumes, tmp_path):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1).model_copy(
+        update={"patch_size": (3, 3, 3), "batch_size": 3}
+    )
+    sparse = replace(volumes.select(ids=["c0"]), ignore_label=255)
+    (case,) = preprocess(sparse, plan, found, tmp_path)
+    assert len(case.annotated) == np.prod(case.labels.shape)
+    labels = np.full(case.labels.shape, 255, np.uint8)
+    labels[4, 10, 10:14], labels[2, 5, 5] = 0, 1  # four of background, one of foreground
+    case = case.relabelled(tmp_path / "other", labels, sparse)
+    assert sorted(case.annotated.tolist()) == np.argwhere(labels != 255).tolist()
+    patches = Patches([case], plan, per_epoch=60, seed=0, augmented=False)
+    middles = [patches(0, number)[1][1, 1, 1] for number in range(60)]
+    assert middles[2::3] == [1] * 20 and 0 < sum(middles) - 20 < 20  # one of three is foreground
+    everything = case.relabelled(tmp_path / "none", np.full_like(labels, 255), sparse)
+    assert everything.annotated is None and not everything.locations
+    assert (Patches([everything], plan, 1, seed=0)(0, 0)[1] == 255).any()
 
 
 def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
