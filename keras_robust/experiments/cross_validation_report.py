@@ -38,10 +38,10 @@ _RULE = (
 )
 _TESTS = (
     "Over folds: one-way ANOVA over the methods and Tukey's honestly significant difference, as "
-    "the paper has it. Paired: every method against {baseline}, on the same cases (Wilcoxon's "
-    "signed-rank test) and on the same folds (t-test), both with Holm's correction. Cases of one "
-    "fold are predicted by one model: the test over cases says that these models differ, not that "
-    "others trained anew would."
+    "the paper has it. Paired: every method against {baseline}, on the same cases, each the "
+    "mean over seeds (Wilcoxon's signed-rank test), and on the same folds (t-test), both with "
+    "Holm's correction. Cases of one fold are predicted by one model: the test over cases says "
+    "that these models differ, not that others trained anew would."
 )
 
 

@@ -110,12 +110,16 @@ def per_fold(scores: "pd.DataFrame", measure: str, label: str | None = None) -> 
     return table.reindex(in_order(table.index))
 
 
-def per_case(scores: "pd.DataFrame", measure: str) -> dict[str, dict[tuple[str, str], float]]:
-    """Mean over labels of a measure: of every method, one value per fold and case."""
-    means = _finite(scores, measure).groupby(["method", "fold", "id"])[measure].mean()
-    found: dict[str, dict[tuple[str, str], float]] = {}
-    for (method, fold, id), value in means.items():
-        found.setdefault(method, {})[fold, id] = float(value)
+def per_case(scores: "pd.DataFrame", measure: str) -> dict[str, dict[str, float]]:
+    """Mean over labels, and over trainings with other seeds, of a measure for each method and case.
+
+    A case counts once however often a method was trained: what trainings say of the same case is
+    not independent.
+    """
+    trainings = _finite(scores, measure).groupby(["method", "id", "fold"])[measure].mean()
+    found: dict[str, dict[str, float]] = {}
+    for (method, id), value in trainings.groupby(["method", "id"]).mean().items():
+        found.setdefault(method, {})[id] = float(value)
     return {method: found[method] for method in in_order(found)}
 
 

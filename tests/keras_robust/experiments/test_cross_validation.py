@@ -15,7 +15,7 @@ from keras_robust.experiments.cross_validation_report import write_cross_validat
 from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.paired import paired_tests
 from keras_robust.experiments.runs import find_runs
-from keras_robust.experiments.scores import natural, per_fold, read_scores, unscored
+from keras_robust.experiments.scores import natural, per_case, per_fold, read_scores, unscored
 from keras_robust.files import atomic_write_text
 
 HEAD = "id,label,dice,asd_mm,surface_dice,hd95_mm,ece"
@@ -102,6 +102,15 @@ def test_a_paired_test_sees_what_lies_below_the_spread_between_cases(study):
     }
     folds = found.paired_folds.set_index("method")
     assert (folds["pairs"] == 3).all() and folds.loc["CoT", "p"] < 0.05
+
+
+def test_a_case_counts_once_however_often_a_method_was_trained():
+    rows = [("A", "test s0", "x", 0.6), ("A", "test s1", "x", 0.8), ("A", "test s0", "y", 0.5)]
+    scores = pd.DataFrame(rows, columns=["method", "fold", "id", "dice"]).assign(label="1")
+    # Two classes of one training weigh as much as one of another: ((.6 + .2) / 2 + .8) / 2.
+    other = scores.iloc[[0]].assign(label="2", dice=0.2)
+    found = per_case(pd.concat([scores, other]), "dice")
+    assert found == {"A": pytest.approx({"x": 0.6, "y": 0.5})}
 
 
 def test_paired_tests_equal_scipy_and_holm_by_hand():
