@@ -41,14 +41,16 @@ class RobustMethod:
         return CoTeaching(build_model, self.selection, **options)
 
 
-def robust_method(name: str, loss: str | None = None, **options: Any) -> RobustMethod:
+def robust_method(
+    name: str, loss: str | losses.SegmentationLoss | None = None, **options: Any
+) -> RobustMethod:
     """A robust method by name.
 
     Args:
         name: `"cot"` (co-teaching), `"cot+"` (co-teaching+), `"stocot"` (stochastic co-teaching),
             each with CE + Dice, `"hrl"` (stochastic co-teaching with APL2 on smoothed targets), or
-            a name that `keras_robust.losses.get` knows, for a single network.
-        loss: another loss for a method with two peers, such as `"t+dice"`.
+            a name that `keras_robust.losses.get` knows, one's own among them, for a single network.
+        loss: another loss for a method with two peers, such as `"t+dice"`; a name or a loss.
         **options: of the selection and the loss. What both know, such as α and β of SCE, goes to
             the selection.
 
@@ -65,9 +67,11 @@ def robust_method(name: str, loss: str | None = None, **options: Any) -> RobustM
     if key not in METHODS:
         if loss is not None:
             raise invalid("loss", f"None beside a name that is not among {list(METHODS)}", loss)
-        if key.partition("-")[0] not in losses.names() and "+" not in key:
-            raise invalid("name", f"one of {[*METHODS, *losses.names()]}", name)
-        return RobustMethod(key, losses.get(key, **options))
+        try:
+            return RobustMethod(key, losses.get(key, **options))
+        except ValueError as error:
+            error.add_note(f"Methods with two peers are {', '.join(METHODS)}.")
+            raise
     default, others, selection = split_method(key, options)
     chosen = get_selection(selection["name"], **selection["options"]) if selection else None
     return RobustMethod(key, losses.get(loss or default, **others), chosen)

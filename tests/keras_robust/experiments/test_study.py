@@ -6,22 +6,36 @@ from typer.testing import CliRunner
 from keras_robust.cli import app
 from keras_robust.data import sample_path
 from keras_robust.experiments.runs import RunRecord
+from keras_robust.own import VARIABLE
 
 STUDY = {
     "base": {
         "data": {"path": str(sample_path()), "size": [32, 32], "train_limit": 8, "test_limit": 4},
-        "model": {"features": 4, "depth": 2},
+        "model": {"name": "own_net", "features": 4, "depth": 2},
         "epochs": 2,
         "batch_size": 4,
         "tensorboard": False,
     },
-    "losses": ["t"],
+    "losses": ["own_t"],
     "noise": [[0.7, 0.7]],
     "seeds": [0],
 }
 
 
-def test_study(tmp_path):
+OWN = """
+from keras_robust import losses, models
+@losses.register("own_t")
+class OwnT(losses.TLoss):
+    pass
+models.register_network("own_net")(models.UNet)
+"""
+
+
+def test_study(tmp_path, monkeypatch):
+    """The loss and the network are one's own, known to the processes by the environment alone."""
+    (tmp_path / "own_parts.py").write_text(OWN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv(VARIABLE, "own_parts")
     config = tmp_path / "study.yaml"
     config.write_text(yaml.safe_dump(STUDY))
     runs = tmp_path / "runs"
@@ -29,7 +43,7 @@ def test_study(tmp_path):
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
     assert "1 of 1 runs finished" in result.output
-    record = RunRecord.read(runs / "t_a0.7_b0.7_s0")
+    record = RunRecord.read(runs / "own_t_a0.7_b0.7_s0")
     assert record.status == "finished" and len(record.history) == 2
     assert record.mean_of_last() == record.info["results"]["dice_test"]
     before = (record.folder / "run.json").read_bytes()

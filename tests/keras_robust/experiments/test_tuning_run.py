@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from keras_robust.cli import app
 from keras_robust.data import sample_path
 from keras_robust.experiments.tuning_results import TuningRecord
+from keras_robust.own import VARIABLE
 from keras_robust.training import Run, TrainConfig
 
 CONFIG = {
@@ -17,12 +18,26 @@ CONFIG = {
 }
 
 
-def test_tune(tmp_path):
+def test_tune(tmp_path, monkeypatch):
+    """The network is one's own, known to the trials by the environment alone."""
+    own = "from keras_robust import models\nmodels.register_network('own_net')(models.UNet)\n"
+    (tmp_path / "own_parts.py").write_text(own)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv(VARIABLE, "own_parts")
     config = tmp_path / "base.yaml"
     config.write_text(yaml.safe_dump(CONFIG))
     folder = tmp_path / "study"
     call = ["tune", str(config), "--space", "svls", "-o", str(folder), "--trials", "2"]
-    call += ["--epochs", "1", "--threads", "1", "--set", "learning_rate=0.01"]
+    call += [
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        "--set",
+        "learning_rate=0.01",
+        "--set",
+        "model.name=own_net",
+    ]
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
     assert f"keras-robust train {folder / 'best.yaml'}" in result.output

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_robust import losses, own
 from keras_robust.models import build_network, register_network
-from keras_robust.training import train
+from keras_robust.training import robust_method, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -52,6 +52,15 @@ def test_a_loss_is_copied_with_its_options():
     assert copy.get_config() == loss.get_config()
     y, p = [[[1, 0, 2]]], [[[[0.2, 0.5, 0.3], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]]]
     assert float(copy(y, p)) == float(loss(y, p))
+
+
+def test_methods_take_it():
+    assert robust_method("cubes", power=2.0).loss.power == 2.0
+    assert robust_method("stocot", loss="svls-cubes").loss.sigma == 1.0
+    assert type(robust_method("cot", loss=Cubes()).loss) is Cubes
+    with pytest.raises(ValueError, match="Expected.*'cubes'") as caught:
+        robust_method("cubus")
+    assert "stocot" in caught.value.__notes__[0]
 
 
 def test_a_module_that_the_environment_names(monkeypatch, tmp_path):
