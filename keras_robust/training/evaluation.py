@@ -78,7 +78,8 @@ def overlap_counts(
     else:
         classes = probabilities.shape[-1]
         predicted = tf.one_hot(tf.argmax(probabilities, axis=-1), classes)[..., 1:]
-        true = tf.one_hot(masks[..., 0], classes)[..., 1:]
+        # Over several devices Keras first builds its metrics with labels of float32.
+        true = tf.one_hot(tf.cast(masks[..., 0], tf.int32), classes)[..., 1:]
     if ignore_label is not None:
         counted = tf.cast(masks != ignore_label, tf.float32)
         predicted, true = predicted * counted, true * counted

@@ -17,17 +17,21 @@ train(TrainConfig.load(sys.argv[1]), sys.argv[2])
 """
 
 
-def test_two_devices_give_the_result_of_one(small_config, trained_run, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(small_config.to_yaml())
+def train_on_two_devices(config, folder):
+    path = folder / "config.yaml"
+    path.write_text(config.to_yaml())
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(path), str(tmp_path / "run")],
+        [sys.executable, "-c", CODE, str(path), str(folder / "run")],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    run = Run(tmp_path / "run")
+    return Run(folder / "run")
+
+
+def test_two_devices_give_the_result_of_one(small_config, trained_run, tmp_path):
+    run = train_on_two_devices(small_config, tmp_path)
     assert run.info["devices"] == 2 and trained_run.info["devices"] == 1
     for row, single in zip(run.history, trained_run.history, strict=True):
         for column in ("loss", "nu_tilde", "dice_train", "dice_test"):
