@@ -287,8 +287,8 @@ def _kinds(rows: dict[str, Any], output: Path) -> list[str]:
 
 
 def _dice_of_predictions(found: Any, dataset: Dataset, truth: str) -> float:
-    from keras_robust.inference.predict import labels_of
     from keras_robust.metrics import dice
+    from keras_robust.models import labels_of
 
     true = {case.id: case for case in dataset.select(annotator=truth)}
     values = []

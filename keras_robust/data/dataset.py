@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.data.images import Size, read_image, read_mask
+from keras_robust.data.regions import Regions
 
 __all__ = ["Case", "Dataset"]
 
@@ -59,6 +60,8 @@ class Dataset:
         sources: Folders outside `root` that the dataset may refer to.
         soft_annotators: Those whose masks are 8-bit probabilities of the foreground.
         regions: Named unions of labels, such as an organ with its lesions, to evaluate as well.
+        learned_regions: Those that networks may learn in place of labels, by nnU-Net's
+            `regions_class_order`: the label to paint and the labels of each.
 
     >>> from keras_robust.data import sample_path
     >>> dataset = Dataset.open(sample_path())
@@ -78,6 +81,7 @@ class Dataset:
     sources: tuple[Path, ...] = ()
     soft_annotators: tuple[str, ...] = ()
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    learned_regions: Regions = ()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":

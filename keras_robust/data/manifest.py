@@ -10,6 +10,7 @@ from typing import Any
 from keras_robust.data.dataset import Case, Dataset, ordered
 from keras_robust.data.names import name_problem
 from keras_robust.data.problems import Problem, error
+from keras_robust.data.regions import read_regions
 from keras_robust.data.volume_facts import classes_of_volumes
 
 __all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
@@ -27,7 +28,8 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     Paths are relative to the folder and stay inside it; files elsewhere need their folder in
     `sources` of dataset.json. Its other keys, all optional: `name`; `labels`, names to
     values as in nnU-Net, without which masks are binary, but those of volumes have the classes
-    found in some of them; and `soft`, the annotators whose masks are 8-bit probabilities.
+    found in some of them; nnU-Net's `regions_class_order`; and `soft`, the annotators whose masks
+    are 8-bit probabilities.
 
     Args:
         root: The folder.
@@ -39,6 +41,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     meta = _read_meta(root, problems)
     labels = meta.get("labels", {"background": 0, "object": 1})
     classes, ignore_label, regions = read_labels(labels, problems)
+    learned = read_regions(labels, meta.get("regions_class_order"), problems)
     sources = _read_sources(root, meta.get("sources", []), problems)
     try:
         columns, rows = read_table((root / MANIFEST).read_bytes())
@@ -67,7 +70,16 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
     name = str(meta.get("name") or root.resolve().name)
     soft = _read_soft(meta.get("soft", []), classes, problems)
     dataset = Dataset(
-        root, name, classes, ordered(kept), "manifest", ignore_label, tuple(sources), soft, regions
+        root,
+        name,
+        classes,
+        ordered(kept),
+        "manifest",
+        ignore_label,
+        tuple(sources),
+        soft,
+        regions,
+        learned,
     )
     return dataset, problems
 

@@ -124,8 +124,8 @@ def write_view(dataset: Dataset, output: Path) -> Path:
         )
     meta: dict[str, Any] = {"name": dataset.name}
     if (root / "dataset.json").is_file():
-        labels = json.loads((root / "dataset.json").read_bytes()).get("labels")
-        meta |= {"labels": labels} if labels else {}
+        given = json.loads((root / "dataset.json").read_bytes())
+        meta |= {key: given[key] for key in ("labels", "regions_class_order") if given.get(key)}
     if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
         names = ["background", *(f"label {number}" for number in range(1, dataset.classes))]
         meta["labels"] = {name: number for number, name in enumerate(names)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_robust.data.dataset import Case, Dataset, ordered
 from keras_robust.data.manifest import read_labels
 from keras_robust.data.problems import Problem, error
+from keras_robust.data.regions import read_regions
 
 __all__ = ["ANNOTATOR", "read_nnunet"]
 
@@ -41,6 +42,7 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
         )
         return None, [error("dataset.json", message, path="dataset.json")]
     classes, ignore_label, regions = read_labels(labels, problems)
+    learned = read_regions(labels, meta.get("regions_class_order"), problems)
     cases = []
     for split, images, masks in (
         ("train", root / "imagesTr", root / "labelsTr"),
@@ -54,7 +56,16 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
         if seen.setdefault(case.id, case.split) != case.split:
             problems.append(error("leak-id", "is in imagesTr and imagesTs; choose one", id=case.id))
     name = str(meta.get("name") or root.resolve().name)
-    dataset = Dataset(root, name, classes, ordered(cases), "nnunet", ignore_label, regions=regions)
+    dataset = Dataset(
+        root,
+        name,
+        classes,
+        ordered(cases),
+        "nnunet",
+        ignore_label,
+        regions=regions,
+        learned_regions=learned,
+    )
     return dataset, problems
 
 

@@ -8,12 +8,18 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.large_arrays import large_array
+from keras_robust.data.regions import Regions
 
 __all__ = ["Ensemble", "Predicts"]
 
 
 class Predicts(Protocol):
-    """What predicts images in their own grid."""
+    """What predicts images in their own grid.
+
+    `regions` are those that it has learned in place of labels, see `keras_robust.models.labels_of`.
+    """
+
+    regions: Regions
 
     def probabilities(
         self, image: NDArray, spacing_mm: tuple[float, ...] | None = None
@@ -50,6 +56,12 @@ class Ensemble:
                 "Received: none"
             )
         self.members = tuple(members)
+        self.regions = self.members[0].regions
+        if any(member.regions != self.regions for member in self.members):
+            raise ValueError(
+                "Invalid value for argument `members`. Expected models of the same regions. "
+                f"Received: {[member.regions for member in self.members]}"
+            )
 
     def probabilities(
         self, image: NDArray, spacing_mm: tuple[float, ...] | None = None

@@ -199,11 +199,12 @@ def _predict(
     mirror: bool,
     progress: Progress | None,
 ) -> Iterator[Prediction]:
-    from keras_robust.inference.predict import as_predictor, labels_of
+    from keras_robust.inference.predict import as_predictor
+    from keras_robust.models.regions import labels_of
 
     predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
     for case, probabilities in predictor.cases(dataset, progress):
-        yield case, labels_of(probabilities), probabilities
+        yield case, labels_of(probabilities, predictor.regions), probabilities
 
 
 def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[Prediction]:
@@ -225,7 +226,7 @@ def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[P
 def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
     labels = read_mask(file, classes=classes)
     if case.mask is not None and is_volume(case.mask):
-        mask, found = read_header(case.mask), read_header(file)
+        mask, found = read_header(case.mask, channels=True), read_header(file)
         problem = geometry_problem(mask, found) if mask.shape == found.shape else None
         if problem:
             raise ValueError(

@@ -24,7 +24,7 @@ class PlannedPredictor:
 
     Args:
         model: From patches `(batch, *plan.patch_size, channels)` to probabilities `(batch,
-            *plan.patch_size, 1)` or K channels; one output.
+            *plan.patch_size, 1)` or K channels, of regions where the plan has them; one output.
         plan: Of the data set.
         fingerprint: Of the data set.
         mirror_axes: Axes of the plan; the prediction is the mean over all subsets of them mirrored,
@@ -63,7 +63,7 @@ class PlannedPredictor:
             )
         self.model, self.plan, self.fingerprint = model, plan, fingerprint
         self.mirror_axes = tuple(range(len(plan.axes)) if mirror_axes is None else mirror_axes)
-        self.overlap = overlap
+        self.overlap, self.regions = overlap, plan.regions
         self._forward = forward(model)
 
     def probabilities(

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keras_robust.data import Case, Dataset, image_shape, read_image
-from keras_robust.data.large_arrays import slabs
+from keras_robust.data.regions import Regions
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, require_finite
 from keras_robust.inference.planned import PlannedPredictor
+from keras_robust.models.regions import labels_of
 from keras_robust.training.augment import normalize_batch, to_unit_range
 from keras_robust.training.pictures import save_labels, save_probability
 from keras_robust.training.run import Run
@@ -50,6 +51,7 @@ class Predictor:
             )
         self.model = model
         self.normalize = normalize
+        self.regions: Regions = ()
         _, *size, self.channels = model.input_shape
         self.size = tuple(size)
         self._predict = forward(model, lambda images: _prepared(images, normalize))
@@ -208,15 +210,6 @@ def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predic
     return Predictor(run.load_model(peers=peers), trained)
 
 
-def labels_of(probabilities: NDArray) -> NDArray[np.uint8]:
-    """Labels `(*spatial)`: above 0.5 for one channel, else the largest."""
-    labels = np.empty(probabilities.shape[:-1], np.uint8)
-    for rows in slabs(probabilities.shape):
-        part = probabilities[rows]
-        labels[rows] = part[..., 0] > 0.5 if part.shape[-1] == 1 else part.argmax(axis=-1)
-    return labels
-
-
 def predict(
     model: str | Path | Sequence[str | Path] | Predicts,
     dataset: str | Path | Dataset,
@@ -255,7 +248,8 @@ def predict(
     output = Path(output)
     for case, probability in predictor.cases(chosen, progress):
         classes = max(2, probability.shape[-1])
-        save_labels(output, case.id, labels_of(probability), case.image, classes)
+        labels = labels_of(probability, predictor.regions)
+        save_labels(output, case.id, labels, case.image, classes)
         if probabilities:
             for number in range(probability.shape[-1]):
                 name = case.id if probability.shape[-1] == 1 else f"{case.id}_{number}"

@@ -23,6 +23,7 @@ from keras_robust.losses.normalized import (
     normalized_generalized_cross_entropy,
 )
 from keras_robust.losses.passive import MAE, RCE, mean_absolute_error, reverse_cross_entropy
+from keras_robust.losses.per_region import PerRegion
 from keras_robust.losses.student_t import TLoss, student_t_nll
 from keras_robust.losses.svls import SVLS, smooth_targets
 
@@ -34,6 +35,7 @@ __all__ = [
     "MAE",
     "NCE",
     "NGCE",
+    "PerRegion",
     "RCE",
     "SCE",
     "SVLS",

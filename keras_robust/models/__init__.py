@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "networks": ["build_network", "network_names", "register_network"],
         "normalization": ["InstanceNormalization"],
         "planning": ["Plan", "make_plan"],
+        "regions": ["class_probabilities", "labels_of"],
         "topology": ["Topology", "plan_topology"],
         "unet": ["UNet", "supervision_weights"],
     },

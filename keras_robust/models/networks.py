@@ -26,8 +26,8 @@ def register_network(name: str) -> Callable[[Builder], Builder]:
     Returns:
         A decorator of a function or class that is called with `input_shape`, `(*spatial,
         channels)`, and the keyword `classes`, and with those of `features`, `max_features`,
-        `depth`, `strides`, `kernels`, `encoder` and `deep_supervision` that it takes, as for
-        `keras_robust.models.UNet`. It returns a functional `keras.Model` of probabilities
+        `depth`, `strides`, `kernels`, `encoder`, `deep_supervision` and `regions` that it takes, as
+        for `keras_robust.models.UNet`. It returns a functional `keras.Model` of probabilities
         `(*spatial, classes)`, or of a list of them, finest first.
 
     Raises:
@@ -73,7 +73,7 @@ def build_network(name: str, input_shape: tuple[int, ...], classes: int, **optio
         **options: See `register_network`.
 
     Raises:
-        ValueError: An unknown name.
+        ValueError: An unknown name, or a network that knows no `regions` where they are asked for.
     """
     import_own()
     builder = {**_OURS, **_OWN}.get(name)
@@ -85,5 +85,11 @@ def build_network(name: str, input_shape: tuple[int, ...], classes: int, **optio
         )
     parameters = inspect.signature(builder).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        if options.get("regions") and "regions" not in parameters:
+            raise ValueError(
+                "Invalid value for argument `plan.regions`. Expected False for the network "
+                f"{name!r}, which has no argument `regions` that gives each class a sigmoid. "
+                "Received: plan.regions=True. Give it one, or train labels."
+            )
         options = {key: value for key, value in options.items() if key in parameters}
     return builder(input_shape, classes=classes, **options)

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.data.regions import Regions
 from keras_robust.models.topology import Topology, plan_topology, residual_blocks
 
 __all__ = ["PRESETS", "Plan", "feature_map_voxels", "make_plan"]
@@ -63,6 +64,8 @@ class Plan(BaseModel):
             `"none"`.
         only_nonzero: Whether z-scores are taken over the voxels that are not 0.
         batch_dice: Whether the Dice loss pools the patches of a batch.
+        regions: Of a run that learns regions in place of labels: the label that is painted where
+            one is predicted, and the labels it holds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,6 +84,7 @@ class Plan(BaseModel):
     normalization: tuple[str, ...]
     only_nonzero: bool
     batch_dice: bool
+    regions: Regions = ()
 
     def to_json(self) -> str:
         """The plan as JSON, one line per field."""

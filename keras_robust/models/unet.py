@@ -58,6 +58,7 @@ def UNet(
     kernels: Sequence[tuple[int, ...]] | None = None,
     encoder: str = "plain",
     deep_supervision: bool = False,
+    regions: bool = False,
 ) -> keras.Model:
     """U-Net of nnU-Net's form, 2-D or 3-D by the length of `input_shape`.
 
@@ -83,6 +84,7 @@ def UNet(
             up.
         deep_supervision: Return probabilities of every stage of the decoder but the lowest,
             finest first, instead of the finest alone; see `supervision_weights`.
+        regions: Each class has a sigmoid of its own, as for regions that overlap.
 
     Returns:
         A functional `keras.Model` from `(batch, *spatial, channels)` to probabilities
@@ -156,7 +158,7 @@ def UNet(
             x = blocks.plain(x, width, kernel)
         decoded.append(x)
     finest_first = decoded[:0:-1] or [x]  # without the lowest
-    activation = "sigmoid" if classes == 1 else "softmax"
+    activation = "sigmoid" if classes == 1 or regions else "softmax"
     outputs = []
     for level, decoded_stage in enumerate(finest_first if deep_supervision else [x]):
         suffix = f"_{level}" if level else ""

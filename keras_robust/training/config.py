@@ -157,6 +157,8 @@ class PlanConfig(_Section):
         foreground: Share of the patches of a batch, its last ones, that are drawn around a voxel
             of a class that is present.
         deep_supervision: Train the outputs of all stages but the lowest.
+        regions: Learn the regions of dataset.json, a sigmoid each, in place of labels, a softmax
+            over all; needs its `regions_class_order`, by which predictions become labels.
         mirror_axes: Axes of the plan along which patches are mirrored, in training and, averaged
             over all of their subsets, at prediction; `None` for all of them.
         optimizer: `"sgd"` with Nesterov momentum, or `"adam"`.
@@ -178,6 +180,7 @@ class PlanConfig(_Section):
     validation_steps: int = Field(default=50, ge=0)
     foreground: float = Field(default=0.33, ge=0, le=1)
     deep_supervision: bool = True
+    regions: bool = False
     mirror_axes: tuple[int, ...] | None = None
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(default=1e-2, gt=0)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_robust.data.regions import Regions
 from keras_robust.training.source import Source
 from keras_robust.training.stream import evaluation_stream
 
@@ -66,13 +67,24 @@ class Evaluator:
 
 
 def overlap_counts(
-    probabilities: tf.Tensor, masks: tf.Tensor, ignore_label: int | None = None
+    probabilities: tf.Tensor,
+    masks: tf.Tensor,
+    ignore_label: int | None = None,
+    regions: Regions = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Size of the intersection and sum of both sizes, per image and foreground class `(B, K-1)`.
 
-    One channel is foreground above 0.5; of several the largest wins.
+    One channel is foreground above 0.5; of several the largest wins. With `regions`, each channel
+    is that of a region, which counts above 0.5 like a class `(B, R)`.
     """
-    if probabilities.shape[-1] == 1:
+    if regions:
+        predicted = tf.cast(probabilities > 0.5, tf.float32)
+        inside = [
+            tf.reduce_any([tf.equal(masks, label) for label in members], axis=0)
+            for _, members in regions
+        ]
+        true = tf.cast(tf.concat(inside, axis=-1), tf.float32)
+    elif probabilities.shape[-1] == 1:
         predicted = tf.cast(probabilities > 0.5, tf.float32)
         true = tf.cast(masks > 0, tf.float32)
     else:

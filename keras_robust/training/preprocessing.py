@@ -37,7 +37,7 @@ ANNOTATED = "annotated"
 # Fields of a plan that change nothing in the preprocessed cases.
 OF_THE_NETWORK = (
     *("preset", "memory_gib", "median_shape", "patch_size", "batch_size", "strides", "kernels"),
-    *("features", "encoder", "batch_dice"),
+    *("features", "encoder", "batch_dice", "regions"),
 )
 
 

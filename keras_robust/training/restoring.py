@@ -10,6 +10,7 @@ from keras_robust.data.fingerprint import Fingerprint
 from keras_robust.data.large_arrays import large_array
 from keras_robust.data.resampling import resample_image, thick_axis
 from keras_robust.models.planning import Plan
+from keras_robust.models.regions import class_probabilities
 from keras_robust.models.sliding_window import sliding_window
 from keras_robust.training.preprocessing import Geometry, preprocess_image
 
@@ -37,7 +38,7 @@ def planned_probabilities(
 
     Args:
         predict: From patches `(batch, *patch_size, channels)` to probabilities `(batch,
-            *patch_size, K)`.
+            *patch_size, K)`, of regions where the plan has them.
         image: `(*spatial, channels)`, axes as stored; memory maps are read in part.
         spacing_mm: Along the stored axes; `None` for 1.
         plan: Of the data set that the network was trained on.
@@ -47,7 +48,8 @@ def planned_probabilities(
         progress: Called with (windows done, total).
 
     Returns:
-        `(*spatial, K)`, an array or, above 1 GiB, a memory map of a temporary file.
+        `(*spatial, K)`, an array or, above 1 GiB, a memory map of a temporary file. Of labels, also
+        where the network learned regions: see `keras_robust.models.regions.class_probabilities`.
 
     Raises:
         ValueError: Axes or channels other than the plan's.
@@ -62,6 +64,8 @@ def planned_probabilities(
         mirror_axes=mirror_axes,
         progress=progress,
     )
+    if plan.regions:
+        probabilities = class_probabilities(probabilities, plan.regions, fingerprint.classes)
     return restore(probabilities, geometry, plan)
 
 

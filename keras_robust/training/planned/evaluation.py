@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.data.regions import Regions
 from keras_robust.models.planning import Plan
+from keras_robust.models.regions import labels_of
 from keras_robust.training.evaluation import overlap_counts
 from keras_robust.training.restoring import planned_probabilities
 
@@ -45,12 +47,16 @@ def predictions(
 
 
 def stored_overlap(
-    probabilities: NDArray[np.float32], mask: NDArray[np.uint8], ignore_label: int | None
+    probabilities: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    ignore_label: int | None,
+    regions: Regions = (),
 ) -> tuple[NDArray, NDArray]:
     """Size of the intersection and sum of both sizes, per foreground class."""
+    predicted = tf.constant(np.asarray(probabilities))
+    if regions:
+        predicted = tf.one_hot(labels_of(probabilities, regions), probabilities.shape[-1])
     both, total = overlap_counts(
-        tf.constant(np.asarray(probabilities))[tf.newaxis],
-        tf.constant(mask)[tf.newaxis, ..., tf.newaxis],
-        ignore_label,
+        predicted[tf.newaxis], tf.constant(mask)[tf.newaxis, ..., tf.newaxis], ignore_label
     )
     return both.numpy()[0], total.numpy()[0]

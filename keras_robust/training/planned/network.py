@@ -3,7 +3,7 @@
 import keras
 
 from keras_robust import losses
-from keras_robust.losses import Dice, SegmentationLoss
+from keras_robust.losses import Dice, PerRegion, SegmentationLoss
 from keras_robust.models import build_network, supervision_weights
 from keras_robust.models.planning import Plan
 from keras_robust.training.build import build_selection, compile_with, dtype_policy
@@ -21,21 +21,24 @@ def build_planned(config: TrainConfig, plan: Plan, classes: int) -> keras.Model:
     Args:
         config: Of the run, with a plan.
         plan: As the run uses it.
-        classes: Of the dataset, background included; 2 gives one sigmoid channel.
+        classes: Of the dataset, background included; 2 gives one sigmoid channel. A plan with
+            regions gives one per region.
     """
+    channels = len(plan.regions) or (1 if classes == 2 else classes)
     supervised = config.plan is not None and config.plan.deep_supervision
 
     def network() -> keras.Model:
         return build_network(
             config.model.name,
             (*plan.patch_size, len(plan.normalization)),
-            classes=1 if classes == 2 else classes,
+            classes=channels,
             features=plan.features[0],
             max_features=max(plan.features),
             strides=plan.strides,
             kernels=plan.kernels,
             encoder=plan.encoder,
             deep_supervision=supervised,
+            regions=bool(plan.regions),
         )
 
     with dtype_policy(config.precision):
@@ -54,7 +57,7 @@ def compile_planned(
         raise ValueError("Invalid value for argument `config`. Expected a plan. Received: none")
     outputs = model.output_names
     first = model.peer_a if isinstance(model, CoTeaching) else model
-    metric = PseudoDice(first.outputs[0].shape[-1], ignore_label)
+    metric = PseudoDice(first.outputs[0].shape[-1], ignore_label, plan.regions)
     optimizer = make_optimizer(config.plan)
     if len(outputs) == 1:
         compile_with(model, config, optimizer, _loss(config, plan, ignore_label), metrics=[metric])
@@ -99,4 +102,6 @@ def _loss(config: TrainConfig, plan: Plan, ignore_label: int | None) -> Segmenta
     for term in loss.terms():
         if isinstance(term, Dice) and "batch" not in options:
             term.batch = plan.batch_dice
+    if plan.regions:
+        return PerRegion(loss, [members for _, members in plan.regions])
     return loss

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_robust.data.regions import Regions
 from keras_robust.training.evaluation import overlap_counts
 
 __all__ = ["DECAY", "PseudoDice", "columns", "moving_average"]
@@ -21,21 +22,28 @@ class PseudoDice(keras.metrics.Metric):
     Args:
         classes: Channels of the prediction, background included; 1 for a sigmoid.
         ignore_label: Label of voxels that do not count.
+        regions: What the channels are where the plan has regions, which then stand for classes.
 
     References:
         [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), whose training
         monitors it on validation patches.
     """
 
-    def __init__(self, classes: int, ignore_label: int | None = None, name: str = "pseudo_dice"):
+    def __init__(
+        self,
+        classes: int,
+        ignore_label: int | None = None,
+        regions: Regions = (),
+        name: str = "pseudo_dice",
+    ):
         super().__init__(name=name, dtype="float32")
-        self.ignore_label = ignore_label
-        shape = (max(1, classes - 1),)
+        self.ignore_label, self.regions = ignore_label, regions
+        shape = (len(regions) or max(1, classes - 1),)
         self.both = self.add_weight(shape=shape, initializer="zeros", name="both")
         self.total = self.add_weight(shape=shape, initializer="zeros", name="total")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        both, total = overlap_counts(y_pred, y_true, self.ignore_label)
+        both, total = overlap_counts(y_pred, y_true, self.ignore_label, self.regions)
         self.both.assign_add(tf.reduce_sum(both, axis=0))
         self.total.assign_add(tf.reduce_sum(total, axis=0))
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.data.regions import Regions
 from keras_robust.models.planning import Plan
 from keras_robust.models.topology import plan_topology
 from keras_robust.training.config import PlanConfig
@@ -35,11 +36,17 @@ def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Finger
     return Plan.model_validate_json(texts[0]), Fingerprint.model_validate_json(texts[1])
 
 
-def planned(plan: Plan, config: PlanConfig) -> Plan:
+def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
     """The plan with the patch, the batch size and the features of a configuration.
 
+    Args:
+        plan: As it was written.
+        config: Of the run.
+        regions: Of the data set, for a configuration that learns them.
+
     Raises:
-        ValueError: A patch of another number of axes, or an axis to mirror along that is not there.
+        ValueError: A patch of another number of axes, an axis to mirror along that is not there,
+            or no regions to learn.
 
     >>> from keras_robust.data import sample
     >>> from keras_robust.data.fingerprint import fingerprint
@@ -55,7 +62,14 @@ def planned(plan: Plan, config: PlanConfig) -> Plan:
             f"Invalid value for argument `plan.mirror_axes`. Expected axes from 0 to "
             f"{len(plan.axes) - 1}. Received: plan.mirror_axes={mirrored}"
         )
-    changes: dict[str, object] = {}
+    if config.regions and not regions:
+        raise ValueError(
+            "Invalid value for argument `plan.regions`. Expected False for a data set without "
+            "`regions_class_order`. Received: plan.regions=True. Name the regions in dataset.json, "
+            'as in "labels": {"background": 0, "organ": [1, 2], "lesion": 2}, and what to paint '
+            'where each is predicted: "regions_class_order": [1, 2].'
+        )
+    changes: dict[str, object] = {"regions": regions if config.regions else ()}
     if config.patch_size is not None:
         if len(config.patch_size) != len(plan.axes) or min(config.patch_size) < 1:
             raise ValueError(
@@ -63,7 +77,7 @@ def planned(plan: Plan, config: PlanConfig) -> Plan:
                 f"sizes, as planned. Received: plan.patch_size={config.patch_size}"
             )
         network = plan_topology(plan.spacing_mm, config.patch_size)
-        changes = {
+        changes |= {
             "patch_size": network.patch,
             "strides": network.strides,
             "kernels": network.kernels,

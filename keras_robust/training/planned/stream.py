@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_robust.data.regions import Regions
 from keras_robust.models.planning import Plan
 from keras_robust.training.planned.augmentation import augment, sample
 from keras_robust.training.planned.cases import PatchSource
@@ -57,6 +58,8 @@ class Patches:
         image, labels = case.image, case.labels
         forced = is_foreground(number % batch_size, batch_size, self.foreground)
         around: Mapping[int, NDArray[np.int32]] = case.locations if forced else {}
+        if self.plan.regions:
+            around = _of_regions(around, self.plan.regions)
         if not around and (annotated := case.annotated) is not None:
             around = {0: annotated}  # where most is ignored, most patches would teach nothing
         start = draw_start(generator, labels.shape, size, around)
@@ -70,6 +73,17 @@ class Patches:
 
     def _draw_case(self, generator: np.random.Generator) -> PatchSource:
         return self.cases[int(generator.integers(len(self.cases)))]
+
+
+def _of_regions(
+    locations: Mapping[int, NDArray[np.int32]], regions: Regions
+) -> dict[int, NDArray[np.int32]]:
+    """Voxels of each region that is present, by the label that is painted for it."""
+    present = {
+        label: [locations[member] for member in members if member in locations]
+        for label, members in regions
+    }
+    return {label: np.concatenate(voxels) for label, voxels in present.items() if voxels}
 
 
 def patch_stream(

@@ -49,7 +49,13 @@ class PlannedTask:
     ):
         self.dataset, self.config, self.options, self.run = dataset, config, options, run
         plan, self.fingerprint = load_plan(options.folder)
-        self.plan = planned(plan, options)
+        if options.regions and config.selection is not None:
+            raise ValueError(
+                "Invalid value for argument `selection`. Expected none with plan.regions: two "
+                "peers choose voxels by the probability of their one label, and regions overlap. "
+                f"Received: selection.name={config.selection.name!r}. Train labels, or one network."
+            )
+        self.plan = planned(plan, options, dataset.learned_regions)
         if self.plan.batch_size % replicas():
             raise ValueError(
                 f"Invalid value for argument `plan.batch_size`. Expected a multiple of "
@@ -88,7 +94,9 @@ class PlannedTask:
         ignore_label = self.dataset.ignore_label
         self.metric = compile_planned(self.model, self.config, self.plan, ignore_label)
         self.finest = finest(self.model)
-        self.validation_metric = PseudoDice(self.finest.output_shape[-1], ignore_label)
+        self.validation_metric = PseudoDice(
+            self.finest.output_shape[-1], ignore_label, self.plan.regions
+        )
         signature = [
             tf.TensorSpec((None, *self.finest.input_shape[1:]), tf.float32),
             tf.TensorSpec((None, *self.plan.patch_size, 1), tf.uint8),
@@ -155,7 +163,9 @@ class PlannedTask:
         for number, (case, probabilities) in enumerate(self._predictions(test)):
             if number < self.config.save_predictions:
                 self._save(case, probabilities)
-            counts = stored_overlap(probabilities, test.read_mask(case), self.dataset.ignore_label)
+            counts = stored_overlap(
+                probabilities, test.read_mask(case), self.dataset.ignore_label, self.plan.regions
+            )
             both.append(counts[0])
             total.append(counts[1])
             ids.append(case.id)

@@ -94,6 +94,8 @@ def test_an_ensemble_is_the_mean_of_probabilities(volumes, model, plan_and_found
 def test_an_ensemble_has_members_of_the_same_classes():
     def always(channels):
         class Fixed:
+            regions = ()
+
             def probabilities(self, image, spacing_mm=None):
                 return np.ones((4, 4, channels), np.float32)
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from keras_robust import data, metrics
 from keras_robust.inference import Predictor, evaluate, predict
-from keras_robust.inference.predict import labels_of
+from keras_robust.models import labels_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -1,0 +1,103 @@
+"""Losses of regions that overlap, such as an organ and the lesions in it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_robust.losses._base import SegmentationLoss, invalid
+
+
+@keras.saving.register_keras_serializable(package="keras_robust")
+class PerRegion(SegmentationLoss):
+    """Mean of a loss over regions, each of which has a sigmoid channel of its own.
+
+    Every region is a binary problem: its labels against all others. With `CE() + Dice()` this is
+    how nnU-Net trains regions.
+
+    Args:
+        loss: any keras_robust loss, or a sum of them; parameters such as ν are those of all
+            regions.
+        regions: labels of each channel of `y_pred`; they may overlap.
+        **options: `name` and `dtype`; all else is that of `loss`.
+
+    Call arguments:
+        y_true: integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`.
+        y_pred: `(batch, *spatial, R)`, a probability (or logit) for each of R regions.
+
+    References:
+        [Isensee et al., 2021](https://arxiv.org/abs/2011.00848), section 2.2.1
+
+    >>> from keras_robust.losses import CE, PerRegion
+    >>> loss = PerRegion(CE(), regions=[(1, 2), (2,)])
+    >>> # Label 1 is in the first region only: -ln 0.5 and -ln(1 - 0.75), on average 3/2 ln 2
+    >>> round(float(loss([[1]], [[[0.5, 0.75]]])), 4)
+    1.0397
+    """
+
+    def __init__(self, loss: SegmentationLoss, regions: Sequence[Sequence[int]], **options: Any):
+        if isinstance(loss, dict):
+            loss = keras.saving.deserialize_keras_object(loss)
+        if not isinstance(loss, SegmentationLoss):
+            raise invalid("loss", "a keras_robust loss", loss)
+        if not regions or not all(len(labels) for labels in regions):
+            raise invalid("regions", "at least one label for each of at least one region", regions)
+        labels = {term.ignore_label for term in loss.terms()}
+        if len(labels) > 1:
+            raise invalid("loss", "terms of one ignore_label", sorted(labels, key=str))
+        options.setdefault("name", f"regions_{loss.name}")
+        options.setdefault("dtype", loss.dtype)
+        super().__init__(reduction=loss.reduction, ignore_label=labels.pop(), **options)
+        self.loss = loss
+        self.regions = [tuple(int(label) for label in labels) for labels in regions]
+
+    def __call__(self, y_true, y_pred, sample_weight=None, kept=None):
+        pairs = self._pairs(y_true, y_pred)
+        return sum(self.loss(y, p, sample_weight, kept) for y, p in pairs) / len(self.regions)
+
+    def call(self, y_true, y_pred):
+        return self.image_values(y_true, y_pred)
+
+    def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        pairs = self._pairs(y_true, y_pred)
+        values = (self.loss.image_values(y, p, sample_weight, kept) for y, p in pairs)
+        return sum(values) / len(self.regions)
+
+    def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
+        return self.image_values(y_true, y_pred, sample_weight, kept), None, None
+
+    def terms(self):
+        yield from self.loss.terms()
+
+    @property
+    def trainable_variables(self) -> list:
+        return self.loss.trainable_variables
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "regions": self.regions,
+            "name": self.name,
+            "dtype": self.dtype,
+        }
+
+    def _pairs(self, y_true, y_pred) -> Iterator[tuple[Any, Any]]:
+        """Binary labels `(batch, *spatial, 1)`, the ignored label kept, and the channel."""
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if len(y_true.shape) == len(y_pred.shape) - 1:
+            y_true = ops.expand_dims(y_true, -1)
+        if y_true.shape[-1] != 1 or y_pred.shape[-1] != len(self.regions):
+            raise ValueError(
+                "Targets and predictions do not fit the regions. Expected integer labels of one "
+                f"channel and predictions of {len(self.regions)}, one per region. Received: y_true "
+                f"of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}"
+            )
+        for number, labels in enumerate(self.regions):
+            inside = ops.equal(y_true, labels[0])
+            for label in labels[1:]:
+                inside = ops.logical_or(inside, ops.equal(y_true, label))
+            target = ops.cast(inside, y_true.dtype)
+            if self.ignore_label is not None:
+                target = ops.where(ops.equal(y_true, self.ignore_label), y_true, target)
+            yield target, y_pred[..., number : number + 1]
