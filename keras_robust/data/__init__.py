@@ -26,6 +26,7 @@ from keras_robust.data.images import (
 )
 from keras_robust.data.packaged_sample import sample, sample_path
 from keras_robust.data.problems import Problem, Report
+from keras_robust.data.soft_masks import read_soft_mask, soft_mask_suffix, write_soft_mask
 from keras_robust.data.splits import folds, split
 from keras_robust.data.verify import verify
 from keras_robust.data.volume_header import VolumeHeader, read_header
@@ -61,13 +62,16 @@ __all__ = [
     "read_header",
     "read_image",
     "read_mask",
+    "read_soft_mask",
     "read_volume",
     "sample",
     "sample_path",
     "simulate_dataset",
     "simulated_annotators",
+    "soft_mask_suffix",
     "split",
     "verify",
     "write_mask",
     "write_mask_like",
+    "write_soft_mask",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "check_ids",
     "sha256",
     "write_annotator",
+    "write_hashed",
     "write_mask",
 ]
 
@@ -98,6 +99,7 @@ def write_annotator(
     parameters: Mapping[str, Any],
     journal: str,
     *,
+    masks: Mapping[str, Path] | None = None,
     finish: Callable[[Mapping[str, Record]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
@@ -108,10 +110,11 @@ def write_annotator(
         home: Manifest folder.
         folder: Of the masks, from `annotator_folder`.
         cases: One per job, in the same order: whose row the new one copies.
-        jobs: The masks to write, as folder/ID.png.
+        jobs: The masks to write.
         parameters: What all masks are made with, as JSON; a run with others, or for other ids,
             does not continue.
         journal: File name of the journal.
+        masks: Files of the masks by id, where they are not folder/ID.png or .nii.gz.
         finish: Called with all records by id before the rows are added.
         progress: Called with the number of masks done and of masks in total.
         workers: Processes; 1 works in this one.
@@ -137,7 +140,7 @@ def write_annotator(
                 finish(dict(sorted(records.items())))
             with locked(home / ".manifest.lock"):
                 remove_leftovers(home, MANIFEST)
-                append_rows(home, cases, folder.name)
+                append_rows(home, cases, folder.name, masks)
     except BlockingIOError:
         raise BlockingIOError(
             f"Another process is writing annotator {folder.name!r} in {str(home)!r}. "
@@ -164,7 +167,11 @@ def check_ids(ids: Sequence[str]) -> None:
 
 def write_mask(target: Path, labels: NDArray, like: Path, classes: int) -> str:
     """Write a mask in the form of the image or mask `like`; return the hash of its bytes."""
-    content = encode_mask_for(target, labels, like, classes)
+    return write_hashed(target, encode_mask_for(target, labels, like, classes))
+
+
+def write_hashed(target: Path, content: bytes) -> str:
+    """Write a file atomically; return the hash of its bytes."""
     atomic_write_bytes(target, content)
     return hashlib.sha256(content).hexdigest()
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_robust.data.images import Size, read_image, read_mask
 from keras_robust.data.regions import Regions
+from keras_robust.data.soft_masks import read_soft_mask
 
 __all__ = ["Case", "Dataset"]
 
@@ -58,7 +59,7 @@ class Dataset:
         layout: "manifest", "nnunet", "isic2017" or "shenzhen".
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.
-        soft_annotators: Those whose masks are 8-bit probabilities of the foreground.
+        soft_annotators: Those whose masks are 8-bit probabilities.
         regions: Named unions of labels, such as an organ with its lesions, to evaluate as well.
         learned_regions: Those that networks may learn in place of labels, by nnU-Net's
             `regions_class_order`: the label to paint and the labels of each.
@@ -158,13 +159,16 @@ class Dataset:
     def read_mask(self, case: Case, size: Size | None = None) -> NDArray[np.uint8]:
         """The mask of a case: see `keras_robust.data.read_mask`.
 
-        A soft mask is foreground where its probability is more than one half.
+        A soft mask has the most probable label, the lowest of several.
 
         Raises:
             ValueError: The case has no mask.
         """
         if case.annotator in self.soft_annotators:
-            return (self.read_target(case, size) > 0.5).view(np.uint8)
+            shares = self.read_target(case, size)
+            if self.classes > 2:
+                return shares.argmax(axis=-1).astype(np.uint8)
+            return (shares > 0.5).view(np.uint8)
         return read_mask(_mask_of(case), size, self.classes, self.ignore_label)
 
     def read_target(
@@ -177,22 +181,15 @@ class Dataset:
             size: As in `keras_robust.data.read_mask`; probabilities are interpolated linearly.
 
         Returns:
-            Labels, uint8, or probabilities of the foreground, float32, of shape (H, W) or that of
-            the volume.
+            Labels, uint8, of shape (H, W) or that of the volume, or probabilities, float32: see
+            `keras_robust.data.read_soft_mask`.
 
         Raises:
-            ValueError: As `read_mask`; also a soft mask that is not of one 8-bit channel.
+            ValueError: As `read_mask`; also a soft mask that holds no probabilities.
         """
         if case.annotator not in self.soft_annotators:
             return self.read_mask(case, size)
-        levels = read_image(_mask_of(case), size)
-        if levels.shape[-1] != 1 or levels.size and not 0 <= levels.min() <= levels.max() <= 255:
-            raise ValueError(
-                "Invalid value for argument `case`. Expected a soft mask of one channel of 0 to "
-                f"255. Received: {str(case.mask)!r} with {levels.shape[-1]} channels from "
-                f"{levels.min()} to {levels.max()}. Correct `soft` in dataset.json, or the file."
-            )
-        return np.asarray(levels[..., 0] / np.float32(255), np.float32)
+        return read_soft_mask(_mask_of(case), size, self.classes)
 
     @property
     def annotators(self) -> tuple[str, ...]:

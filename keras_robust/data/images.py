@@ -142,7 +142,7 @@ def image_shape(path: PathLike) -> tuple[int, ...]:
     """
     if is_volume(path):
         return read_header(path).shape
-    with _opened(Path(path)) as image:
+    with opened(Path(path)) as image:
         return (image.height, image.width)
 
 
@@ -263,7 +263,7 @@ def _read_channels(path: Path, size: Size | None) -> NDArray:
 
 def decode(path: Path) -> Image.Image:
     """The image at `path`, fully loaded; every way of failing becomes one of two errors."""
-    with _opened(path) as image:
+    with opened(path) as image:
         pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         if pages > 1:
             raise ValueError(f"{pages} pages, of which only one could be read: a volume?")
@@ -272,7 +272,8 @@ def decode(path: Path) -> Image.Image:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The image at `path`, not loaded yet; every way of failing becomes one of two errors."""
     try:
         with Image.open(path) as image:
             yield image
@@ -287,7 +288,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableImageError(path, reason) from None
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(path, str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError) as error:
         reason = str(error) or type(error).__name__
         early = isinstance(error, EOFError) or "Truncated" in reason
         raise UnreadableImageError(path, f"truncated: {reason}" if early else reason) from None

@@ -68,7 +68,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
         soft_names = meta.get("soft") if isinstance(meta.get("soft"), list) else []
         classes = classes_of_volumes([c for c in kept if c.annotator not in (soft_names or [])])
     name = str(meta.get("name") or root.resolve().name)
-    soft = _read_soft(meta.get("soft", []), classes, problems)
+    soft = _read_soft(meta.get("soft", []), problems)
     dataset = Dataset(
         root,
         name,
@@ -215,14 +215,10 @@ def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Pat
     return folders
 
 
-def _read_soft(soft: Any, classes: int, problems: list[Problem]) -> tuple[str, ...]:
-    if not isinstance(soft, list) or not all(isinstance(name, str) for name in soft):
-        expected = "a list of annotators"
-    elif soft and classes != 2:
-        expected = "no annotator, since soft masks have two classes"
-    else:
+def _read_soft(soft: Any, problems: list[Problem]) -> tuple[str, ...]:
+    if isinstance(soft, list) and all(isinstance(name, str) for name in soft):
         return tuple(soft)
-    message = f"Expected `soft` as {expected}. Received: {soft!r} and {classes} classes."
+    message = f"Expected `soft` as a list of annotators. Received: {soft!r}."
     problems.append(error("dataset.json", message, path="dataset.json"))
     return ()
 

@@ -157,11 +157,12 @@ class _MaskReader:
             mask = self.dataset.read_mask(case)
         except (OSError, ValueError) as error:
             facts.problems.append(_failure(case.id, path, error, "values"))
-            if not isinstance(error, (OSError, UnreadableImageError)):
+            soft = case.annotator in self.dataset.soft_annotators
+            if not isinstance(error, (OSError, UnreadableImageError)) and not soft:
                 facts.size = image_shape(path)
             return facts
         facts.size = mask.shape
-        facts.header = read_header(path) if is_volume(path) else None
+        facts.header = read_header(path, channels=True) if is_volume(path) else None
         facts.digest = _digest(mask)
         facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         if facts.empty:

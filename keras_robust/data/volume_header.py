@@ -36,6 +36,7 @@ class VolumeHeader:
         spacing_mm: Distance of neighbouring voxels along each stored axis, by `affine`.
         oriented: Whether the header says how the axes lie in the world (a qform or an sform).
         nifti: The header as nibabel has it.
+        channels: Values of each voxel, along a fourth axis.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +44,7 @@ class VolumeHeader:
     spacing_mm: tuple[float, ...]
     oriented: bool
     nifti: Any = field(repr=False)
+    channels: int = 1
 
     @property
     def affine_mm(self) -> NDArray[np.float64]:
@@ -59,15 +61,19 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(VOLUME_SUFFIXES)
 
 
-def read_header(path: str | os.PathLike[str]) -> VolumeHeader:
+def read_header(path: str | os.PathLike[str], channels: bool = False) -> VolumeHeader:
     """The header of a NIfTI file (.nii, .nii.gz), checked against itself and the file's size.
+
+    Args:
+        path: The file.
+        channels: Whether it may have a fourth axis, as soft masks of several classes have.
 
     Raises:
         FileNotFoundError: No such file.
         UnreadableImageError: No single-file NIfTI volume, or one whose header cannot be true.
     """
     with open_volume(path) as file:
-        return header_of(Path(path), file)
+        return header_of(Path(path), file, channels)
 
 
 @contextmanager
@@ -97,7 +103,7 @@ def open_volume(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise UnreadableImageError(path, str(error) or type(error).__name__) from None
 
 
-def header_of(path: Path, file: BinaryIO) -> VolumeHeader:
+def header_of(path: Path, file: BinaryIO, channels: bool = False) -> VolumeHeader:
     """Read and check the header at the start of `file`, the unpacked content of `path`."""
     import nibabel  # not above: it costs a quarter of a second, which 2-D data need not pay
 
@@ -119,22 +125,22 @@ def header_of(path: Path, file: BinaryIO) -> VolumeHeader:
     magic = bytes(nifti["magic"].tobytes())
     if magic[:2] != b"n+":
         raise refuse("not a NIfTI volume of one file (.nii or .nii.gz); convert .hdr and .img")
-    shape = _checked_shape(nifti, refuse)
+    shape = _checked_shape(nifti, refuse, 4 if channels else 3)
     dtype = _checked_dtype(nifti, refuse)
     _check_bytes(path, file, nifti, shape, dtype, refuse)
     affine, spacing = _checked_geometry(nifti, refuse)
     oriented = bool(nifti["qform_code"] > 0 or nifti["sform_code"] > 0)
-    return VolumeHeader(shape, affine, spacing, oriented, nifti)
+    return VolumeHeader(shape[:3], affine, spacing, oriented, nifti, *shape[3:])
 
 
-def _checked_shape(nifti: Any, refuse: Any) -> tuple[int, ...]:
+def _checked_shape(nifti: Any, refuse: Any, most: int) -> tuple[int, ...]:
     dims = [int(n) for n in nifti["dim"]]
     rank, shape = dims[0], tuple(dims[1 : 1 + max(dims[0], 0)])
     if not 1 <= rank <= 7 or min(shape) < 1:
         raise refuse(f"its header has the impossible dimensions {dims}")
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) != 3:
+    if not 3 <= len(shape) <= most:
         advice = (
             "save each channel or time point as a volume of its own"
             if len(shape) > 3

@@ -17,7 +17,9 @@ from keras_robust.files import atomic_write_bytes
 __all__ = ["encode_volume", "read_volume", "resized_header", "write_mask_like"]
 
 
-def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray, NDArray[np.float64], VolumeHeader]:
+def read_volume(
+    path: str | os.PathLike[str], channels: bool = False
+) -> tuple[NDArray, NDArray[np.float64], VolumeHeader]:
     """Read a NIfTI volume.
 
     Axes are neither flipped nor reordered: `array[i, j, k]` is the voxel (i, j, k) of the file,
@@ -26,6 +28,7 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray, NDArray[np.float
 
     Args:
         path: A .nii or .nii.gz file of three dimensions; further ones may have the length 1.
+        channels: Whether it may have a fourth dimension, as soft masks of several classes have.
 
     Returns:
         The voxels, in the file's own number type (float32 where it scales them), above 1 GiB as a
@@ -47,7 +50,8 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray, NDArray[np.float
     """
     path = Path(path)
     with open_volume(path) as file:
-        header = header_of(path, file)
+        header = header_of(path, file, channels)
+        shape = header.shape if header.channels == 1 else (*header.shape, header.channels)
         nifti = header.nifti
         dtype = nifti.get_data_dtype()
         slope, intercept = float(nifti["scl_slope"]), float(nifti["scl_inter"])
@@ -55,18 +59,18 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray, NDArray[np.float
             slope, intercept = 1.0, 0.0  # as the format says: not scaled
         scaled = (slope, intercept) != (1.0, 0.0)
         # As the file has them: the last axis changes slowest.
-        array = large_array(header.shape[::-1], np.float32 if scaled else np.dtype(dtype.type))
+        array = large_array(shape[::-1], np.float32 if scaled else np.dtype(dtype.type))
         file.seek(int(nifti["vox_offset"]))
         for rows in slabs(array.shape):
-            shape = array[rows].shape
-            content = file.read(prod(shape) * dtype.itemsize)
-            if len(content) < prod(shape) * dtype.itemsize:
+            part = array[rows].shape
+            content = file.read(prod(part) * dtype.itemsize)
+            if len(content) < prod(part) * dtype.itemsize:
                 raise UnreadableImageError(path, "truncated: it ends within its voxels")
-            stored = np.frombuffer(content, dtype).reshape(shape)
+            stored = np.frombuffer(content, dtype).reshape(part)
             array[rows] = stored * np.float64(slope) + intercept if scaled else stored
         # At the end of compressed data their checksum is looked at as well.
         if file.read(1):
-            listed = " x ".join(map(str, header.shape))
+            listed = " x ".join(map(str, shape))
             raise UnreadableImageError(path, f"it holds more than the {listed} voxels it promises")
     return array.T, header.affine, header
 
@@ -108,7 +112,8 @@ def write_mask_like(
 
 
 def encode_volume(labels: NDArray, header: VolumeHeader, compress: bool = True) -> bytes:
-    """A volume of uint8 as the bytes of a NIfTI file on the grid of `header`.
+    """A volume of uint8 as the bytes of a NIfTI file on the grid of `header`, to which it may add
+    a fourth axis.
 
     The same labels and header give the same bytes.
 
@@ -116,7 +121,7 @@ def encode_volume(labels: NDArray, header: VolumeHeader, compress: bool = True) 
         ValueError: Another shape than the header's, or values that are not 0 to 255.
     """
     array = np.asarray(labels)
-    if array.shape != header.shape:
+    if array.shape[:3] != header.shape or array.ndim > 4:
         raise ValueError(
             f"Invalid value for argument `labels`. Expected the shape of the volume it belongs "
             f"to, {header.shape}. Received: labels of shape {array.shape}."
@@ -130,7 +135,9 @@ def encode_volume(labels: NDArray, header: VolumeHeader, compress: bool = True) 
     nifti = header.nifti.as_byteswapped("<") if header.nifti.endianness == ">" else header.nifti
     nifti = nifti.copy()
     nifti.set_data_dtype(np.uint8)
-    nifti["dim"] = [3, *header.shape, 1, 1, 1, 1]
+    nifti["dim"] = [array.ndim, *array.shape, *[1] * (7 - array.ndim)]
+    if array.ndim == 4:
+        nifti["pixdim"][4] = 1  # classes have no spacing
     nifti["vox_offset"] = nifti.single_vox_offset
     nifti["scl_slope"], nifti["scl_inter"] = 1, 0
     # What else a header holds describes the image, or whom it shows.

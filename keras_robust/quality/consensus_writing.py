@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from keras_robust.data.annotator_writing import (
     check_ids,
     sha256,
     write_annotator,
-    write_mask,
+    write_hashed,
 )
 from keras_robust.data.annotators import CONSENSUS_JOURNAL, source_annotators
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.images import mask_suffix, read_mask
+from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
 from keras_robust.data.manifest_writing import add_soft_annotator, writable_home
+from keras_robust.data.soft_masks import encode_soft_mask, soft_mask_suffix
 from keras_robust.files import locked
 from keras_robust.quality.consensus import majority, soft_consensus, staple
 
@@ -49,8 +51,8 @@ def write_consensus(
 
     Args:
         path: Dataset folder.
-        method: "majority", "staple", or "soft": the share of annotators, as 8-bit masks of
-            probabilities that `Dataset.read_target` reads, for datasets of two classes.
+        method: "majority", "staple", or "soft": the shares of annotators, as masks of
+            probabilities that `Dataset.read_target` reads, see `keras_robust.data.soft_masks`.
         annotators: Names or patterns such as "expert_*"; by default all who drew masks, that is
             neither simulated annotators nor a consensus.
         name: Of the new annotator; consensus-METHOD by default.
@@ -64,7 +66,7 @@ def write_consensus(
 
     Raises:
         FileNotFoundError, ValueError: `path` is no dataset, a name is unknown, masks of one image
-            differ in size, or a dataset of more classes is to get soft masks.
+            differ in size, or everyone ignores a pixel that is to get shares.
         FileExistsError: The annotator exists, made of other masks or not by this function.
         PermissionError: The dataset folder is read-only and `output` is not given.
         BlockingIOError: Another process is writing this annotator.
@@ -77,7 +79,6 @@ def write_consensus(
     dataset = Dataset.open(path)
     annotator = check_annotator(name or f"consensus-{method}")
     chosen = source_annotators(dataset, annotators, annotator)
-    _check(dataset, method)
     of_image: dict[str, list[Case]] = {}
     for case in dataset.select(split=split) if split is not None else dataset:
         if case.annotator in chosen:
@@ -90,13 +91,14 @@ def write_consensus(
         )
     home = writable_home(dataset, output)
     folder = annotator_folder(home, annotator, CONSENSUS_JOURNAL)
+    suffix = partial(soft_mask_suffix, classes=dataset.classes) if method == "soft" else mask_suffix
     jobs = [
         _Job(
             id,
             method,
             tuple((case.annotator, _mask(case)) for case in cases),
             cases[0].image,
-            folder / f"{id}{mask_suffix(cases[0].image)}",
+            folder / f"{id}{suffix(cases[0].image)}",
             dataset.classes,
             dataset.ignore_label,
         )
@@ -122,6 +124,7 @@ def write_consensus(
         jobs,
         parameters,
         CONSENSUS_JOURNAL,
+        masks={job.id: job.target for job in jobs},
         finish=finish,
         progress=progress,
         workers=workers,
@@ -144,13 +147,13 @@ class _Job:
     def __call__(self) -> dict[str, Any]:
         masks = [read_mask(path, None, self.classes, self.ignore_label) for _, path in self.sources]
         try:
-            labels, classes, about = self._consensus(masks)
+            content, about = self._consensus(masks)
         except ValueError as error:
             raise ValueError(f"Image {self.id!r}: {error}") from error
         return {
             "id": self.id,
             "source_sha256": {name: sha256(path) for name, path in self.sources},
-            "mask_sha256": write_mask(self.target, labels, self.image, classes),
+            "mask_sha256": write_hashed(self.target, content),
             **about,
         }
 
@@ -159,15 +162,14 @@ class _Job:
             name: sha256(path) for name, path in self.sources
         }
 
-    def _consensus(self, masks: list[NDArray]) -> tuple[NDArray[np.uint8], int, dict[str, Any]]:
-        """The mask, how many values it is stored with, and what else the journal shall hold."""
+    def _consensus(self, masks: list[NDArray]) -> tuple[bytes, dict[str, Any]]:
+        """The file of the mask, and what else the journal shall hold."""
         options: dict[str, Any] = {"classes": self.classes, "ignore_label": self.ignore_label}
-        if self.method == "majority":
-            return majority(masks, **options), self.classes, {}
         if self.method == "soft":
-            # Halves are rounded down, so that a tie is background, as in a majority.
             shares = soft_consensus(masks, **options)
-            return np.ceil(shares * 255 - 0.5).astype(np.uint8), 256, {}
+            return encode_soft_mask(self.target, shares, self.image), {}
+        if self.method == "majority":
+            return self._encoded(majority(masks, **options)), {}
         found = staple(masks, **options)
         labels = found.labels
         if self.ignore_label is not None:
@@ -178,17 +180,10 @@ class _Job:
                 name: {"sensitivity": float(table[1, 1]), "specificity": float(table[0, 0])}
                 for (name, _), table in zip(self.sources, found.confusion, strict=True)
             }
-        return labels, self.classes, about
+        return self._encoded(labels), about
 
-
-def _check(dataset: Dataset, method: str) -> None:
-    if method == "soft" and dataset.classes != 2:
-        raise ValueError(
-            "Invalid value for argument `method`. Expected majority or staple for a dataset of "
-            f"{dataset.classes} classes, since a soft mask holds the probability of one. "
-            "Received: method='soft'. `keras_robust.quality.soft_consensus` makes such targets in "
-            "memory."
-        )
+    def _encoded(self, labels: NDArray[np.uint8]) -> bytes:
+        return encode_mask_for(self.target, labels, self.image, self.classes)
 
 
 def _mask(case: Case) -> Path:

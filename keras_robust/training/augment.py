@@ -19,7 +19,7 @@ def augment_batch(
 
     Args:
         images: `(B, H, W, C)`, or with three axes, in [0, 1].
-        masks: `(B, H, W, 1)`, or with three axes.
+        masks: `(B, H, W, 1 or K)`, or with three axes.
         draws: `(B, 4)`, uniform in [0, 1): mirrored along the first and the second axis with
             probability 0.5 each, gamma changed with probability 0.3 to one in [0.7, 1.5). For
             volumes `(B, 5)`; the last decides on the third axis.

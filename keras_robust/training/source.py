@@ -11,7 +11,8 @@ from keras_robust.training.config import DataConfig
 
 class Source(Protocol):
     """Images and masks by position: `(H, W, C)`, uint8 or float32, and `(H, W)`, uint8 labels or
-    float32 probabilities of the foreground; of volumes three axes."""
+    float32 probabilities of the foreground, or `(H, W, K)`, those of more classes; of volumes three
+    axes."""
 
     @property
     def ids(self) -> tuple[str, ...]: ...

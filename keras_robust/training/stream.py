@@ -74,7 +74,8 @@ def training_stream(
         threads: Threads that read; `None` for TensorFlow's choice.
 
     Returns:
-        Batches `(B, H, W, C)` float32 and `(B, H, W, 1)`, uint8 labels or float32 probabilities.
+        Batches `(B, H, W, C)` float32 and `(B, H, W, 1)`, uint8 labels or float32 probabilities,
+        those of more than two classes `(B, H, W, K)`.
     """
     count = len(source.ids)
     numbers = draws_per_image(np.ndim(source.image(0)) - 1)
@@ -129,11 +130,11 @@ def _batches(source, indices, batch_size, threads, drop):
             images, masks = tf.constant(source.images), tf.constant(source.masks)
 
         def gather(index, draws):
-            return tf.gather(images, index), tf.gather(masks, index)[..., tf.newaxis], draws
+            return tf.gather(images, index), _channels(tf.gather(masks, index), images), draws
 
         return indices.batch(batch_size, drop_remainder=drop).map(gather)
 
-    example, mask_dtype = source.image(0), tf.as_dtype(source.mask(0).dtype)
+    example, mask_example = source.image(0), source.mask(0)
 
     def read(index):
         with noted_failures(lambda: source.ids[index]):
@@ -150,13 +151,19 @@ def _batches(source, indices, batch_size, threads, drop):
         return image, source.mask(index)
 
     def load(index, draws):
-        image, mask = tf.numpy_function(read, [index], (tf.as_dtype(example.dtype), mask_dtype))
+        dtypes = tf.as_dtype(example.dtype), tf.as_dtype(mask_example.dtype)
+        image, mask = tf.numpy_function(read, [index], dtypes)
         image.set_shape(example.shape)
-        mask.set_shape(example.shape[:-1])
-        return image, mask[..., tf.newaxis], draws
+        mask.set_shape(mask_example.shape)
+        return image, _channels(mask, image), draws
 
     loaded = indices.map(load, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True)
     return loaded.batch(batch_size, drop_remainder=drop)
+
+
+def _channels(masks, images):
+    """Masks with an axis of channels, which probabilities of several classes have already."""
+    return masks if len(masks.shape) == len(images.shape) else masks[..., tf.newaxis]
 
 
 def stream_options(threads: int | None) -> tf.data.Options:

@@ -166,7 +166,7 @@ def _thresholded(path: Path) -> NDArray[np.uint8] | None:
 def _lies_elsewhere(case: Case) -> bool:
     if case.mask is None or not (is_volume(case.mask) and is_volume(case.image)):
         return False
-    mask, image = read_header(case.mask), read_header(case.image)
+    mask, image = read_header(case.mask, channels=True), read_header(case.image)
     return not np.allclose(mask.affine, image.affine, atol=1e-3)
 
 

@@ -120,6 +120,13 @@ def prepare_cases(
     if options is None:
         raise ValueError("Invalid value for argument `config`. Expected a plan. Received: none")
     annotator, clean = choose_annotators(dataset, config.data)
+    if annotator in dataset.soft_annotators:
+        raise ValueError(
+            "Invalid value for argument `annotator`. Expected one who drew labels, which patches "
+            f"are drawn around. Received: annotator={annotator!r}, whose masks are probabilities. "
+            "Train on whole images (leave `plan` out), or on the majority: `keras-robust agree "
+            "--consensus majority`."
+        )
     chosen, test = chosen_cases(dataset, config.data, annotator, clean)
     cases = options.folder / "cases"
     train: list[PreprocessedCase] = preprocess(chosen, plan, fingerprint, cases, progress)

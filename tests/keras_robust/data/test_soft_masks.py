@@ -2,13 +2,26 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from keras_robust.data import Dataset, simulate_dataset, verify
+from keras_robust.data import (
+    Dataset,
+    read_header,
+    read_image,
+    read_soft_mask,
+    simulate_dataset,
+    verify,
+    write_soft_mask,
+)
 from keras_robust.data.manifest_writing import add_soft_annotator, append_rows, write_view
 from keras_robust.noise import LabelNoise
+from keras_robust.quality import majority, soft_consensus
 
 
 @pytest.fixture
@@ -70,13 +83,127 @@ def test_soft_must_be_a_list_of_names(build, soft):
         Dataset.open(home)
 
 
-def test_soft_masks_are_of_two_classes_and_one_channel(soft):
-    labels = {"background": 0, "a": 1, "b": 2}
-    (soft / "dataset.json").write_text(json.dumps({"soft": ["soft"], "labels": labels}))
-    with pytest.raises(ValueError, match="two classes"):
-        Dataset.open(soft)
-    (soft / "dataset.json").write_text(json.dumps({"soft": ["soft"]}))
+def test_soft_masks_of_two_classes_have_one_channel(soft):
     dataset = Dataset.open(soft).select(annotator="soft")
     Image.new("RGB", (256, 256), (1, 2, 3)).save(dataset.cases[0].mask)
     with pytest.raises(ValueError, match="one channel of 0 to 255.*3 channels"):
         dataset.read_mask(dataset.cases[0])
+
+
+@st.composite
+def shares(draw, rank):
+    """Shares of two to nine annotators who chose one of three to five classes."""
+    shape = tuple(draw(st.integers(1, 5)) for _ in range(rank))
+    classes, annotators = draw(st.integers(3, 5)), draw(st.integers(2, 9))
+    votes = draw(arrays(np.uint8, (annotators, *shape), elements=st.integers(0, classes - 1)))
+    return soft_consensus(votes, classes=classes), majority(votes, classes=classes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shares(2))
+def test_shares_of_classes_survive_the_file_but_for_a_255th(tmp_path_factory, drawn):
+    probabilities, labels = drawn
+    path = tmp_path_factory.mktemp("soft") / "a.tif"
+    write_soft_mask(path, probabilities)
+    found = read_soft_mask(path, classes=probabilities.shape[-1])
+    assert found.dtype == np.float32 and np.abs(found - probabilities).max() < 1 / 255
+    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(found.argmax(axis=-1), labels)
+    again = path.read_bytes()
+    write_soft_mask(path, found)  # what was rounded once is not rounded again
+    assert path.read_bytes() == again
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_shares_of_a_volume_keep_its_grid(tmp_path, suffix):
+    affine = np.array([[0, -2.0, 0, 5], [1.5, 0, 0, -7], [0, 0, -3, 1], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(np.ones((4, 5, 6), np.int16), affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(affine, 1)
+    image.to_filename(tmp_path / "image.nii.gz")
+    votes = np.random.default_rng(0).integers(0, 4, (3, 4, 5, 6))
+    probabilities = soft_consensus(votes, classes=4)
+    path = write_soft_mask(tmp_path / f"a{suffix}", probabilities, tmp_path / "image.nii.gz")
+    found = read_soft_mask(path, classes=4)
+    np.testing.assert_allclose(found, probabilities, atol=1e-6)  # thirds of 255 are whole
+    stored = nibabel.load(path)
+    assert stored.shape == (4, 5, 6, 4) and stored.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(stored.affine, affine)
+    for field in ("qform_code", "sform_code", "xyzt_units"):
+        assert stored.header[field] == image.header[field]
+    assert read_header(path, channels=True).spacing_mm == (1.5, 2.0, 3.0)
+    with pytest.raises(ValueError, match="4 dimensions"):  # as an image it would be a mistake
+        read_image(path)
+    half = read_soft_mask(path, (2, 5, 6), classes=4)
+    assert half.shape == (2, 5, 6, 4)
+    np.testing.assert_allclose(half.sum(axis=-1), 1, rtol=1e-6)
+
+
+def test_ties_are_the_lowest_label_as_in_a_majority(tmp_path):
+    path = write_soft_mask(tmp_path / "a.tif", np.array([[[0.0, 0.5, 0.5], [0.5, 0.0, 0.5]]]))
+    found = read_soft_mask(path, classes=3)
+    np.testing.assert_array_equal(found * 255, [[[0, 128, 127], [128, 0, 127]]])
+
+
+def test_resized_shares_are_means_that_sum_to_one(tmp_path):
+    corner = np.zeros((8, 8, 3))
+    corner[..., 0] = 1
+    corner[:4, :4] = [0, 0, 1]
+    path = write_soft_mask(tmp_path / "a.tif", corner)
+    small = read_soft_mask(path, (2, 2), classes=3)
+    np.testing.assert_allclose(small.sum(axis=-1), 1, rtol=1e-6)
+    assert small[0, 0].argmax() == 2 and small[1, 1].argmax() == 0
+    assert 0 < small[0, 1, 2] < 0.5  # by averaging, not by choosing a pixel
+
+
+def _tiff(path, *pages):
+    first, *others = (Image.fromarray(np.asarray(page)) for page in pages)
+    first.save(path, save_all=True, append_images=others)
+    return path
+
+
+def test_refusals_of_files_name_what_is_there(tmp_path):
+    page = np.full((2, 2), 85, np.uint8)
+    for pages, received in (
+        ([page], r"1 page\(s\)"),
+        ([page, page], r"2 page\(s\)"),
+        ([page] * 4, r"4 page\(s\)"),
+        ([page, page, page - 5], "4 places with another sum, such as 250"),
+        ([page, page, np.full((2, 3), 85, np.uint8)], "sizes"),
+        ([page, page, page.astype(np.float32)], "modes"),
+    ):
+        path = _tiff(tmp_path / "a.tif", *pages)
+        with pytest.raises(ValueError, match=f"3 pages of 8 bits.*sum to 255.*{received}.*Correct"):
+            read_soft_mask(path, classes=3)
+    nibabel.Nifti1Image(np.ones((4, 4, 3), np.uint8), np.eye(4)).to_filename(tmp_path / "c.nii")
+    with pytest.raises(ValueError, match=r"fourth axis.*shape \(4, 4, 3\)"):
+        read_soft_mask(tmp_path / "c.nii", classes=3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
+    drawn = np.random.default_rng(0).dirichlet([1, 1, 1], (20, 20))
+    path = write_soft_mask(tmp_path / "a.tif", drawn)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 50, 20):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="Expected a (readable image|soft mask of 3 pages)"):
+            read_soft_mask(path, classes=3)
+
+
+def test_refusals_of_probabilities_say_what_to_do(tmp_path):
+    third = np.full((2, 2, 3), 1 / 3)
+    for wrong, match in (
+        (third * 2, "sum to 1.*2"),
+        (third * 4, "from 0 to 1.*1.33"),
+        (third - 1, "from 0 to 1.*-0.66"),
+        (third[..., :2], "three or more classes"),
+        (third[:0], "none"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            write_soft_mask(tmp_path / "a.tif", wrong)
+    with pytest.raises(ValueError, match=r"`path`.*\.tif"):
+        write_soft_mask(tmp_path / "a.png", third)
+    with pytest.raises(ValueError, match=r"`path`.*with `like`"):
+        write_soft_mask(tmp_path / "a.nii.gz", np.full((2, 2, 2, 3), 1 / 3))
+    assert not list(tmp_path.iterdir())

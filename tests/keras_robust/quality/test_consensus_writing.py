@@ -2,6 +2,7 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -173,9 +174,63 @@ def test_refusals_say_what_to_do(make):
     Image.new("L", (5, 5)).save(root / "masks" / "a-ben.png")
     with pytest.raises(ValueError, match=r"Image 'a'.*one shape.*\(5, 5\), \(16, 24\)"):
         write_consensus(root, "majority", name="other")
-    several = make("several", {"background": 0, "x": 1, "y": 2})
-    with pytest.raises(ValueError, match="3 classes.*'soft'"):
-        write_consensus(several, "soft")
+
+
+def test_soft_masks_of_several_classes(make, tmp_path):
+    root = make(labels={"background": 0, "x": 1, "y": 2})
+    drawn = {name: np.asarray(Image.open(root / f"masks/a-{name}.png")) for name in DRAWN["a"]}
+    Image.fromarray(2 * drawn["dora"]).save(root / "masks" / "a-dora.png")
+    before = contents(root)
+    folder = write_consensus(root, "soft")
+    dataset = Dataset.open(root)
+    assert dataset.soft_annotators == ("consensus-soft",) and verify(root).ok
+    case = dataset.select(annotator="consensus-soft").cases[0]
+    assert case.mask == folder / "a.tif"
+    masks = [*list(drawn.values())[:3], 2 * drawn["dora"]]
+    expected = soft_consensus(masks, classes=3)
+    assert 0 < expected[..., 2].max() <= 0.25
+    np.testing.assert_allclose(dataset.read_target(case), expected, atol=1 / 255)
+    np.testing.assert_array_equal(dataset.read_mask(case), majority(masks, classes=3))
+    assert before.items() - contents(root).items() == {
+        ("manifest.csv", before["manifest.csv"]),
+        ("dataset.json", before["dataset.json"]),
+    }
+    view = write_consensus(root, "soft", ["anna"], "soft-2", output=tmp_path / "view").parent.parent
+    assert Dataset.open(view).soft_annotators == ("consensus-soft", "soft-2") and verify(view).ok
+    Image.new("L", (24, 16)).save(folder / "a.tif")
+    assert [
+        (p.id, p.kind) for p in verify(root).problems if "soft mask of 3 pages" in p.message
+    ] == [("a", "values")]
+
+
+def test_soft_volumes_of_several_classes(tmp_path):
+    affine = np.array([[0, 2.0, 0, 5], [-1.5, 0, 0, 7], [0, 0, 3, 1], [0, 0, 0, 1]])
+    drawn = np.random.default_rng(0).integers(0, 3, (3, 4, 5, 6)).astype(np.uint8)
+    files = {"image": np.arange(120).reshape(4, 5, 6)} | dict(zip("xyz", drawn, strict=True))
+    for name, array in files.items():
+        nibabel.Nifti1Image(array.astype(np.int16), affine).to_filename(tmp_path / f"{name}.nii.gz")
+    rows = "".join(f"a,image.nii.gz,{name}.nii.gz,{name},\n" for name in "xyz")
+    (tmp_path / "manifest.csv").write_text("id,image,mask,annotator,split\n" + rows)
+    folder = write_consensus(tmp_path, "soft", ["*"])
+    dataset = Dataset.open(tmp_path)
+    case = dataset.select(annotator="consensus-soft").cases[0]
+    expected = soft_consensus(drawn, classes=3)
+    np.testing.assert_allclose(dataset.read_target(case), expected, atol=1e-6)
+    np.testing.assert_array_equal(dataset.read_mask(case), majority(drawn, classes=3))
+    np.testing.assert_array_equal(nibabel.load(folder / "a.nii.gz").affine, affine)
+    report = verify(tmp_path)
+    assert report.ok and dataset.classes == 3, report.text()
+    moved = nibabel.load(folder / "a.nii.gz")
+    elsewhere = nibabel.Nifti1Image(np.asarray(moved.dataobj), np.diag([-1, 1, 1, 1]) @ affine)
+    elsewhere.to_filename(folder / "a.nii.gz")
+    assert [problem.kind for problem in verify(tmp_path).problems] == ["orientation"]
+
+
+def test_shares_of_what_everyone_ignores_are_refused(make):
+    root = make(labels={"background": 0, "x": 1, "y": 2, "ignore": 9})
+    Image.fromarray(np.full((16, 24), 9, np.uint8)).save(root / "masks" / "c-dora.png")
+    with pytest.raises(ValueError, match="Image 'c'.*384 elements that all of them ignore"):
+        write_consensus(root, "soft")
 
 
 def test_several_classes_and_an_ignored_label(make):
