@@ -166,17 +166,16 @@ def _read_pages(path: Path, classes: int) -> NDArray[np.uint8]:
     """The pages of an image, (H, W, pages)."""
     with opened(path) as image:
         pages = getattr(image, "n_frames", 1)
-        modes, sizes, found = [], [], []
+        modes, found = [], []
         for number in range(min(pages, classes + 1)):
             image.seek(number)
             image.load()
-            modes.append(image.mode)
-            sizes.append(image.size)
-            found.append(np.asarray(image) if image.mode == "L" else None)
+            modes.append(f"{image.mode} {image.width} x {image.height}")
+            found.append(np.asarray(image))
     if pages != classes:
         raise _refused(path, classes, f"{pages} page(s)")
-    if set(modes) != {"L"} or len(set(sizes)) > 1:
-        raise _refused(path, classes, f"pages of the modes {modes} and sizes {sizes}")
+    if len(set(modes)) > 1 or modes[0][:2] != "L ":
+        raise _refused(path, classes, f"pages of the modes {', '.join(modes)}")
     return np.stack(found, axis=-1)
 
 
