@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -27,18 +27,23 @@ class Preset(BaseModel):
         memory_gib: Memory that the sizes below take.
         voxels: Of the feature maps of a reference batch, by number of axes.
         share: Of the voxels of the data set that a batch may cover at most.
+        whole_batch: Whether a patch shrinks until a reference batch of it fits, not only the
+            smallest batch.
     """
 
     encoder: Literal["plain", "residual"]
     memory_gib: float
     voxels: dict[int, float]
     share: float
+    whole_batch: bool
 
 
+_PLAIN: dict[str, Any] = {"encoder": "plain", "share": 0.05, "whole_batch": False}
+_RESIDUAL: dict[str, Any] = {"encoder": "residual", "share": 1, "whole_batch": True}
 PRESETS = {
-    "plain": Preset(encoder="plain", memory_gib=8, voxels={2: 85e6, 3: 560e6}, share=0.05),
-    "M": Preset(encoder="residual", memory_gib=8, voxels={2: 135e6, 3: 680e6}, share=1),
-    "L": Preset(encoder="residual", memory_gib=24, voxels={2: 380e6, 3: 2.1e9}, share=1),
+    "plain": Preset(memory_gib=8, voxels={2: 85e6, 3: 560e6}, **_PLAIN),
+    "M": Preset(memory_gib=8, voxels={2: 135e6, 3: 680e6}, **_RESIDUAL),
+    "L": Preset(memory_gib=24, voxels={2: 380e6, 3: 2.1e9}, **_RESIDUAL),
 }
 REFERENCE_BATCH = {2: 12, 3: 2}
 FEATURES = 32
@@ -101,9 +106,9 @@ def make_plan(
     The target spacing is the median, except along a thick axis of few voxels (3 times the others'
     spacing, a third of their voxels), where it is the tenth percentile. The patch begins with the
     shape of the median image, at most 256³ (2048²) voxels of its proportions, and shrinks along
-    the axis that covers most of the image until two patches fit the memory. What is left becomes
-    batch size, as long as a batch covers no more than 5 % of the data set (residual encoders: no
-    limit).
+    the axis that covers most of the image until two patches fit the memory (residual encoders in
+    2-D: twelve). What is left becomes batch size, as long as a batch covers no more than 5 % of the
+    data set (residual encoders: all of it).
 
     Args:
         fingerprint: Of the data set.
@@ -142,7 +147,10 @@ def make_plan(
     spacing = tuple(float(target[axis]) for axis in axes)
     rank = len(axes)
     budget = settings.voxels[rank] * memory_gib / settings.memory_gib
-    network, size = _fitting(spacing, median, fingerprint.classes, settings.encoder, budget)
+    fitting = REFERENCE_BATCH[rank] if settings.whole_batch else SMALLEST_BATCH
+    network, size = _fitting(
+        spacing, median, fingerprint.classes, settings.encoder, budget, fitting
+    )
     batch = round(budget / size * REFERENCE_BATCH[rank])
     covering = float(np.prod(median)) * len(shapes) * settings.share / prod(network.patch)
     cropped = np.median([case.cropped_share for case in fingerprint.cases])
@@ -208,25 +216,31 @@ def feature_map_voxels(network: Topology, classes: int, encoder: str = "plain") 
 
 
 def _fitting(
-    spacing: tuple[float, ...], median: np.ndarray, classes: int, encoder: str, budget: float
+    spacing: tuple[float, ...],
+    median: np.ndarray,
+    classes: int,
+    encoder: str,
+    budget: float,
+    patches: int,
 ) -> tuple[Topology, int]:
-    """The largest patch of which two fit the budget, and the voxels of its feature maps."""
+    """The largest patch of which so many fit the budget, and the voxels of its feature maps."""
     rank = len(spacing)
     edge = {2: 2048, 3: 256}[rank]
     inverse = 1 / np.array(spacing)
     initial = np.round(inverse * (edge**rank / inverse.prod()) ** (1 / rank))
-    network = plan_topology(spacing, [max(1, int(n)) for n in np.minimum(initial, median)])
+    # A median of 32.5 voxels is more than 32, and padded to the next size.
+    network = plan_topology(spacing, [max(1, float(n)) for n in np.minimum(initial, median)])
     size = feature_map_voxels(network, classes, encoder)
-    while size / REFERENCE_BATCH[rank] * SMALLEST_BATCH > budget:
+    while size / REFERENCE_BATCH[rank] * patches > budget:
         axis = int(np.argsort(np.array(network.patch) / median)[-1])
         patch = list(network.patch)
         # Two looks, so that no valid size is skipped: 256 goes to 224, not to 192.
         step = 2 ** network.pools[axis]
         if patch[axis] <= step:
             raise ValueError(
-                "Invalid value for argument `memory_gib`. Expected enough for two patches of some "
-                f"size. Received a budget of {budget:.3g} voxels of feature maps, but even a patch "
-                f"of {network.patch} takes {size:.3g}."
+                "Invalid value for argument `memory_gib`. Expected enough for some patch "
+                f"{patches} times. Received a budget of {budget:.3g} voxels of feature maps, but "
+                f"even a patch of {network.patch} takes {size:.3g}."
             )
         smaller = [*patch]
         smaller[axis] -= step

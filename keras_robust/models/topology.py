@@ -40,7 +40,7 @@ class Topology:
         return sizes
 
 
-def plan_topology(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
+def plan_topology(spacing: Sequence[float], patch: Sequence[float]) -> Topology:
     """Strides, kernels and padded patch by the rules of nnU-Net.
 
     An axis is halved while it has at least 8 voxels and its spacing is less than twice the
@@ -93,7 +93,7 @@ def plan_topology(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
             spacings[axis] *= 2
     kernels.append((3,) * len(sizes))
     total = [prod(stride[axis] for stride in strides) for axis in axes]
-    padded = tuple(-(-size // step) * step for size, step in zip(patch, total, strict=True))
+    padded = tuple(ceil(size / step) * step for size, step in zip(patch, total, strict=True))
     return Topology(padded, tuple(strides), tuple(kernels))
 
 

@@ -24,6 +24,18 @@ PUBLISHED = [
 ]
 
 
+# What nnU-Net v2 2.8.1 plans at the memory of each preset: shapes in turn, number of cases,
+# spacing, classes, patch, batch size. The fourth has medians of 32.5 and 47.5 voxels.
+PLANNED = [
+    ("M", [(934, 1016)], 30, (1, 1), 2, (512, 512), 13),
+    ("L", [(1035, 846)], 30, (1, 1), 2, (896, 768), 13),
+    ("plain", [(934, 1016)], 30, (1, 1), 2, (1024, 1024), 2),
+    ("plain", [(32, 40, 47), (33, 40, 48)], 40, (1, 1, 1), 2, (40, 40, 48), 2),
+    ("M", [(60, 512, 480)], 30, (2.5, 0.8, 0.8), 3, (32, 256, 224), 2),
+    ("L", [(30, 300, 311), (31, 300, 310)], 30, (3, 1, 1), 2, (32, 320, 320), 3),
+]
+
+
 def described(shapes, spacings, classes=2, channels=("0",)):
     cases = [
         CaseFingerprint(
@@ -63,6 +75,13 @@ def test_images_of_256_get_nnunets_batch():
     assert found.batch_size == 49
     assert found.normalization == ("zscore",) * 3
     assert found.batch_dice
+
+
+@pytest.mark.parametrize("preset, shapes, cases, spacing, classes, patch, batch_size", PLANNED)
+def test_patch_and_batch_are_nnunets(preset, shapes, cases, spacing, classes, patch, batch_size):
+    print_ = described(shapes * (cases // len(shapes)), [spacing] * cases, classes)
+    found = make_plan(print_, preset=preset)
+    assert (found.patch_size, found.batch_size) == (patch, batch_size)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
