@@ -148,4 +148,7 @@ def evaluate(
     typer.echo(f"Standard deviation over images: {result.std:.4f}")
     typer.echo(f"Dice, pooled: {result.pooled:.4f}")
     for label, means in result.means.items():
-        typer.echo(f"{label}: " + ", ".join(f"{name} {value:.4f}" for name, value in means.items()))
+        parts = [f"{name} {value:.4f}" for name, value in means.items()]
+        if missed := result.missed[label]:
+            parts.append(f"missed {missed} (in one mask only; distances leave them out)")
+        typer.echo(f"{label}: {', '.join(parts)}")

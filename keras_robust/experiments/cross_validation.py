@@ -59,15 +59,14 @@ def table1(scores: "pd.DataFrame") -> "pd.DataFrame":
             columns[title] = {name: spread(row, digits) for name, row in values.iterrows()}
     methods = in_order(scores["method"])
     table = pd.DataFrame(columns).reindex(methods).fillna("–")
-    missed = np.isinf(scores["asd_mm"].astype(float)).groupby(scores["method"]).sum()
-    if missed.any():
-        table["missed"] = [int(missed[method]) for method in methods]
+    if missed := _missed(scores):
+        table["missed"] = [missed[method] for method in methods]
     table.index.name = "Method"
     return table
 
 
 def table2(scores: "pd.DataFrame") -> "pd.DataFrame":
-    """Classes and regions x methods and measures, in rows (label, measure): the paper's Table 2."""
+    """Methods x classes and regions, each with all measures and `missed`: the paper's Table 2."""
     import numpy as np
     import pandas as pd
 
@@ -81,9 +80,20 @@ def table2(scores: "pd.DataFrame") -> "pd.DataFrame":
             cells = {name: spread(row, digits) for name, row in values.iterrows()}
             rows.append({method: cells.get(method, "–") for method in methods})
             index.append(f"{label}: {title}")
+        if missed := _missed(scores[scores["label"] == label]):
+            rows.append(missed)
+            index.append(f"{label}: missed")
     return pd.DataFrame(rows, index=pd.Index(index, name="Class"), columns=methods).T.rename_axis(
         "Method"
     )
+
+
+def _missed(scores: "pd.DataFrame") -> dict[str, int]:
+    """By method, how many structures are in one mask only; empty where none is."""
+    import numpy as np
+
+    found = np.isinf(scores["asd_mm"].astype(float)).groupby(scores["method"]).sum()
+    return {method: int(count) for method, count in found.items()} if found.any() else {}
 
 
 @dataclass(frozen=True)

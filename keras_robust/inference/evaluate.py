@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -64,14 +65,31 @@ class Evaluation:
 
     @property
     def means(self) -> dict[str, dict[str, float]]:
-        """Means over images of all measures, by class or region; see `LabelScores`."""
+        """Means over images of the measures of `LabelScores`, by class or region.
+
+        Infinite distances, of what is in one of the two masks only, are left out: read a mean
+        beside `missed`. So is a measure without any finite value.
+        """
         measures = [column.name for column in fields(LabelScores)][2:]
         found: dict[str, dict[str, float]] = {}
-        for label in dict.fromkeys(row.label for row in self.rows):
-            rows = [row for row in self.rows if row.label == label]
-            found[label] = {
-                name: float(np.mean([getattr(row, name) for row in rows])) for name in measures
-            }
+        for label, rows in self._by_label().items():
+            values = {name: [getattr(row, name) for row in rows] for name in measures}
+            finite = {name: [v for v in of if math.isfinite(v)] for name, of in values.items()}
+            found[label] = {name: float(np.mean(of)) for name, of in finite.items() if of}
+        return found
+
+    @property
+    def missed(self) -> dict[str, int]:
+        """Number of images in which a class or region is in one of the two masks only."""
+        return {
+            label: sum(math.isinf(row.asd_mm) for row in rows)
+            for label, rows in self._by_label().items()
+        }
+
+    def _by_label(self) -> dict[str, list[LabelScores]]:
+        found: dict[str, list[LabelScores]] = {}
+        for row in self.rows:
+            found.setdefault(row.label, []).append(row)
         return found
 
     def write_csv(self, path: str | Path) -> Path:

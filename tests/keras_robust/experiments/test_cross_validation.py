@@ -85,6 +85,8 @@ def test_tables_are_means_and_deviations_over_folds(study):
     assert first.loc["Baseline", "Dice"] == spread([value - 0.05 for value in own])
     # CoT missed class 2 in one case per fold: its distances are the mean over the others.
     assert first["missed"].to_dict() == {name: 3 * (name == "CoT") for name in first.index}
+    assert second["2: missed"].to_dict() == first["missed"].to_dict()
+    assert "1: missed" not in second
     assert math.isfinite(per_fold(scores, "asd_mm", "2").loc["CoT"].mean())
 
 

@@ -118,5 +118,9 @@ def test_regions_of_the_dataset_are_scored(tmp_path):
         ("2", 0),
         ("whole", 1),
     ]
+    # The mean of no finite distance is none, and said to be so; nor is there a calibration.
+    assert result.missed == {"1": 0, "2": 1, "whole": 0}
+    assert result.means["2"] == {"dice": 0, "surface_dice": 0}
+    assert list(result.means["1"]) == ["dice", "asd_mm", "surface_dice", "hd95_mm"]
     assert not result.reliabilities
     assert not evaluate(tmp_path / "found", tmp_path).rows
