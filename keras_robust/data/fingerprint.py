@@ -80,8 +80,8 @@ def fingerprint(
 ) -> Fingerprint:
     """Look at every image and mask of a data set.
 
-    Intensities are those of at most 10,000 foreground voxels of each case, drawn by its id: the
-    same whatever the order and the number of workers.
+    Intensities are those of 10,000 foreground voxels of each case that has some, drawn by its id:
+    the same whatever the order and the number of workers, and each case counts alike.
 
     Args:
         dataset: With one mask per image; cases without a mask are left out.
@@ -158,7 +158,9 @@ def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.flo
     box = filled_box((image != 0).any(axis=-1))
     foreground = np.flatnonzero((mask > 0) & (mask < dataset.classes))
     generator = np.random.default_rng(zlib.crc32(case.id.encode()))
-    drawn = generator.choice(foreground, min(len(foreground), SAMPLED_VOXELS), replace=False)
+    # Small structures count as much as large ones: their voxels are drawn more than once.
+    few = len(foreground) < SAMPLED_VOXELS
+    drawn = generator.choice(foreground, SAMPLED_VOXELS if len(foreground) else 0, replace=few)
     voxels = np.bincount(mask.ravel(), minlength=dataset.classes)[: dataset.classes]
     found = CaseFingerprint(
         id=case.id,

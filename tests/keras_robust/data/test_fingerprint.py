@@ -41,6 +41,13 @@ def test_figures_of_hand_drawn_images(two_images):
     assert (found.intensities[0].min, found.intensities[0].max) == (50, 100)
 
 
+def test_a_case_of_few_voxels_counts_as_much(two_images):
+    mask = np.zeros((8, 10), np.uint8)
+    mask[0, 0] = 255  # one voxel of 50 beside four of 100
+    Image.fromarray(mask).save(two_images / "b_mask.png")
+    assert fingerprint(Dataset.open(two_images)).intensities[0].mean == 75
+
+
 def test_the_same_by_any_number_of_workers_and_through_json():
     dataset = sample().select(ids=sample().ids[:6])
     one, many = fingerprint(dataset, workers=1), fingerprint(dataset, workers=4)
