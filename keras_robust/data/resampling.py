@@ -148,13 +148,13 @@ def _interpolated(
 
 def _weights(old: int, new: int, order: int | None) -> NDArray[np.float32]:
     """(new, old): the spline as a matrix, since it is linear and its axes are independent; without
-    an order the nearest voxel, of two the lower.
+    an order the nearest voxel, of two the one further along, as in nnU-Net.
 
     Interpolation is between the centres of voxels; outside, edges are repeated.
     """
     if order is None or old == new:
         centres = (np.arange(new) + 0.5) * old / new - 0.5
-        nearest = np.clip(np.ceil(centres - 0.5), 0, old - 1).astype(int)
+        nearest = np.clip(np.floor(centres + 0.5), 0, old - 1).astype(int)
         return (nearest[:, np.newaxis] == np.arange(old)).astype(np.float32)
     options = {"order": order, "mode": "nearest", "grid_mode": True, "prefilter": order > 1}
     rows = [ndimage.zoom(row, new / old, np.float32, **options) for row in np.eye(old)]

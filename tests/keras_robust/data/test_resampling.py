@@ -73,6 +73,12 @@ def test_of_two_labels_that_are_equally_high_the_lower_wins():
     assert resample_labels(cube, (3, 3, 3))[1, 1, 1] == 2
 
 
+def test_of_two_slices_that_are_equally_near_the_one_further_along_is_taken():
+    # As scipy.ndimage.map_coordinates does for nnU-Net, at 0.5 and 2.5.
+    image = np.arange(4.0).reshape(4, 1, 1, 1)
+    assert resample_image(image, (2, 1, 1), separate=0).ravel().tolist() == [1, 3]
+
+
 def test_there_and_back_keeps_large_structures():
     labels = np.zeros((24, 24, 24), "uint8")
     labels[4:12, 4:20, 4:20] = 1
