@@ -1,7 +1,8 @@
 """A training plan for a data set by the rules of nnU-Net: spacing, patch, network, batch size."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any, Literal
 
@@ -10,11 +11,11 @@ from pydantic import BaseModel, ConfigDict
 
 from keras_robust.data.fingerprint import Fingerprint
 from keras_robust.data.regions import Regions
-from keras_robust.models.topology import Topology, plan_topology, residual_blocks
+from keras_robust.data.resampling import ANISOTROPIC, resampled_shape
+from keras_robust.models.topology import ISOTROPIC, Topology, plan_topology, residual_blocks
 
 __all__ = ["PRESETS", "Plan", "feature_map_voxels", "make_plan"]
 
-ANISOTROPIC = 3  # a spacing beyond so many times the others' makes a thick axis
 SMALLEST_BATCH = 2
 SMALLEST_VOLUME_AFTER_CROPPING = 0.75  # of the image, below which only what is not 0 is normalised
 
@@ -46,6 +47,7 @@ PRESETS = {
     "L": Preset(memory_gib=24, voxels={2: 380e6, 3: 2.1e9}, **_RESIDUAL),
 }
 REFERENCE_BATCH = {2: 12, 3: 2}
+COVERED, COARSENING = 0.25, 1.03  # of nnU-Net's coarser stage
 FEATURES = 32
 MOST_FEATURES = {2: 512, 3: 320}
 
@@ -68,7 +70,8 @@ class Plan(BaseModel):
         normalization: Of each channel: `"zscore"`, `"ct"`, `"rescale_to_0_1"`, `"rgb_to_0_1"` or
             `"none"`.
         only_nonzero: Whether z-scores are taken over the voxels that are not 0.
-        batch_dice: Whether the Dice loss pools the patches of a batch.
+        batch_dice: Whether the Dice loss pools the patches of a batch: in 2-D, and where patches
+            are so small a part of the images that nnU-Net would plan a coarser stage as well.
         regions: Of a run that learns regions in place of labels: the label that is painted where
             one is predicted, and the labels it holds.
     """
@@ -142,15 +145,22 @@ def make_plan(
     target = target_spacing(spacings, shapes)
     thickest = int(np.argmax(target)) if len(target) == 3 else 0
     axes = (thickest, *(axis for axis in range(len(target)) if axis != thickest))
-    resampled = np.round(shapes * spacings / target)[:, axes]
-    median = np.median(resampled, axis=0)
+    resampled = [
+        resampled_shape(shape, old, tuple(target))
+        for shape, old in zip(shapes, spacings, strict=True)
+    ]
+    median = np.median(resampled, axis=0)[list(axes)]
     spacing = tuple(float(target[axis]) for axis in axes)
     rank = len(axes)
     budget = settings.voxels[rank] * memory_gib / settings.memory_gib
-    fitting = REFERENCE_BATCH[rank] if settings.whole_batch else SMALLEST_BATCH
-    network, size = _fitting(
-        spacing, median, fingerprint.classes, settings.encoder, budget, fitting
+    fitting = partial(
+        _fitting,
+        classes=fingerprint.classes,
+        encoder=settings.encoder,
+        budget=budget,
+        patches=REFERENCE_BATCH[rank] if settings.whole_batch else SMALLEST_BATCH,
     )
+    network, size = fitting(spacing, median)
     batch = round(budget / size * REFERENCE_BATCH[rank])
     covering = float(np.prod(median)) * len(shapes) * settings.share / prod(network.patch)
     cropped = np.median([case.cropped_share for case in fingerprint.cases])
@@ -168,7 +178,7 @@ def make_plan(
         encoder=settings.encoder,
         normalization=tuple(_normalization(name) for name in fingerprint.channel_names),
         only_nonzero=bool(cropped < SMALLEST_VOLUME_AFTER_CROPPING),
-        batch_dice=rank == 2,
+        batch_dice=rank == 2 or _are_small(network.patch, spacing, median, fitting),
     )
 
 
@@ -248,6 +258,22 @@ def _fitting(
         network = plan_topology(spacing, patch)
         size = feature_map_voxels(network, classes, encoder)
     return network, size
+
+
+def _are_small(
+    patch: tuple[int, ...],
+    spacing: tuple[float, ...],
+    median: np.ndarray,
+    fitting: Callable[..., tuple[Topology, int]],
+) -> bool:
+    """Whether the median image must be made twice smaller for a patch to cover a quarter of it."""
+    coarser, shape = np.array(spacing), median
+    while prod(patch) < COVERED * np.prod(shape):
+        finest = coarser.max() / coarser > ISOTROPIC
+        coarser[finest if finest.any() else ...] *= COARSENING
+        shape = np.array(spacing) / coarser * median
+        patch = fitting(tuple(coarser), np.round(shape))[0].patch
+    return bool(np.prod(median) >= 2 * np.prod(shape))
 
 
 def _widths(network: Topology) -> tuple[int, ...]:
