@@ -20,7 +20,7 @@ def agree(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Folder of the report. [default: NAME OF DATASET-agreement]")
+        Path | None, typer.Option(help="Folder of the report.", show_default="DATASET-agreement")
     ] = None,
     consensus: Annotated[
         str | None,
@@ -67,14 +67,15 @@ def agree(
 def audit(
     dataset: DatasetFolder,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the audit. [default: NAME OF DATASET-audit]")
+        Path | None, typer.Option(help="Folder of the audit.", show_default="DATASET-audit")
     ] = None,
     annotator: Annotated[
         list[str] | None,
         typer.Option(help="Whose masks to judge; needed where there are several, repeatable."),
     ] = None,
     train_on: Annotated[
-        str | None, typer.Option(help="Whose masks to train on. [default: the first annotator]")
+        str | None,
+        typer.Option(help="Whose masks to train on.", show_default="the first annotator"),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     predictions: Annotated[
@@ -95,7 +96,9 @@ def audit(
     ] = None,
     score: Annotated[
         list[str] | None,
-        typer.Option(help="Score, repeatable; the first one ranks. [default: all, by `default`]"),
+        typer.Option(
+            help="Score, repeatable; the first one ranks.", show_default="all, by `default`"
+        ),
     ] = None,
     truth: Annotated[
         str | None,
@@ -110,7 +113,7 @@ def audit(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Folds at a time.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads per fold. [default: CPUs / jobs]")
+        int | None, typer.Option(min=1, help="CPU threads per fold.", show_default="CPUs / jobs")
     ] = None,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""

@@ -11,11 +11,11 @@ from keras_robust.console import friendly_errors, progress_bar
 def benchmark(
     config: Annotated[Path, typer.Argument(help="Study as YAML: base, losses, noise, seeds.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the runs. [default: runs/NAME OF CONFIG]")
+        Path | None, typer.Option(help="Folder of the runs.", show_default="runs/CONFIG")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads per run. [default: CPUs / jobs]")
+        int | None, typer.Option(min=1, help="CPU threads per run.", show_default="CPUs / jobs")
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
 ) -> None:
@@ -40,7 +40,7 @@ def benchmark(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report. [default: RUNS/report]")
+        Path | None, typer.Option(help="Folder of the report.", show_default="RUNS/report")
     ] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Losses under label noise",
 ) -> None:
@@ -55,11 +55,11 @@ def report(
 def crossval(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report. [default: RUNS/crossval]")
+        Path | None, typer.Option(help="Folder of the report.", show_default="RUNS/crossval")
     ] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Cross-validation",
     baseline: Annotated[
-        str | None, typer.Option(help="Method to compare with. [default: Baseline or CE+Dice]")
+        str | None, typer.Option(help="Method to compare with.", show_default="Baseline or CE+Dice")
     ] = None,
 ) -> None:
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""

@@ -111,7 +111,7 @@ def evaluate(
     annotator: Annotated[
         str | None, typer.Option(help="Whose masks are right; needed where there are several.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Only this split; '' for all cases.")] = "test",
     output: Annotated[Path | None, typer.Option(help="Write the Dice of each image, CSV.")] = None,
     details: Annotated[
         Path | None,

@@ -22,7 +22,7 @@ def tune(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder. [default: runs/CONFIG-SPACE]"),
+        typer.Option("--output", "-o", help="Folder.", show_default="runs/CONFIG-SPACE"),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, over all processes.")] = 30,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 50,
@@ -40,19 +40,20 @@ def tune(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="URL of an Optuna storage that machines share. [default: OUTPUT/study.db]"
+            help="URL of an Optuna storage that machines share.", show_default="OUTPUT/study.db"
         ),
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Its name in the storage. [default: that of OUTPUT]")
+        str | None, typer.Option(help="Its name in the storage.", show_default="that of OUTPUT")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="What figures call it. [default: the method]")
+        str | None, typer.Option(help="What figures call it.", show_default="the method")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is tried.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads per trial. [default: CPUs / workers]")
+        int | None,
+        typer.Option(min=1, help="CPU threads per trial.", show_default="CPUs / workers"),
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="For trials whose process dies.")] = 2,
     set_: Annotated[

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
@@ -102,3 +103,11 @@ def test_help_is_quick():
     begin = time.process_time()
     assert run("--help").exit_code == 0
     assert time.process_time() - begin < 1
+
+
+def test_help_shows_every_word_of_it():
+    # Typer reads [square brackets] in help as markup, and leaves them out.
+    for command in get_command(app).commands.values():
+        for option in command.params:
+            assert "[" not in (getattr(option, "help", None) or ""), (command.name, option.name)
+    assert "OUTPUT/study.db" in run("tune", "--help").output
