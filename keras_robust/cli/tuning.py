@@ -40,7 +40,8 @@ def tune(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="URL of an Optuna storage that machines share.", show_default="OUTPUT/study.db"
+            help="URL of an Optuna storage that machines share, or journal:FILE.",
+            show_default="OUTPUT/study.db",
         ),
     ] = None,
     study: Annotated[

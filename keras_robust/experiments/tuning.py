@@ -109,7 +109,8 @@ def tune(
             default `"pseudo_dice_train_ema"` with a plan and `"ema:dice_train"` without.
         direction: `"maximize"` or `"minimize"`.
         pruner: `"none"`, `"median"` or `"halving"`; see `tuning_study.make_pruner`.
-        storage: URL of an Optuna storage, or one; by default SQLite, `study.db` in `output`.
+        storage: An Optuna storage, its URL, or `journal:FILE`; by default SQLite, `study.db` in
+            `output`.
         study: Name of the study in the storage; by default that of the folder.
         label: What figures call the study; by default made from the method.
         seed: Of the sampler.

@@ -93,7 +93,7 @@ class SharedStudy:
         folder: Of this process's tuning; processes of one folder see at once which of them died.
         space: What to search.
         trials: Number of trials of the whole study.
-        storage: URL or storage of Optuna; None for `study.db` in the folder.
+        storage: URL or storage of Optuna, or `journal:FILE`; None for `study.db` in the folder.
         name: Of the study within the storage.
         direction: `"maximize"` or `"minimize"`.
         pruner: See `make_pruner`.
@@ -321,7 +321,7 @@ def _open(
     pruner: "BasePruner",
 ) -> "Study":
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
@@ -337,10 +337,11 @@ def _open(
                 load_if_exists=True,
             )
         except (SQLAlchemyError, ImportError) as error:
-            if attempt == 4:
+            if attempt == 4 or not isinstance(error, DBAPIError):
+                why = error.__cause__ or error  # which names the driver that is missing
                 raise ValueError(
                     "Invalid value for argument `storage`. Expected the URL of a database that can "
-                    f"be opened, such as sqlite:///study.db. Received one that cannot: {error}"
+                    f"be opened, such as sqlite:///study.db. Received one that cannot: {why}"
                 ) from error
             # Of two processes that make the tables of a new database at once, one fails.
             time.sleep(0.2 * (attempt + secrets.randbelow(10) / 10))
@@ -348,10 +349,15 @@ def _open(
 
 
 def _connected(storage: "str | BaseStorage") -> "str | BaseStorage":
-    from optuna.storages import RDBStorage
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 
-    if not isinstance(storage, str) or storage.startswith("redis"):
+    if not isinstance(storage, str):
         return storage
+    if storage.startswith("journal:"):  # Optuna has no URL for it
+        return JournalStorage(JournalFileBackend(storage.removeprefix("journal:")))
+    if storage.startswith("redis"):
+        return JournalStorage(JournalRedisBackend(storage))
     # Another process may hold the file; a server may have closed the connection.
     waiting = {"timeout": 120} if storage.startswith("sqlite") else {}
     return RDBStorage(storage, engine_kwargs={"connect_args": waiting, "pool_pre_ping": True})

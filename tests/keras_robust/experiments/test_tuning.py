@@ -14,6 +14,7 @@ from keras_robust.experiments.tuning import trial_config, tune
 from keras_robust.experiments.tuning_objective import Objective
 from keras_robust.experiments.tuning_results import TuningRecord
 from keras_robust.experiments.tuning_space import SPACES, Range, Space, configured, load_space
+from keras_robust.experiments.tuning_study import SharedStudy, number_of
 
 # Stands in for the training process: the Dice of epoch e is 0.9 - (q - 0.7)² - 0.1 / e.
 FAKE = """
@@ -269,6 +270,31 @@ def test_what_does_not_fit_is_refused(study):
     (study.folder / "study.db").unlink()
     with pytest.raises(ValueError, match="trials of another study"):
         study(trials=1, seed=5)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}", "journal:{}"])
+def test_storages_hold_the_same_study(tmp_path, url):
+    options = {"storage": url.format(tmp_path / "shared"), "name": "shared"}
+    one, two = (SharedStudy(tmp_path / name, SPACE, 3, **options) for name in ("one", "two"))
+    one.agree({"epochs": 3})
+    with pytest.raises(ValueError, match="other values of epochs"):
+        two.agree({"epochs": 4})
+    trials = [one.claim(), two.claim(), one.claim()]
+    assert [number_of(trial) for trial in trials] == [0, 1, 2] and two.claim() is None
+    one.hand_over(trials[0])
+    again = two.claim()
+    assert number_of(again) == 0 and again.params == trials[0].params
+    for trial in (again, *trials[1:]):
+        two.complete(trial, 0.5)
+    assert one.settled and two.settled
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"), [("mysql+nodriver://x", "nodriver"), ("study.db", "URL"), ("x://y", "x")]
+)
+def test_a_storage_that_cannot_be_opened_is_named(tmp_path, url, reason):
+    with pytest.raises(ValueError, match=f"`storage`.*one that cannot:.*{reason}"):
+        SharedStudy(tmp_path, SPACE, 3, storage=url)
 
 
 def test_optuna_is_needed(study, monkeypatch):
