@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.data.geometry import check_grid
 from keras_robust.data.images import Size, read_image, read_mask
 from keras_robust.data.regions import Regions
 from keras_robust.data.soft_masks import read_soft_mask
@@ -156,16 +157,26 @@ class Dataset:
         """The image of a case with all its channels: see `keras_robust.data.read_image`."""
         return read_image(case.channels, size)
 
-    def read_mask(self, case: Case, size: Size | None = None) -> NDArray[np.uint8]:
+    def read_mask(
+        self, case: Case, size: Size | None = None, *, anywhere: bool = False
+    ) -> NDArray[np.uint8]:
         """The mask of a case: see `keras_robust.data.read_mask`.
 
         A soft mask has the most probable label, the lowest of several.
 
+        Args:
+            case: With a mask.
+            size: As in `keras_robust.data.read_mask`.
+            anywhere: Read it also where it does not lie on the grid of its image.
+
         Raises:
-            ValueError: The case has no mask.
+            ValueError: The case has no mask, or one of another size, spacing, orientation or
+                origin than its image.
         """
+        if not anywhere:
+            check_grid(case.id, case.image, _mask_of(case))
         if case.annotator in self.soft_annotators:
-            shares = self.read_target(case, size)
+            shares = read_soft_mask(_mask_of(case), size, self.classes)
             if self.classes > 2:
                 return shares.argmax(axis=-1).astype(np.uint8)
             return (shares > 0.5).view(np.uint8)
@@ -189,6 +200,7 @@ class Dataset:
         """
         if case.annotator not in self.soft_annotators:
             return self.read_mask(case, size)
+        check_grid(case.id, case.image, _mask_of(case))
         return read_soft_mask(_mask_of(case), size, self.classes)
 
     @property

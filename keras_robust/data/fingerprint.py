@@ -150,11 +150,6 @@ def filled_box(filled: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
 def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.float64]]:
     """Figures of a case, and the intensities (channels, n) of some of its foreground."""
     image, mask = dataset.read_image(case), dataset.read_mask(case)
-    if image.shape[:-1] != mask.shape:
-        raise ValueError(
-            f"Expected a mask of the image's size {image.shape[:-1]}. Received: {mask.shape} in "
-            f"{case.mask} (case {case.id!r}). `keras-robust verify` lists all such masks."
-        )
     box = filled_box((image != 0).any(axis=-1))
     foreground = np.flatnonzero((mask > 0) & (mask < dataset.classes))
     generator = np.random.default_rng(zlib.crc32(case.id.encode()))

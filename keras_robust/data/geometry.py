@@ -1,14 +1,49 @@
 """Whether a mask lies where its volume lies."""
 
 import itertools
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
-from keras_robust.data.volume_header import VolumeHeader
+from keras_robust.data.images import image_shape
+from keras_robust.data.volume_header import VolumeHeader, is_volume, read_header
 
-__all__ = ["geometry_problem", "listed_mm"]
+__all__ = ["check_grid", "geometry_problem", "listed_mm", "listed_size"]
 
 TOLERANCE = 0.05  # of a voxel; affines are stored in float32 and rounded by many programs
+
+
+def check_grid(id: str, image: Path, mask: Path) -> None:
+    """Refuse a mask that does not lie on the grid of its image, by what their headers say.
+
+    A file that cannot be read passes: whoever reads it tells of it.
+
+    Raises:
+        ValueError: Another size, spacing, orientation or origin.
+    """
+    ours = theirs = None
+    try:
+        if is_volume(image) and is_volume(mask):
+            ours, theirs = read_header(image), read_header(mask, channels=True)
+            expected, received = ours.shape, theirs.shape
+        else:
+            expected, received = image_shape(image), image_shape(mask)
+    except (OSError, ValueError):
+        return
+    if expected != received:
+        problem = (
+            f"Expected the image's size, {listed_size(expected)}. Received: "
+            f"{listed_size(received)}. Export the mask on the image's grid."
+        )
+    elif ours and theirs and (found := geometry_problem(ours, theirs)):
+        problem = found[1]
+    else:
+        return
+    raise ValueError(
+        f"Invalid mask of case {id!r}, {str(mask)!r}. {problem} `keras-robust verify` lists all "
+        "such masks."
+    )
 
 
 def geometry_problem(image: VolumeHeader, mask: VolumeHeader) -> tuple[str, str] | None:
@@ -52,6 +87,15 @@ def geometry_problem(image: VolumeHeader, mask: VolumeHeader) -> tuple[str, str]
             "correct the header that is wrong."
         )
     return None
+
+
+def listed_size(size: Iterable[int]) -> str:
+    """A size for people.
+
+    >>> listed_size((512, 256))
+    '512 x 256'
+    """
+    return " x ".join(map(str, size))
 
 
 def listed_mm(spacing) -> str:

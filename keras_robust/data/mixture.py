@@ -17,6 +17,7 @@ from keras_robust.data.annotator_writing import (
 )
 from keras_robust.data.annotators import MIXTURE_JOURNAL, source_annotators
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.geometry import check_grid
 from keras_robust.data.images import mask_suffix, read_mask
 from keras_robust.data.manifest_writing import writable_home
 
@@ -123,6 +124,7 @@ class _Job:
     ignore_label: int | None
 
     def __call__(self) -> dict[str, Any]:
+        check_grid(self.id, self.image, self.source)
         labels = read_mask(self.source, None, self.classes, self.ignore_label)
         return {
             "id": self.id,

@@ -19,6 +19,7 @@ from keras_robust.data.annotator_writing import (
 )
 from keras_robust.data.annotators import JOURNAL, simulated_annotators
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.geometry import check_grid
 from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.data.images import mask_suffix, read_mask
 from keras_robust.data.manifest_writing import writable_home
@@ -90,6 +91,8 @@ def simulate_dataset(
     dataset = Dataset.open(path)
     annotator = check_annotator(annotator_name(noise) if annotator is None else annotator)
     cases = _chosen(dataset, source, annotator, split)
+    for case in cases:
+        check_grid(case.id, case.image, _mask(case))
     home = writable_home(dataset, output)
     folder = annotator_folder(home, annotator, JOURNAL)
     labels = (dataset.classes, dataset.ignore_label)

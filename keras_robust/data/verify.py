@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.geometry import geometry_problem, listed_mm
+from keras_robust.data.geometry import geometry_problem, listed_mm, listed_size
 from keras_robust.data.images import UnreadableImageError, image_shape, read_image
 from keras_robust.data.layouts import read_layout
 from keras_robust.data.names import name_problem
@@ -154,7 +154,7 @@ class _MaskReader:
         if path is None:
             return facts
         try:
-            mask = self.dataset.read_mask(case)
+            mask = self.dataset.read_mask(case, anywhere=True)
         except (OSError, ValueError) as error:
             facts.problems.append(_failure(case.id, path, error, "values"))
             soft = case.annotator in self.dataset.soft_annotators
@@ -195,8 +195,8 @@ def _grid_problems(
         if image.size and mask.size and image.size != mask.size:
             unit = "height x width" if len(image.size) == 2 else "size"
             message = (
-                f"Expected the image's {unit}, {_times(image.size)}. "
-                f"Received: {_times(mask.size)}. Export the mask on the image's grid."
+                f"Expected the image's {unit}, {listed_size(image.size)}. "
+                f"Received: {listed_size(mask.size)}. Export the mask on the image's grid."
             )
             problems.append(Problem("error", case.id, str(case.mask), "size", message))
         elif image.header and mask.header:
@@ -204,10 +204,6 @@ def _grid_problems(
             if found:
                 problems.append(Problem("error", case.id, str(case.mask), *found))
     return problems
-
-
-def _times(size: Iterable[int]) -> str:
-    return " x ".join(map(str, size))
 
 
 def _group_problems(dataset: Dataset) -> list[Problem]:

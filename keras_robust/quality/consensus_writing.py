@@ -20,6 +20,7 @@ from keras_robust.data.annotator_writing import (
 )
 from keras_robust.data.annotators import CONSENSUS_JOURNAL, source_annotators
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.geometry import check_grid
 from keras_robust.data.images import encode_mask_for, mask_suffix, read_mask
 from keras_robust.data.manifest_writing import add_soft_annotator, writable_home
 from keras_robust.data.soft_masks import encode_soft_mask, soft_mask_suffix
@@ -145,6 +146,8 @@ class _Job:
     ignore_label: int | None
 
     def __call__(self) -> dict[str, Any]:
+        for _, path in self.sources:
+            check_grid(self.id, self.image, path)
         masks = [read_mask(path, None, self.classes, self.ignore_label) for _, path in self.sources]
         try:
             content, about = self._consensus(masks)

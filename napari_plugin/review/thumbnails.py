@@ -88,7 +88,7 @@ def thumbnail(dataset: Dataset, case: Case) -> NDArray[np.uint8]:
     result = np.clip(picture, 0, 255).astype(np.uint8)
     if case.mask is not None:
         try:
-            mask = _middle(dataset.read_mask(case), 2)
+            mask = _middle(dataset.read_mask(case, anywhere=True), 2)
         except (OSError, ValueError):
             return result
         if mask.shape == image.shape[:2]:

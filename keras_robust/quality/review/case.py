@@ -79,7 +79,7 @@ def read_case(
         problems.append("There is no mask. Paint one and choose repair, or choose reject.")
     else:
         try:
-            labels = dataset.read_mask(case)
+            labels = dataset.read_mask(case, anywhere=True)
         except FileNotFoundError:
             problems.append(
                 f"The mask {case.mask.name!r} is missing. Restore the file and load the case "

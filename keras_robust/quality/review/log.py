@@ -60,7 +60,7 @@ class ReviewLog:
             return None
         try:
             if decision.decision == "accept":
-                return self.dataset.read_mask(case)
+                return self.dataset.read_mask(case, anywhere=True)
             return self.read_version(case, decision)
         except (OSError, ValueError):
             return None

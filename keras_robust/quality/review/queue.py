@@ -118,7 +118,7 @@ def disagreement(
         found = []
         for peer in others.get(case.id, ()):
             try:
-                first, second = dataset.read_mask(case), dataset.read_mask(peer)
+                first, second = (dataset.read_mask(one, anywhere=True) for one in (case, peer))
                 if first.shape == second.shape:
                     found.append(dice(first, second, classes=dataset.classes, ignore_label=ignored))
             except (OSError, ValueError):

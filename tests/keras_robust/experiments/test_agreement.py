@@ -129,6 +129,9 @@ def test_errors_name_images_and_annotators(dataset):
     with pytest.raises(ValueError, match="'expert_.*which is none"):
         measure_agreement(dataset, ["expert_*"])
     Image.new("L", (5, 5)).save(dataset / "b-ben.png")
+    with pytest.raises(ValueError, match="case 'b'.*b-ben.png.*20 x 30. Received: 5 x 5"):
+        measure_agreement(dataset)
+    (dataset / "b.png").unlink()
     with pytest.raises(ValueError, match=r"image 'b'.*\(20, 30\) by 'anna', \(5, 5\) by 'ben'"):
         measure_agreement(dataset)
 

@@ -172,7 +172,7 @@ def test_refusals_say_what_to_do(make):
     with pytest.raises(ValueError, match="consensus-soft, whose masks are probabilities"):
         write_consensus(root, "majority", ["*"], "all-of-them")
     Image.new("L", (5, 5)).save(root / "masks" / "a-ben.png")
-    with pytest.raises(ValueError, match=r"Image 'a'.*one shape.*\(5, 5\), \(16, 24\)"):
+    with pytest.raises(ValueError, match="case 'a'.*a-ben.png.*16 x 24. Received: 5 x 5"):
         write_consensus(root, "majority", name="other")
 
 
