@@ -208,6 +208,17 @@ def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def sum_over_replicas(values):
+    """The sum of what all replicas (tf.distribute) hold, and its gradient; elsewhere `values`."""
+    if replicas() == 1:
+        return values
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    # There is none while Keras builds the model.
+    return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 def _has_float64() -> bool:
     if keras.backend.backend() != "jax":
         return True

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import ImageLoss, invalid
+from keras_robust.losses._base import ImageLoss, invalid, sum_over_replicas
 from keras_robust.losses._probabilities import probabilities
 from keras_robust.losses._targets import sum_over
 
@@ -37,7 +37,10 @@ def soft_dice(
         targets = targets * ops.expand_dims(weights, -1)
     total = sum_over(weighted, axes) + sum_over(targets, axes)
     if batch:
-        intersection, total = ops.expand_dims(intersection, 0), ops.expand_dims(total, 0)
+        # A batch that devices share is one batch.
+        intersection, total = (
+            ops.expand_dims(sum_over_replicas(sums), 0) for sums in (intersection, total)
+        )
     empty = ops.equal(total, 0.0)
     safe = ops.where(empty, ops.ones_like(total), total)
     return ops.where(empty, ops.ones_like(total), (2 * intersection + smooth) / (safe + smooth))
@@ -51,7 +54,8 @@ class Dice(ImageLoss):
 
     Args:
         smooth: the summand $s$ > 0.
-        batch: sums over the batch instead of over each image (nnU-Net's batch Dice).
+        batch: sums over the batch, on all devices, instead of over each image (nnU-Net's batch
+            Dice).
         include_background: count class 0 of a softmax head, too.
         **options: see `SegmentationLoss`.
 

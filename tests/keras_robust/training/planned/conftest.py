@@ -12,12 +12,13 @@ from keras_robust.data.fingerprint import fingerprint
 from keras_robust.models.planning import make_plan
 
 
-def write_plan(dataset, folder):
+def write_plan(dataset, folder, **changes):
     chosen = dataset.select(annotator=dataset.annotators[0])
     found = fingerprint(chosen)
     folder.mkdir()
     (folder / "fingerprint.json").write_text(found.model_dump_json())
-    (folder / "plan.json").write_text(make_plan(found, memory_gib=1).to_json())
+    plan = make_plan(found, memory_gib=1).model_copy(update=changes)
+    (folder / "plan.json").write_text(plan.to_json())
     return folder
 
 
@@ -53,7 +54,8 @@ def volumes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("volumes")
     shapes = [(16, 18, 8), (17, 16, 9), (16, 16, 8), (18, 20, 8), (16, 17, 9), (20, 16, 8)]
     dataset = write_dataset(folder / "data", shapes, (1, 1, 1.5))
-    return dataset, write_plan(dataset, folder / "plan")
+    # Batch Dice shows whether devices share a batch.
+    return dataset, write_plan(dataset, folder / "plan", batch_dice=True)
 
 
 @pytest.fixture(scope="session")
