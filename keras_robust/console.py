@@ -1,5 +1,6 @@
 """What the commands show: progress on standard error, and errors without a traceback."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,12 +28,37 @@ def friendly_errors(continues: bool = False) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.secho(f"Error: {error}", err=True, fg="red")
+        typer.secho(f"Error: {_message(error)}", err=True, fg="red")
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         hint = " The same command again continues." if continues else ""
         typer.secho(f"Interrupted.{hint}", err=True, fg="yellow")
         raise typer.Exit(130) from None
+
+
+def _message(error: Exception) -> str:
+    """What an error says; each field that a configuration refuses in the words of the others."""
+    pydantic = sys.modules.get("pydantic")  # only who imported it can have raised its errors
+    if pydantic is None or not isinstance(error, pydantic.ValidationError):
+        return str(error)
+    lines = []
+    for found in error.errors(include_url=False):
+        name = ".".join(map(str, found["loc"]))
+        said = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "value_error":
+            lines.append(said)
+            continue
+        said = said.replace("Input should be", "Expected", 1)
+        received = f"{name}={found['input']!r}"
+        if found["type"] == "missing":
+            said, received = "Expected a value", "none"
+        if found["type"] == "extra_forbidden":
+            said = f"Expected a field of {error.title}, which has none of this name"
+        lines.append(
+            f"Invalid value for argument `{name}`. {said}. Received: {received}. "
+            "Correct it in the file or in --set."
+        )
+    return "\n".join(lines)
 
 
 @contextmanager

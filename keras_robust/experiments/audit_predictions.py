@@ -169,9 +169,17 @@ def _read(path: Path) -> NDArray:
                 "numpy.save."
             ) from reason
     if path.suffix == ".png":
-        picture = decode(path)
-        array = np.asarray(picture if picture.mode in ("1", "L", "P") else picture.convert("L"))
-        return array if picture.mode != "1" else array.astype(np.uint8)
+        array = np.asarray(decode(path))
+        if array.ndim == 3:
+            colours = array[..., : 1 if array.shape[-1] == 2 else 3]  # without transparency
+            if (colours != colours[..., :1]).any():
+                raise ValueError(
+                    "Invalid value for argument `predictions`. Expected grey pictures of "
+                    f"probabilities or labels. Received: {str(path)!r} in colour: an image? Name "
+                    "the folder of the predictions."
+                )
+            array = colours[..., 0]
+        return array.astype(np.uint8) if array.dtype == bool else array
     from keras_robust.data.volumes import read_volume
 
     return read_volume(path)[0]

@@ -91,6 +91,19 @@ def test_predictions_that_do_not_fit(tmp_path, stored, classes, message):
         given(tmp_path, classes).read(CASE, SHAPE)
 
 
+def test_pictures_in_colour_are_no_predictions(tmp_path):
+    grey = np.full((*SHAPE, 4), [102, 102, 102, 255])
+    for channels in ((0,), (0, 3), (0, 1, 2), (0, 1, 2, 3)):
+        png(tmp_path / "a 1.png", np.squeeze(grey[..., channels]))
+        assert (given(tmp_path).read(CASE, SHAPE) == 102).all()
+    Image.fromarray(np.full(SHAPE, 40000, np.uint16)).save(tmp_path / "a 1.png")
+    with pytest.raises(ValueError, match="0..255.*40000"):
+        given(tmp_path).read(CASE, SHAPE)
+    png(tmp_path / "a 1.png", np.full((*SHAPE, 3), [200, 120, 90]))
+    with pytest.raises(ValueError, match="a 1.png' in colour: an image.*Name the folder"):
+        given(tmp_path)
+
+
 def test_predictions_that_are_missing_or_damaged(tmp_path):
     np.save(tmp_path / "b.npy", np.zeros(SHAPE))
     with pytest.raises(FileNotFoundError, match=r"without 2 of them, such as 'a'.*--split"):
