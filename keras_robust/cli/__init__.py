@@ -3,6 +3,7 @@
 What a subcommand needs is imported inside it, so that `keras-robust --help` is quick.
 """
 
+import logging
 import os
 
 import typer
@@ -20,6 +21,12 @@ app = typer.Typer(
 def _main() -> None:
     # TensorFlow tells of the processor it was built for; its warnings and errors stay.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # Each of several models is traced once, which TensorFlow takes for the same one again.
+    logging.getLogger("tensorflow").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "retracing" not in record.getMessage()
 
 
 for _command in (

@@ -31,7 +31,8 @@ def benchmark(
     for run in state.runs:
         if run.state == "failed":
             typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
-    typer.echo(f"Runs: {output}\nNext: keras-robust report {output}")
+    command = "report" if study.folds is None else "crossval"
+    typer.echo(f"Runs: {output}\nNext: keras-robust {command} {output}")
     if state.count("failed"):
         typer.echo("Try the failed runs again with --retry.", err=True)
         raise typer.Exit(1)

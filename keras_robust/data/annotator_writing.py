@@ -229,7 +229,7 @@ def _read_journal(journal: Path, parameters: Mapping[str, Any]) -> dict[str, Rec
             if known.get(key) != parameters.get(key)
         }
         listed = "; ".join(
-            f"{key}: {old} there, {new} now" for key, (old, new) in differing.items()
+            f"{key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items()
         )
         raise FileExistsError(
             "Invalid value for argument `annotator`. Expected a new name, or the parameters that "

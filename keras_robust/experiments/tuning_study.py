@@ -10,6 +10,7 @@ import re
 import secrets
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -349,6 +350,7 @@ def _open(
 
 
 def _connected(storage: "str | BaseStorage") -> "str | BaseStorage":
+    from optuna.exceptions import ExperimentalWarning
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 
@@ -357,7 +359,9 @@ def _connected(storage: "str | BaseStorage") -> "str | BaseStorage":
     if storage.startswith("journal:"):  # Optuna has no URL for it
         return JournalStorage(JournalFileBackend(storage.removeprefix("journal:")))
     if storage.startswith("redis"):
-        return JournalStorage(JournalRedisBackend(storage))
+        with warnings.catch_warnings():  # of what Optuna calls experimental since 2022
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return JournalStorage(JournalRedisBackend(storage))
     # Another process may hold the file; a server may have closed the connection.
     waiting = {"timeout": 120} if storage.startswith("sqlite") else {}
     return RDBStorage(storage, engine_kwargs={"connect_args": waiting, "pool_pre_ping": True})
