@@ -7,6 +7,7 @@ import pytest
 
 from keras_robust.training import train
 from keras_robust.training.checkpoint import Checkpoints
+from keras_robust.training.planned import task
 from tests.keras_robust.training.test_replicas import train_on_two_devices
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -26,6 +27,12 @@ def test_two_devices_share_a_batch(planned_config, planned_run, tmp_path):
     ours, theirs = run.load_model().get_weights(), planned_run.load_model().get_weights()
     for weight, expected in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-4)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(planned_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(task, "replicas", lambda: 3)
+    with pytest.raises(ValueError, match=r"`plan\.batch_size`. Expected a multiple of 3.*2$"):
+        train(planned_config, tmp_path)
 
 
 def test_half_precision_scales_the_loss(planned_config, planned_run, tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 from dataclasses import replace
 
@@ -175,3 +176,11 @@ def test_a_folder_without_a_plan_is_refused(planned_config, tmp_path):
         train(change(planned_config, plan={"mirror_axes": (3,)}), tmp_path / "run")
     with pytest.raises(ValueError, match=r"plan\.patch_size"):
         train(change(planned_config, plan={"patch_size": (8, 8)}), tmp_path / "run")
+
+
+def test_a_plan_of_another_data_set_is_refused(planned_config, volumes, tmp_path):
+    folder = shutil.copytree(volumes[1], tmp_path / "plan", ignore=lambda *_: ["cases"])
+    found = json.loads((folder / "fingerprint.json").read_text())
+    (folder / "fingerprint.json").write_text(json.dumps({**found, "classes": 2}))
+    with pytest.raises(ValueError, match="a plan for 3 classes.*one for 2. Plan again"):
+        train(change(planned_config, plan={"folder": folder}), tmp_path / "run")
