@@ -31,12 +31,14 @@ def check_grid(id: str, image: Path, mask: Path) -> None:
             expected, received = image_shape(image), image_shape(mask)
     except (OSError, ValueError):
         return
+    # A walrus would stop TensorFlow's AutoGraph, which reads along where input pipelines are built.
+    found = geometry_problem(ours, theirs) if ours and theirs and expected == received else None
     if expected != received:
         problem = (
             f"Expected the image's size, {listed_size(expected)}. Received: "
             f"{listed_size(received)}. Export the mask on the image's grid."
         )
-    elif ours and theirs and (found := geometry_problem(ours, theirs)):
+    elif found:
         problem = found[1]
     else:
         return
