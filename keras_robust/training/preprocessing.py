@@ -189,8 +189,8 @@ def preprocess(
     """Preprocess every case of a data set into a folder; done ones are not done again.
 
     Images go to `images/`, labels to `labels/` and the annotator's name. Each worker holds one
-    case. A case counts as done when its JSON is there, which is written last, for the same plan
-    and the same files.
+    case. A case counts as done when its JSON is there, which is written last, for the same plan,
+    classes, spacing and files.
 
     Args:
         dataset: With one mask per image.
@@ -211,8 +211,7 @@ def preprocess(
             raise ValueError(f"Invalid value for argument `dataset`. {problem}.")
     facts = plan.model_dump(exclude=set(OF_THE_NETWORK))
     facts["intensities"] = fingerprint.model_dump()["intensities"]
-    if dataset.ignore_label is not None:
-        facts["ignore_label"] = dataset.ignore_label  # decides which voxels are annotated
+    facts["labels"] = [dataset.classes, dataset.ignore_label]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     cases = [_preprocessed(folder, case) for case in dataset]
     waiting = [
@@ -237,7 +236,7 @@ def preprocess(
 def _preprocess_case(
     dataset: Dataset, case: Case, plan: Plan, fingerprint: Fingerprint, folder: Path, digest: str
 ) -> None:
-    sources = _source(case.channels), _source([case.mask] if case.mask else [])
+    sources = _source(case), _source(case, labels=True)
     stored = _preprocessed(folder, case)
     image, labels, geometry = preprocess_image(
         dataset.read_image(case), case.spacing, plan, fingerprint, dataset.read_mask(case)
@@ -293,22 +292,24 @@ def _locations(labels: NDArray[np.uint8], dataset: Dataset, id: str) -> bytes:
 
 
 def _image_is_done(stored: PreprocessedCase, case: Case, digest: str) -> bool:
-    return _is_done(stored.images / f"{case.id}.json", digest, case.channels)
+    return _is_done(stored.images / f"{case.id}.json", digest, _source(case))
 
 
 def _labels_are_done(stored: PreprocessedCase, case: Case, digest: str) -> bool:
-    files = [case.mask] if case.mask else []
-    return _is_done(stored.labels_folder / f"{case.id}.json", digest, files)
+    return _is_done(stored.labels_folder / f"{case.id}.json", digest, _source(case, labels=True))
 
 
-def _is_done(path: Path, digest: str, files: Sequence[Path]) -> bool:
+def _is_done(path: Path, digest: str, source: list[list[float]]) -> bool:
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
-    return record.get("digest") == digest and record.get("source") == _source(files)
+    return record.get("digest") == digest and record.get("source") == source
 
 
-def _source(files: Sequence[Path]) -> list[list[int]]:
-    """Size and time of change of files."""
-    return [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+def _source(case: Case, labels: bool = False) -> list[list[float]]:
+    """Spacing of a case, size and time of change of its image, by which labels are cropped, too,
+    and of its mask."""
+    files = [*case.channels, case.mask] if labels and case.mask else case.channels
+    found: list[list[float]] = [list(case.spacing or ())]
+    return found + [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]

@@ -122,6 +122,12 @@ def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
     coarser = plan.model_copy(update={"spacing_mm": tuple(2 * mm for mm in plan.spacing_mm)})
     preprocess(volumes, coarser, found, folder)
     assert done[2:] == ["c0", "c1", "c2"]
+    preprocess(replace(volumes, classes=4), coarser, found, folder)  # as after a corrected label
+    assert done[5:] == ["c0", "c1", "c2"]
+    first, *others = volumes.cases
+    respaced = (replace(first, spacing=(1.0, 1.0, 9.0)), *others)
+    preprocess(replace(volumes, classes=4, cases=respaced), coarser, found, folder)
+    assert done[8:] == ["c0"]
 
 
 def test_processes_give_the_same_files(volumes, tmp_path):
