@@ -46,7 +46,7 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
 
     Raises:
         ValueError: A patch of another number of axes, an axis to mirror along that is not there,
-            or no regions to learn.
+            no regions to learn, or features that networks do not have.
 
     >>> from keras_robust.data import sample
     >>> from keras_robust.data.fingerprint import fingerprint
@@ -82,9 +82,18 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
             "strides": network.strides,
             "kernels": network.kernels,
         }
+    if plan.features != _doubled(plan.features[0], plan.features, len(plan.features)):
+        raise ValueError(
+            "Invalid value for argument `plan.features`. Expected of each stage twice those of the "
+            f"one before, or the most that any has. Received: plan.features={plan.features}"
+        )
     stages = len(changes.get("kernels", plan.kernels))  # type: ignore[arg-type]
-    first, most = config.features or plan.features[0], max(plan.features)
-    changes["features"] = tuple(min(first * 2**stage, most) for stage in range(stages))
+    first = config.features or plan.features[0]
+    changes["features"] = _doubled(first, plan.features, stages)
     if config.batch_size is not None:
         changes["batch_size"] = config.batch_size
     return plan.model_copy(update=changes)
+
+
+def _doubled(first: int, features: tuple[int, ...], stages: int) -> tuple[int, ...]:
+    return tuple(min(first * 2**stage, max(features)) for stage in range(stages))

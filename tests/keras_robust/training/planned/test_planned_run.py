@@ -15,7 +15,7 @@ from keras_robust.training import NoiseConfig, Run, SelectionConfig, TrainConfig
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.planned.cases import prepare_cases
 from keras_robust.training.planned.evaluation import predictions
-from keras_robust.training.planned.recipe import load_plan
+from keras_robust.training.planned.recipe import load_plan, planned
 from tests.keras_robust.training.planned.conftest import write_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -174,6 +174,9 @@ def test_a_folder_without_a_plan_is_refused(planned_config, tmp_path):
         load_plan(tmp_path)
     with pytest.raises(ValueError, match=r"plan\.mirror_axes"):
         train(change(planned_config, plan={"mirror_axes": (3,)}), tmp_path / "run")
+    plan, _ = load_plan(planned_config.plan.folder)
+    with pytest.raises(ValueError, match=r"plan\.features"):
+        planned(plan.model_copy(update={"features": (32, 48)}), planned_config.plan)
     with pytest.raises(ValueError, match=r"plan\.patch_size"):
         train(change(planned_config, plan={"patch_size": (8, 8)}), tmp_path / "run")
 
