@@ -1,5 +1,6 @@
 """What the commands show: progress on standard error, and errors without a traceback."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 __all__ = ["friendly_errors", "progress_bar", "progress_bars"]
+
+
+_ROOM = "Make room, or write elsewhere (another folder), and run the same command again."
+_RIGHTS = "Make it readable and writable, or choose another folder, and run the same command again."
+_REMEDIES = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EFBIG: _ROOM}
+_REMEDIES |= {errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.EROFS: _RIGHTS}
 
 
 @contextmanager
@@ -37,7 +44,10 @@ def friendly_errors(continues: bool = False) -> Iterator[None]:
 
 
 def _message(error: Exception) -> str:
-    """What an error says; each field that a configuration refuses in the words of the others."""
+    """What an error says; also what to do, where it comes from the system or a configuration."""
+    remedy = _REMEDIES.get(getattr(error, "errno", None) or 0)
+    if remedy:
+        return f"{error}. {remedy}"
     pydantic = sys.modules.get("pydantic")  # only who imported it can have raised its errors
     if pydantic is None or not isinstance(error, pydantic.ValidationError):
         return str(error)

@@ -1,5 +1,7 @@
 """The commands train, predict and evaluate."""
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -77,6 +79,23 @@ def test_errors_are_messages_without_traceback(arguments, message):
     assert message in result.output
     for word in ("Traceback", "pydantic", "input_value"):
         assert word not in result.output
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, "Make room"), (errno.EACCES, "readable and writable")]
+)
+def test_a_full_or_closed_disk_is_a_message_with_a_remedy(monkeypatch, number, remedy):
+    from keras_robust import quality
+
+    def refused(*arguments, **options):
+        raise OSError(number, os.strerror(number), "masks/a.png")
+
+    monkeypatch.setattr(quality, "write_consensus", refused)
+    result = run("agree", "/nowhere", "--consensus", "majority")
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    assert f"{os.strerror(number)}: 'masks/a.png'. {remedy}" in result.output.replace(
+        "Make it ", ""
+    )
 
 
 def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
