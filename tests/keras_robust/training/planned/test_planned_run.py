@@ -176,7 +176,7 @@ def test_a_folder_without_a_plan_is_refused(planned_config, tmp_path):
         train(change(planned_config, plan={"mirror_axes": (3,)}), tmp_path / "run")
     plan, _ = load_plan(planned_config.plan.folder)
     with pytest.raises(ValueError, match=r"plan\.features"):
-        planned(plan.model_copy(update={"features": (32, 48)}), planned_config.plan)
+        planned(plan.model_copy(update={"features": (32, 48, 100)}), planned_config.plan)
     with pytest.raises(ValueError, match=r"plan\.patch_size"):
         train(change(planned_config, plan={"patch_size": (8, 8)}), tmp_path / "run")
 
