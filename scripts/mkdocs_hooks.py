@@ -23,6 +23,8 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 def _commands() -> str:
     command = get_command(app)
+    for one in command.commands.values():  # which the list would cut off
+        one.short_help = one.help
     context = typer.Context(command, info_name="keras-robust")
     text = get_docs_for_click(obj=command, ctx=context, name="keras-robust")
     return text.split("\n", 1)[1]
