@@ -229,6 +229,11 @@ def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) ->
             "Invalid value for argument `annotator`. Expected a name other than the source's. "
             f"Received: annotator={annotator!r}. Originals are never written to."
         )
+    if source in dataset.soft_annotators:
+        raise ValueError(
+            "Invalid value for argument `source`. Expected an annotator who drew labels. Received: "
+            f"source={source!r}, whose masks are probabilities. Name another (--source ANNOTATOR)."
+        )
     chosen = dataset.select(annotator=source)
     if dataset.splits:
         chosen = chosen.select(split=split) if split in chosen.splits else _no_split(chosen, split)

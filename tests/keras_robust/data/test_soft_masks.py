@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_robust.data import (
     Dataset,
+    mix_annotators,
     read_header,
     read_image,
     read_soft_mask,
@@ -73,6 +74,13 @@ def test_a_view_knows_soft_annotators_and_takes_more(soft, tmp_path):
     noise = LabelNoise(alpha=0.5, beta=0.5)
     simulate_dataset(soft, noise, source="isic_gt", output=view)
     assert Dataset.open(view).soft_annotators == ("soft", "another")
+
+
+def test_soft_masks_are_not_corrupted_or_mixed(soft):
+    with pytest.raises(ValueError, match="`source`.*'soft', whose masks are probabilities.*--sou"):
+        simulate_dataset(soft, LabelNoise(alpha=0.5, beta=0.5), source="soft")
+    with pytest.raises(ValueError, match="soft, whose masks are probabilities"):
+        mix_annotators(soft, ["soft"])
 
 
 @pytest.mark.parametrize("soft", ["consensus", [1], {"a": 1}])
