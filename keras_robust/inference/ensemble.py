@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from keras_robust.data import Case, Dataset
 from keras_robust.data.large_arrays import large_array
 from keras_robust.data.regions import Regions
+from keras_robust.inference.cases import case_by_case, each_image
 
 __all__ = ["Ensemble", "Predicts"]
 
@@ -75,13 +76,12 @@ class Ensemble:
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
         """As those of the members."""
-        cases = list({case.id: case for case in dataset}.values())
         # In step, so that each member holds no more than what it predicts at a time.
-        streams = [member.cases(cases) for member in self.members]
-        for done, case in enumerate(cases, start=1):
-            yield case, self._mean(next(stream)[1] for stream in streams)
-            if progress:
-                progress(done, len(cases))
+        images = each_image(dataset)
+        streams = [member.cases(images) for member in self.members]
+        return case_by_case(
+            images, lambda case: self._mean(next(stream)[1] for stream in streams), progress
+        )
 
     def _mean(self, predictions: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
         first = next(predictions)

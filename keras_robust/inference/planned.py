@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Case, Dataset, read_image
 from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.inference.cases import case_by_case
 from keras_robust.inference.forward import forward, require_finite
 from keras_robust.models.planning import Plan
 from keras_robust.training.restoring import planned_probabilities
@@ -96,14 +97,12 @@ class PlannedPredictor:
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
         """Each image of a dataset once, with its probabilities in the image's own grid."""
-        cases = list({case.id: case for case in dataset}.values())
-        for done, case in enumerate(cases, start=1):
-            image = read_image(case.channels)
-            require_finite(image, case)
-            try:
-                probabilities = self.probabilities(image, case.spacing)
-            except ValueError as error:
-                raise ValueError(f"Case {case.id!r} cannot be predicted. {error}") from error
-            yield case, probabilities
-            if progress:
-                progress(done, len(cases))
+        return case_by_case(dataset, self._of_case, progress)
+
+    def _of_case(self, case: Case) -> NDArray[np.float32]:
+        image = read_image(case.channels)
+        require_finite(image, case)
+        try:
+            return self.probabilities(image, case.spacing)
+        except ValueError as error:
+            raise ValueError(f"Case {case.id!r} cannot be predicted. {error}") from error

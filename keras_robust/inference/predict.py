@@ -13,6 +13,7 @@ from keras_robust.data import Case, Dataset, image_shape, read_image
 from keras_robust.data.regions import Regions
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
+from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, require_finite
 from keras_robust.inference.planned import PlannedPredictor
@@ -88,7 +89,7 @@ class Predictor:
         self, dataset: Dataset | Iterable[Case], progress: Progress | None = None
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
         """Each image of a dataset once, with its probabilities in the image's own size."""
-        cases = list({case.id: case for case in dataset}.values())
+        cases = each_image(dataset)
         batch_size = int(np.clip(PIXELS_PER_BATCH // np.prod(self.size), 1, 64))
         for start in range(0, len(cases), batch_size):
             batch = cases[start : start + batch_size]

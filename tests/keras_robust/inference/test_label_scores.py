@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -124,3 +126,11 @@ def test_regions_of_the_dataset_are_scored(tmp_path):
     assert list(result.means["1"]) == ["dice", "asd_mm", "surface_dice", "hd95_mm"]
     assert not result.reliabilities
     assert not evaluate(tmp_path / "found", tmp_path).rows
+
+
+def test_scoring_masks_on_disk_costs_no_import_of_tensorflow():
+    code = (
+        "import sys; from keras_robust.inference import evaluate; "
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
