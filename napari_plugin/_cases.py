@@ -1,7 +1,7 @@
-"""The layers of one case of a dataset, and how a volume is turned to the viewer."""
+"""The layers of one case of a dataset."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from keras_robust.data import Case, Dataset, clean_annotator, simulated_annotators
 from keras_robust.data.unreadable import VOLUME_SUFFIXES
 from keras_robust.data.volume_header import VolumeHeader, read_header
+from napari_plugin._anatomy import axis_names, towards
 from napari_plugin._style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-__all__ = ["LayerData", "case_layers", "header_notes", "image_layer", "labels_layer", "orient"]
+__all__ = ["LayerData", "case_layers", "header_notes", "image_layer", "labels_layer"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -69,11 +67,15 @@ def image_layer(image: NDArray, name: str, notes: dict[str, Any]) -> LayerData:
         options["rgb"] = True
     else:
         image = np.moveaxis(image, -1, 0)
-        options["axis_labels"] = ("channel", *(f"axis {axis}" for axis in range(image.ndim - 1)))
+        names = axis_names(notes["towards"]) if notes.get("towards") else ()
+        names = names or tuple(f"axis {axis}" for axis in range(image.ndim - 1))
+        options["axis_labels"] = ("channel", *names)
         options["scale"] = (1.0, *(notes.get("spacing_mm") or (1.0,) * (image.ndim - 1)))
     spacing = notes.get("spacing_mm")
     if spacing and "scale" not in options:
         options["scale"] = tuple(spacing)
+    if notes.get("towards") and "axis_labels" not in options:
+        options["axis_labels"] = axis_names(notes["towards"])
     return image, options, "image"
 
 
@@ -95,6 +97,8 @@ def labels_layer(
     } | options
     if notes.get("spacing_mm") and len(notes["spacing_mm"]) == labels.ndim:
         options["scale"] = tuple(notes["spacing_mm"])
+    if notes.get("towards"):
+        options["axis_labels"] = axis_names(notes["towards"])
     return labels, options, "labels"
 
 
@@ -103,6 +107,7 @@ def header_notes(header: VolumeHeader) -> dict[str, Any]:
     return {
         "header": header,
         "affine": header.affine.tolist(),
+        "towards": towards(header.affine) if header.oriented else "",
         "spacing_mm": list(header.spacing_mm),
     }
 
@@ -114,34 +119,3 @@ def _notes(dataset: Dataset, case: Case) -> dict[str, Any]:
     if case.spacing is not None:
         notes["spacing_mm"] = list(case.spacing)
     return notes
-
-
-def orient(viewer: "ViewerModel", affine: NDArray) -> None:
-    """Turn the view so that a volume lies as radiologists show it; its voxels stay as stored.
-
-    Slices are axial, the front of the patient is up and the patient's left is on the right.
-
-    Args:
-        viewer: Whose dims and camera are set.
-        affine: (4, 4), from indices to world coordinates (x to the right, y to the front, z up).
-
-    >>> from napari.components import ViewerModel
-    >>> viewer = ViewerModel()
-    >>> _ = viewer.add_image(np.zeros((2, 3, 4)))
-    >>> orient(viewer, np.eye(4))
-    >>> viewer.dims.order
-    (2, 1, 0)
-    """
-    import nibabel
-
-    axes = nibabel.io_orientation(np.asarray(affine, float))
-    order = [int(np.flatnonzero(axes[:, 0] == world)[0]) for world in (2, 1, 0)]
-    up, front, right = (axes[axis, 1] > 0 for axis in order)
-    others = viewer.dims.ndim - 3
-    viewer.dims.order = (*range(others), *(axis + others for axis in order))
-    camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9, of the viewer itself
-    camera.orientation = (
-        "away" if up else "towards",
-        "up" if front else "down",
-        "left" if right else "right",
-    )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Dataset, read_mask, sample
 from keras_robust.noise import LabelNoise
+from napari_plugin._anatomy import follow_current, towards
 from napari_plugin._cases import LayerData, case_layers, image_layer, labels_layer
 
 __all__ = ["CELLS", "annotators", "lesions", "volume"]
@@ -63,6 +64,8 @@ def volume() -> list[LayerData]:
     affine = np.zeros((4, 4))  # axial slices: index 0 goes up, 1 to the back, 2 to the left
     affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = 2.0, -0.8, -0.8, 1.0
     notes = {"dataset": "", "id": "volume", "spacing_mm": spacing, "affine": affine.tolist()}
+    notes["towards"] = towards(affine)
+    follow_current()
     return [
         image_layer(image.astype(np.int16)[..., np.newaxis], "volume", notes),
         _mask(clean, "clean", notes, "reference"),

@@ -7,7 +7,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_plugin._layers import Spacing, spacing
+from napari_plugin._layers import Spacing, about, spacing
 from napari_plugin.compare.difference import Tally, difference, tally
 from napari_plugin.compare.measures import ClassMeasures, Comparer
 
@@ -73,6 +73,12 @@ def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool
         raise ValueError(
             f"“{a.name}” has the shape {_by(first.shape)}, “{b.name}” has {_by(second.shape)}. "
             "Choose masks of one image."
+        )
+    stored = [about(layer).get("towards") for layer in (a, b)]
+    if all(stored) and stored[0] != stored[1]:
+        raise ValueError(
+            f"“{a.name}” is stored as {stored[0]}, “{b.name}” as {stored[1]}, so that one would be "
+            "compared mirrored or turned. Export one on the grid of the other."
         )
     step = spacing(a)
     if step.unit == "px":

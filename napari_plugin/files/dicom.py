@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.files import atomic_write_bytes
+from napari_plugin._anatomy import towards
 from napari_plugin._cases import LayerData, image_layer
 from napari_plugin.files.grids import noted
 
@@ -117,6 +118,7 @@ def _volume(pydicom: Any, slices: list[tuple[Path, Any]]) -> LayerData:
         "affine": (np.diag([-1, -1, 1, 1]) @ lps).tolist(),
         "dicom": [str(file) for file, _ in ordered],
     }
+    notes["towards"] = towards(notes["affine"]) if direction else ""
     modality = str(slices[0][1].get("Modality", "")) if "Modality" in slices[0][1] else ""
     name = f"{modality if modality.isalpha() else 'DICOM'} series"
     return image_layer(array[..., np.newaxis], name, notes)

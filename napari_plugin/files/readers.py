@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_robust.data import Dataset
+from napari_plugin._anatomy import follow_current
 from napari_plugin._cases import LayerData, case_layers
 
 __all__ = ["dataset_reader", "dicom_reader", "picture_reader", "volume_reader"]
@@ -51,6 +52,7 @@ def _read_dataset(path: Paths) -> list[LayerData]:
             "Invalid value for argument `path`. Expected a dataset with images. "
             f"Received: path={path!r}, which has none."
         )
+    follow_current()
     return case_layers(dataset, dataset.ids[0])
 
 
@@ -63,10 +65,12 @@ def _read_pictures(path: Paths) -> list[LayerData]:
 def _read_volumes(path: Paths) -> list[LayerData]:
     from napari_plugin.files.volumes import read_volume_layer
 
+    follow_current()
     return [read_volume_layer(p) for p in _paths(path)]
 
 
 def _read_dicom(path: Paths) -> list[LayerData]:
     from napari_plugin.files.dicom import read_series
 
+    follow_current()
     return read_series(_paths(path))

@@ -11,7 +11,8 @@ from keras_robust.data import Case, Dataset
 from keras_robust.data.unreadable import VOLUME_SUFFIXES
 from keras_robust.data.volume_header import read_header
 from keras_robust.quality.review import ReviewCase
-from napari_plugin._cases import header_notes, image_layer, labels_layer, orient
+from napari_plugin._anatomy import follow
+from napari_plugin._cases import header_notes, image_layer, labels_layer
 from napari_plugin._dock import timer
 from napari_plugin._style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
@@ -130,9 +131,8 @@ class CaseLayers(QObject):
                 layer.selected_label = self._stroke
         finally:
             self._loading = False
+        follow(self.viewer).update()
         if new_grid:
-            if "affine" in notes and start.ndim == 3:
-                orient(self.viewer, np.asarray(notes["affine"]))
             self.viewer.reset_view()
 
     def remove(self) -> None:
@@ -252,6 +252,7 @@ class CaseLayers(QObject):
         layer.data = data
         layer.metadata = options["metadata"]
         layer.scale = options.get("scale", (1.0,) * layer.ndim)
+        layer.axis_labels = options.get("axis_labels")
         if kind == "image" and not rgb:
             layer.reset_contrast_limits()
 

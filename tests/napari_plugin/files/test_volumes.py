@@ -6,8 +6,6 @@ import nibabel
 import numpy as np
 import pytest
 
-from napari_plugin._cases import orient
-
 ORIENTATIONS = [
     "".join(letters) for axes in permutations(("RL", "AP", "SI")) for letters in product(*axes)
 ]
@@ -94,16 +92,3 @@ def test_what_does_not_fit_is_refused(viewer_model, tmp_path, labels, message):
     with pytest.raises(RuntimeError, match=message):
         layer.save(str(tmp_path / "mask.nii.gz"), plugin="keras-robust")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_the_view_is_the_radiologists(viewer_model, orientation):
-    """Axial slices; down the screen is to the back, rightwards is to the patient's left."""
-    viewer_model.add_image(np.zeros(SHAPE))
-    affine = affine_of(orientation)
-    orient(viewer_model, affine)
-    slider, vertical, horizontal = viewer_model.dims.order
-    down, right = viewer_model.scene.camera.orientation2d
-    downwards = affine[:3, vertical] * (1 if down == "down" else -1)
-    rightwards = affine[:3, horizontal] * (1 if right == "right" else -1)
-    assert downwards[1] < 0 and rightwards[0] < 0 and affine[2, slider] != 0
