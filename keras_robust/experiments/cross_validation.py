@@ -1,7 +1,7 @@
 """The tables of a cross-validation: methods x measures, per class, and whether they differ."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,8 @@ def table2(scores: "pd.DataFrame") -> "pd.DataFrame":
     import numpy as np
     import pandas as pd
 
-    methods, rows, index = in_order(scores["method"]), [], []
+    methods, index = in_order(scores["method"]), []
+    rows: list[Mapping[str, object]] = []
     for label in natural(scores["label"]):
         for measure, (title, digits) in MEASURES.items():
             own = scores[scores["label"] == label]
