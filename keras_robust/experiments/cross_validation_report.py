@@ -33,8 +33,11 @@ _RULE = (
     "Mean (sample standard deviation between folds and seeds, in units of the last digit) of what "
     "each model scores on the cases that it held out. Dice, surface Dice: higher is better; ASD "
     "(average surface distance) and ECE (expected calibration error of a class's probability): "
-    "lower. Distances are in mm, in pixels where the data set has no spacing. `missed` counts "
-    "structures that are in one of the two masks only: their distances are infinite and left out."
+    "lower. Distances are in mm, in pixels where the data set has no spacing."
+)
+_MISSED = (
+    " What is missed is in one of the two masks only: counted here, its Dice is 0, and its "
+    "distances, which are infinite, are left out."
 )
 _TESTS = (
     "Over folds: one-way ANOVA over the methods and Tukey's honestly significant difference, as "
@@ -135,8 +138,10 @@ def _add_setting(
 ) -> Comparison:
     folds, cases = scores["fold"].nunique(), scores[["fold", "id"]].drop_duplicates().shape[0]
     report.parts.append(html.heading(f"Trained on the masks of {setting}"))
-    report.parts.append(html.paragraph(f"{cases} cases in {folds} fold(s). {_RULE}", "soft"))
-    report.table(table1(scores), f"table1{part}")
+    table = table1(scores)
+    rule = _RULE + (_MISSED if "missed" in table else "")
+    report.parts.append(html.paragraph(f"{cases} cases in {folds} fold(s). {rule}", "soft"))
+    report.table(table, f"table1{part}")
     if scores["label"].nunique() > 1:
         report.parts.append(html.heading("By class", 3))
         report.table(table2(scores), f"table2{part}")

@@ -23,8 +23,8 @@ from keras_robust.experiments.tables import Setting, is_start_run, label_of, set
 from keras_robust.files import atomic_write_bytes, atomic_write_text
 
 _RULE = (
-    "Mean (sample standard deviation over seeds, in units of the last digit) of the test Dice, "
-    "{epochs} of each run. Test Dice is the mean over images of the "
+    "Mean (sample standard deviation over seeds and folds, in units of the last digit) of the "
+    "test Dice, {epochs} of each run. Test Dice is the mean over images of the "
     "Dice of each image. The highest mean of a column is emphasised. It has a star (*) "
     f"only if one-way ANOVA and Tukey's HSD against every other loss give p < {SIGNIFICANCE}, "
     f"with at least {MIN_SEEDS} seeds per loss."
