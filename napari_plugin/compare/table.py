@@ -53,6 +53,7 @@ class MeasureTable(QTableWidget):
         self.horizontalHeader().setMinimumSectionSize(20)
         self.setAccessibleName("Measures per class")
         self.setToolTip("Measures of both masks, class by class; it follows painting")
+        self.describe("px", 2, 2.0)
 
     def describe(self, unit: str, ndim: int, tolerance: float) -> None:
         """Name the columns.

@@ -9,22 +9,21 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QLabel,
     QRadioButton,
 )
 
-from keras_robust.files import atomic_write_text
 from napari_plugin._dock import DockWidget, button, check, row, timer
 from napari_plugin._latest import Latest
-from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, role
+from napari_plugin._layers import LayerBox, LayerList, about, guess, role
 from napari_plugin._owned import OwnedLabels
 from napari_plugin._painting import Painting
 from napari_plugin._style import ROLE_COLOURS, preference
 from napari_plugin.compare.blink import Blink, free_key
 from napari_plugin.compare.contours import Contours
-from napari_plugin.compare.measures import Comparer, to_csv
+from napari_plugin.compare.export import ExportButton
+from napari_plugin.compare.measures import Comparer
 from napari_plugin.compare.pair import Found, find, read_pair
 from napari_plugin.compare.side_by_side import PANEL, SideBySide, camera_of, grid_of
 from napari_plugin.compare.table import MeasureTable
@@ -135,10 +134,7 @@ class CompareWidget(DockWidget):
         self.table = MeasureTable()
         column.addWidget(self.table)
         column.addWidget(self.message)
-        self.export = button(
-            "Export table as CSV…", "Write the table, with both names and units, to a CSV file"
-        )
-        self.export.clicked.connect(self._ask_where)
+        self.export = ExportButton(self.say)
         column.addWidget(self.export)
         column.addStretch()
 
@@ -252,7 +248,7 @@ class CompareWidget(DockWidget):
         self.table.show_rows(found.rows)
         by_code = colours(*(ROLE_COLOURS[name] for name in self.pair.currentData()))
         self.legend.show_tallies(found.tallies, by_code, found.spacing.unit, found.ndim)
-        self.export.setEnabled(bool(found.rows))
+        self.export.offer(found, *self.layers)
         self.say("" if found.rows else "Both masks are empty.")
         like = self.layers[0]
         if self.difference.isChecked() and like is not None:
@@ -267,7 +263,7 @@ class CompareWidget(DockWidget):
         self.found = None
         self.table.show_rows([])
         self.legend.show_tallies([], {})
-        self.export.setEnabled(False)
+        self.export.offer(None)
         self._difference.remove()
         self.say(str(error))
 
@@ -345,34 +341,9 @@ class CompareWidget(DockWidget):
         for choice in self.which.buttons():
             choice.setChecked(choice.text() == "both")
 
-    # Export
-
-    def _ask_where(self) -> None:
-        a, _ = self.layers
-        proposed = f"{case_id(a)}.csv" if a is not None else "measures.csv"
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export the table", proposed.replace("/", "_"), "CSV (*.csv)"
-        )
-        if path:
-            self.export_csv(path)
-
     def export_csv(self, path: str | Path) -> None:
         """Write the table to a file; what goes wrong is said in the widget."""
-        a, b = self.layers
-        if self.found is None or a is None or b is None:
-            return
-        text = to_csv(
-            self.found.rows,
-            names={"image": case_id(a), "a": a.name, "b": b.name},
-            unit=self.found.spacing.unit,
-            ndim=self.found.ndim,
-            tolerance=self.found.tolerance,
-        )
-        try:
-            atomic_write_text(path, text)
-            self.say(f"Written to {path}.")
-        except OSError as error:
-            self.say(f"The table could not be written to {path}: {error.strerror}.")
+        self.export.write(path)
 
     def give_back(self) -> None:
         """Looks, visibility, layers, key and events are as they were."""

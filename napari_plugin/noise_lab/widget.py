@@ -62,6 +62,7 @@ class NoiseLabWidget(DockWidget):
         self._list.changed.connect(self._update_layers)
         viewer.dims.events.current_step.connect(self._on_step)
         self._update_layers()
+        self._ask_soon()  # without a mask, to say so
 
     def _build(self) -> None:
         column = self.column

@@ -53,7 +53,7 @@ class Filters(QWidget):
         super().__init__()
         self._only: tuple[str, ...] | None = None
         self.status, self.kind, self.annotator = QComboBox(), QComboBox(), QComboBox()
-        self.status.addItem("all", None)
+        self.status.addItem("all decisions", None)
         self.status.addItem("not decided", ("undecided", "changed"))
         self.status.addItem("decided", ("decided",))
         for status in STATUSES[1:]:
@@ -222,7 +222,7 @@ class CaseControls(QWidget):
         column.addWidget(self.again)
         column.addWidget(self.legend)
 
-        self.ghost = _button("ghost", "Show", checkable=True, checked=True)
+        self.ghost = _button("ghost", "Suggestion", checkable=True, checked=True)
         self.whole = _button("take whole", "Take whole")
         self.brush = _button("take in brush", "Take in brush", checkable=True)
         self.restart = _button("start over", "Start over")

@@ -70,8 +70,10 @@ class Curves(FigureCanvasQTAgg):
         figure = self.figure
         figure.clear()
         figure.set_facecolor(back)
-        axes = figure.subplots(len(CURVES), 1, sharex=True)
-        for axis, (title, curves) in zip(axes, CURVES.items(), strict=True):
+        # Only the T-Loss has a ν.
+        drawn = {t: c for t, c in CURVES.items() if any(self.points(key)[0] for key in c)} or CURVES
+        axes = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+        for axis, (title, curves) in zip(axes, drawn.items(), strict=True):
             axis.set_facecolor(back)
             axis.tick_params(colors=text, labelsize=8)
             axis.set_ylabel(title, color=text, fontsize=9)

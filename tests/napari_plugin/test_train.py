@@ -88,6 +88,7 @@ def test_curves_take_one_point_per_epoch(qapp):
     curves.add_row({"epoch": 2.0, "loss": 0.3, "nu": 0.9})  # done again after a stop
     assert curves.points("loss") == ([1.0, 2.0], [0.5, 0.3])
     assert curves.points("nu") == ([2.0], [0.9])
+    assert [axis.get_ylabel() for axis in curves.figure.axes] == ["Loss", "ν"]
 
 
 def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path):

@@ -170,6 +170,23 @@ def test_leaving_the_grid_by_naparis_own_button_cleans_up(opened, qtbot):
     qtbot.waitUntil(lambda: not widget.side_by_side.isChecked() and list(viewer.layers) == before)
 
 
+def test_an_empty_window_has_named_columns_and_says_what_to_do(viewer, qtbot):
+    widget = CompareWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Compare")
+    qtbot.waitUntil(lambda: "Choose two masks" in widget.message.text())
+    titles = [widget.table.horizontalHeaderItem(n).text() for n in range(8)]
+    assert titles == ["Class", "Dice", "IoU", "ASD", "HD95", "sDice", "A", "B"]
+
+
+def test_masks_stored_in_different_orders_are_not_compared(viewer, qtbot):
+    for letters in ("RAS", "LAS"):
+        notes = {"keras_robust": {"towards": letters}}
+        viewer.add_labels(np.ones((4, 4, 4), np.uint8), name=letters, metadata=notes)
+    widget = CompareWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Compare")
+    qtbot.waitUntil(lambda: "mirrored or turned" in widget.message.text())
+
+
 def test_what_cannot_be_compared_is_said(opened, qtbot):
     viewer, widget = opened
     widget.boxes["noisy"].choose(viewer.layers["clean"])

@@ -259,3 +259,10 @@ def test_closing_leaves_nothing_behind(lab, qtbot):
         _, again = dock(viewer, qtbot)
         viewer.window.remove_dock_widget(again)
     assert listeners() == before and list(viewer.layers) == layers
+
+
+def test_an_empty_window_says_what_to_do(viewer, qtbot):
+    widget = NoiseLabWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Noise lab")
+    qtbot.waitUntil(lambda: "Choose a mask" in widget.message.text())
+    assert not widget.keep.isEnabled()
