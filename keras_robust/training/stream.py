@@ -1,10 +1,11 @@
 """Batches as `tf.data`: a pure function of the seed, so that any epoch can be had again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import DTypeLike
 
 from keras_robust.training.augment import (
     augment_batch,
@@ -38,14 +39,38 @@ def reading_errors() -> Iterator[None]:
         raise ValueError(f"Case {id!r} cannot be read. {error}") from error
 
 
-@contextmanager
-def noted_failures(id: Callable[[], str]) -> Iterator[None]:
-    """Keep what goes wrong while a case is read, by its id, for `reading_errors`."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        _failures.append((id(), error))
-        raise
+def from_python(
+    make: Callable[[int], tuple[np.ndarray, ...]],
+    index: tf.Tensor,
+    like: Sequence[tuple[tuple[int, ...], DTypeLike]],
+    id: Callable[[int], str],
+) -> list[tf.Tensor]:
+    """Arrays that a function makes of an index, within a graph.
+
+    What goes wrong is kept for `reading_errors`. TensorFlow learns no more than that something
+    did, since it prints a traceback of every exception it sees.
+
+    Args:
+        make: Returns the arrays of an index.
+        index: A scalar.
+        like: Shape and type of each array.
+        id: Of the case that an index belongs to.
+    """
+
+    def call(index):
+        try:
+            return (*make(index), np.True_)
+        except (ValueError, OSError) as error:
+            _failures.append((id(index), error))
+            return (*(np.zeros(shape, dtype) for shape, dtype in like), np.False_)
+
+    dtypes = [tf.as_dtype(dtype) for _, dtype in like]
+    *arrays, done = tf.numpy_function(call, [index], (*dtypes, tf.bool), stateful=False)
+    done.set_shape(())
+    with tf.control_dependencies([tf.debugging.Assert(done, ["a case cannot be read"])]):
+        return [
+            tf.ensure_shape(array, shape) for array, (shape, _) in zip(arrays, like, strict=True)
+        ]
 
 
 def training_stream(
@@ -134,27 +159,21 @@ def _batches(source, indices, batch_size, threads, drop):
 
         return indices.batch(batch_size, drop_remainder=drop).map(gather)
 
-    example, mask_example = source.image(0), source.mask(0)
+    like = [(array.shape, array.dtype) for array in (source.image(0), source.mask(0))]
+    shape, dtype = like[0]
 
     def read(index):
-        with noted_failures(lambda: source.ids[index]):
-            return _read(index)
-
-    def _read(index):
         image = source.image(index)
-        if image.shape != example.shape or image.dtype != example.dtype:
+        if image.shape != shape or image.dtype != dtype:
             raise ValueError(
-                f"Invalid value for image {source.ids[index]!r}. Expected shape {example.shape} "
-                f"and {example.dtype} as {source.ids[0]!r} has. Received: shape={image.shape}, "
+                f"Invalid value for image {source.ids[index]!r}. Expected shape {shape} and "
+                f"{dtype} as {source.ids[0]!r} has. Received: shape={image.shape}, "
                 f"dtype={image.dtype}. Convert all images to one kind first."
             )
         return image, source.mask(index)
 
     def load(index, draws):
-        dtypes = tf.as_dtype(example.dtype), tf.as_dtype(mask_example.dtype)
-        image, mask = tf.numpy_function(read, [index], dtypes)
-        image.set_shape(example.shape)
-        mask.set_shape(mask_example.shape)
+        image, mask = from_python(read, index, like, lambda index: source.ids[index])
         return image, _channels(mask, image), draws
 
     loaded = indices.map(load, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True)

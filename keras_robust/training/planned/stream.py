@@ -11,7 +11,7 @@ from keras_robust.models.planning import Plan
 from keras_robust.training.planned.augmentation import augment, sample
 from keras_robust.training.planned.cases import PatchSource
 from keras_robust.training.planned.patches import cut, draw_start, is_foreground
-from keras_robust.training.stream import noted_failures, stream_options
+from keras_robust.training.stream import from_python, stream_options
 
 __all__ = ["Patches", "patch_stream"]
 
@@ -108,14 +108,15 @@ def patch_stream(
     size, channels = patches.plan.patch_size, len(patches.plan.normalization)
 
     def make(index):
-        epoch, number = divmod(int(index), patches.per_epoch)
-        with noted_failures(lambda: patches.case_of(epoch, number).id):
-            image, labels = patches(epoch, number)
+        image, labels = patches(*divmod(int(index), patches.per_epoch))
         return np.ascontiguousarray(image), np.ascontiguousarray(labels)
 
+    def id_of(index):
+        return patches.case_of(*divmod(int(index), patches.per_epoch)).id
+
     def load(index):
-        image, labels = tf.numpy_function(make, [index], (tf.float32, tf.uint8), stateful=False)
-        return tf.ensure_shape(image, (*size, channels)), tf.ensure_shape(labels, size)
+        like = [((*size, channels), np.float32), (size, np.uint8)]
+        return from_python(make, index, like, id_of)
 
     def targets(images, labels):
         labels = labels[..., tf.newaxis]

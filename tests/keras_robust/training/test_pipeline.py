@@ -222,7 +222,7 @@ def test_other_backends_are_refused(small_config, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_an_image_that_cannot_be_read_is_named(small_config, tmp_path, split):
+def test_an_image_that_cannot_be_read_is_named(small_config, tmp_path, capfd, split):
     root = tmp_path / "data"
     root.mkdir()
     picture = Image.fromarray(np.eye(32, dtype=np.uint8) * 255)
@@ -240,6 +240,7 @@ def test_an_image_that_cannot_be_read_is_named(small_config, tmp_path, split):
     with pytest.raises(ValueError, match=f"{broken}.* cannot be read"):
         train(config, tmp_path / "run")
     assert "cannot be read" in Run(tmp_path / "run").info["error"]
+    assert "Traceback" not in capfd.readouterr().err  # TensorFlow would print its own
 
 
 def test_half_precision_trains(small_config, tmp_path):
