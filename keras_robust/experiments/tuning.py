@@ -130,6 +130,7 @@ def tune(
 
     Raises:
         ImportError: Optuna is absent.
+        ConnectionError: The storage failed meanwhile; calling it again continues.
         ValueError: The configuration, the space or the objective do not fit, the storage holds
             another study, or all of the first trials failed.
     """
@@ -195,8 +196,17 @@ def tune(
         progress or (lambda state: None),
         workers,
     )
-    with sigterm_interrupts(), shared.present():
-        tuning.run(poll_seconds)
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with sigterm_interrupts(), shared.present():
+            tuning.run(poll_seconds)
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise ConnectionError(
+            f"The storage of the study failed: {error.__cause__ or error} The trials at hand were "
+            "stopped and saved; the same call continues them once it answers."
+        ) from error
     return TuningRecord.read(folder)
 
 

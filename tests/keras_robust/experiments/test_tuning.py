@@ -8,6 +8,7 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from sqlalchemy.exc import SQLAlchemyError
 
 from keras_robust.experiments.runs import read_status
 from keras_robust.experiments.tuning import trial_config, tune
@@ -295,6 +296,19 @@ def test_storages_hold_the_same_study(tmp_path, url):
 def test_a_storage_that_cannot_be_opened_is_named(tmp_path, url, reason):
     with pytest.raises(ValueError, match=f"`storage`.*one that cannot:.*{reason}"):
         SharedStudy(tmp_path, SPACE, 3, storage=url)
+
+
+def test_a_storage_that_fails_meanwhile_costs_nothing(study, monkeypatch):
+    def fails(*arguments):
+        raise SQLAlchemyError("server closed the connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedStudy, "complete", fails)
+        with pytest.raises(ConnectionError, match=r"server closed.*continues"):
+            study()
+    record = study()
+    assert list(record.trials["state"]) == ["finished"] * 4
+    assert list(record.trials["attempts"]) == [1] * 4
 
 
 def test_optuna_is_needed(study, monkeypatch):
