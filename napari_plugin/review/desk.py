@@ -97,7 +97,7 @@ class ReviewDesk(QObject):
 
     def next_undecided(self) -> None:
         """Show the next case that is not decided on."""
-        self._step(self._undecided, "All cases shown are decided.")
+        self._step(self._undecided, "All other cases shown are decided.")
 
     def reload(self) -> None:
         """Read the files of the case again; what is painted stays."""
@@ -146,7 +146,7 @@ class ReviewDesk(QObject):
             done=lambda record: self._decided(record),
             failed=lambda error: self._failed(id, error, back=True),
         )
-        if not self._step(self._undecided, "All cases shown are decided."):
+        if not self._step(self._undecided, "All other cases shown are decided."):
             self.go(id)
         return True
 

@@ -372,16 +372,3 @@ def test_closing_leaves_nothing_behind(opened, qtbot):
             before, keys = listeners(), dict(viewer.keymap)
     assert listeners() == before and dict(viewer.keymap) == keys
     assert [(layer.contour, layer.visible, layer.opacity) for layer in layers[1:]] == looks
-
-
-def test_every_control_has_a_tooltip_and_is_reached_by_keyboard(opened):
-    from qtpy.QtCore import Qt
-    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
-
-    _, widget = opened
-    for kind in (QAbstractButton, QComboBox, QAbstractSpinBox):
-        for control in widget.findChildren(kind):
-            if control.objectName().startswith("qt_"):
-                continue
-            assert control.toolTip(), control
-            assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, control
