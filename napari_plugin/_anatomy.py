@@ -51,10 +51,10 @@ def axis_names(letters: str) -> tuple[str, ...]:
 class Anatomy:
     """Keeps the view of a viewer as radiologists have it, while a volume is open.
 
-    Axial slices come first, with the front of the patient above; coronal and sagittal ones, after
-    napari's "roll dimensions", have the head above. The patient's right, or the front, is on the
-    left. A view of volumes in 3-D is not mirrored either. When the last volume is taken away, the
-    view is napari's own again, so that no picture is shown mirrored.
+    Axial slices come first, with the front of the patient above; sagittal and coronal ones, after
+    napari's "roll dimensions" and "transpose", have the head above. The patient's right, or the
+    front, is on the left. A view of volumes in 3-D is not mirrored either. When the last volume is
+    taken away, the view is napari's own again, so that no picture is shown mirrored.
 
     Args:
         viewer: Whose dims, camera and canvas are set.
@@ -101,6 +101,7 @@ class Anatomy:
         else:
             self._planes = AXIAL
             dims.order = tuple(range(dims.ndim))
+            dims.axis_labels = tuple(str(axis) for axis in range(-dims.ndim, 0))
             _camera(viewer).orientation = DEFAULT
         self._turn()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_plugin._anatomy import OPPOSITE, WORLD, follow
+from napari_plugin._anatomy import OPPOSITE, WORLD, axis_names, follow
 from napari_plugin.files.volumes import read_volume_layer
 
 from .files.test_volumes import ORIENTATIONS, SHAPE, affine_of
@@ -144,12 +144,14 @@ def test_pictures_after_a_volume_are_not_mirrored(viewer_model):
     before = viewer_model.scene.camera.orientation
     follow(viewer_model)
     notes = {"keras_robust": {"towards": "RAI"}}
-    volume = viewer_model.add_image(np.zeros(SHAPE), metadata=notes)
+    labels = axis_names("RAI")
+    volume = viewer_model.add_image(np.zeros(SHAPE), metadata=notes, axis_labels=labels)
     assert viewer_model.scene.camera.orientation != before
     viewer_model.layers.remove(volume)
     viewer_model.add_image(np.zeros((5, 6)))
     assert viewer_model.scene.camera.orientation == before
     assert viewer_model.dims.order == (0, 1)
+    assert viewer_model.dims.axis_labels == ("-2", "-1")
 
 
 def test_the_plane_chosen_stays_from_volume_to_volume(viewer_model):
