@@ -1,5 +1,8 @@
 """Batches as `tf.data`: a pure function of the seed, so that any epoch can be had again."""
 
+import atexit
+import gc
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -37,6 +40,18 @@ def reading_errors() -> Iterator[None]:
             raise
         id, error = _failures[0]
         raise ValueError(f"Case {id!r} cannot be read. {error}") from error
+
+
+@atexit.register
+def _end_streams() -> None:
+    """End streams while Python's threads still run.
+
+    A stream that is freed later, by the end of the interpreter, may wait for them for ever; an
+    error, or an interrupt, that ended the program holds the stream that it came from.
+    """
+    for name in ("last_exc", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
+    gc.collect()
 
 
 def from_python(

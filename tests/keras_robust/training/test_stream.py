@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,3 +138,33 @@ def test_value_ranges():
     z = normalize_batch(tf.constant(RNG.uniform(size=(2, 9, 9, 3)), tf.float32), "zscore").numpy()
     np.testing.assert_allclose(z.mean((1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(z.std((1, 2)), 1, atol=1e-4)
+
+
+ENDS_IN_AN_ERROR = """
+import atexit, gc
+
+@atexit.register  # the last, since it is the first
+def tell():
+    print("alive:", sum(type(found).__name__ == "OwnedIterator" for found in gc.get_objects()))
+
+import numpy as np
+from keras_robust.training.source import MemorySource
+from keras_robust.training.stream import reading_errors, training_stream
+
+images = np.zeros((4, 8, 8, 1), np.uint8)
+with reading_errors():
+    def read():
+        stream = iter(training_stream(source, batch_size=2, seed=0))
+        next(stream)
+        raise KeyboardInterrupt
+    source = MemorySource(tuple("abcd"), images, images[..., 0])
+    read()
+"""
+
+
+def test_no_stream_outlives_a_program_that_an_error_ends():
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_IN_AN_ERROR], capture_output=True, text=True, timeout=300
+    )
+    assert "KeyboardInterrupt" in done.stderr and done.returncode != 0
+    assert done.stdout == "alive: 0\n"
