@@ -34,7 +34,7 @@ from keras_robust.data.fingerprint import fingerprint
 from keras_robust.experiments import BenchmarkConfig, run_benchmark, tune
 from keras_robust.experiments.cross_validation_report import write_cross_validation_report
 from keras_robust.experiments.live import StudyView
-from keras_robust.experiments.runs import find_runs
+from keras_robust.experiments.runs import RunRecord, find_runs
 from keras_robust.experiments.scores import ONE_PEER, unscored
 from keras_robust.experiments.tuning_space import SPACES
 from keras_robust.files import atomic_write_text
@@ -206,7 +206,19 @@ def tables(name: str, work: Path, output: Path) -> None:
         for file in KEPT:
             if (run.folder / file).is_file():
                 shutil.copyfile(run.folder / file, kept / file)
-    print(write_cross_validation_report(work / "runs", output / name, TITLES[name]))
+    first = [run.folder for run in finished if run.seed == SEEDS[0]]
+    print(write_cross_validation_report(first, output / name, TITLES[name]))
+    # Methods that were trained again are compared with each other, seeds and all.
+    again = {name_of(run) for run in finished if run.seed != SEEDS[0]}
+    seeds = [run.folder for run in finished if name_of(run) in again]
+    if seeds:
+        title = f"{TITLES[name]}: several seeds"
+        print(write_cross_validation_report(seeds, output / f"{name}_seeds", title))
+
+
+def name_of(run: RunRecord) -> str:
+    """Its folder without the seed."""
+    return run.name.rpartition("_s")[0]
 
 
 def main() -> None:
