@@ -7,10 +7,11 @@ import keras
 from keras import ops
 
 from keras_robust.losses._base import SegmentationLoss, invalid
+from keras_robust.losses._of_loss import OfLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")
-class PerRegion(SegmentationLoss):
+class PerRegion(OfLoss):
     """Mean of a loss over regions, each of which has a sigmoid channel of its own.
 
     Every region is a binary problem: its labels against all others. With `CE() + Dice()` this is
@@ -37,19 +38,9 @@ class PerRegion(SegmentationLoss):
     """
 
     def __init__(self, loss: SegmentationLoss, regions: Sequence[Sequence[int]], **options: Any):
-        if isinstance(loss, dict):
-            loss = keras.saving.deserialize_keras_object(loss)
-        if not isinstance(loss, SegmentationLoss):
-            raise invalid("loss", "a keras_robust loss", loss)
         if not regions or not all(len(labels) for labels in regions):
             raise invalid("regions", "at least one label for each of at least one region", regions)
-        labels = {term.ignore_label for term in loss.terms()}
-        if len(labels) > 1:
-            raise invalid("loss", "terms of one ignore_label", sorted(labels, key=str))
-        options.setdefault("name", f"regions_{loss.name}")
-        options.setdefault("dtype", loss.dtype)
-        super().__init__(reduction=loss.reduction, ignore_label=labels.pop(), **options)
-        self.loss = loss
+        super().__init__(loss, "regions", **options)
         self.regions = [tuple(int(label) for label in labels) for labels in regions]
 
     def __call__(self, y_true, y_pred, sample_weight=None, kept=None):
@@ -67,20 +58,8 @@ class PerRegion(SegmentationLoss):
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         return self.image_values(y_true, y_pred, sample_weight, kept), None, None
 
-    def terms(self):
-        yield from self.loss.terms()
-
-    @property
-    def trainable_variables(self) -> list:
-        return self.loss.trainable_variables
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            "loss": keras.saving.serialize_keras_object(self.loss),
-            "regions": self.regions,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
+        return {**super().get_config(), "regions": self.regions}
 
     def _pairs(self, y_true, y_pred) -> Iterator[tuple[Any, Any]]:
         """Binary labels `(batch, *spatial, 1)`, the ignored label kept, and the channel."""

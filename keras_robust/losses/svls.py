@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_robust.losses._base import SegmentationLoss, invalid
+from keras_robust.losses._of_loss import OfLoss
 from keras_robust.losses._targets import align
 
 CENTERS = ("gaussian", "svls")
@@ -58,7 +59,7 @@ def smooth_targets(targets, sigma: float = 1.0, *, center: str = "gaussian", val
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")
-class SVLS(SegmentationLoss):
+class SVLS(OfLoss):
     r"""A loss on smoothed targets: near a boundary the labels of both sides count.
 
     Args:
@@ -85,18 +86,9 @@ class SVLS(SegmentationLoss):
     def __init__(
         self, loss: SegmentationLoss, sigma: float = 1.0, center: str = "gaussian", **options: Any
     ):
-        if isinstance(loss, dict):
-            loss = keras.saving.deserialize_keras_object(loss)
-        if not isinstance(loss, SegmentationLoss):
-            raise invalid("loss", "a keras_robust loss", loss)
         _check(sigma, center)
-        labels = {term.ignore_label for term in loss.terms()}
-        if len(labels) > 1:
-            raise invalid("loss", "terms of one ignore_label", sorted(labels, key=str))
-        options.setdefault("name", f"svls_{loss.name}")
-        options.setdefault("dtype", loss.dtype)
-        super().__init__(reduction=loss.reduction, ignore_label=labels.pop(), **options)
-        self.loss, self.sigma, self.center = loss, float(sigma), center
+        super().__init__(loss, "svls", **options)
+        self.sigma, self.center = float(sigma), center
 
     def __call__(self, y_true, y_pred, sample_weight=None, kept=None):
         targets, kept = self._smoothed(y_true, y_pred, kept)
@@ -115,21 +107,8 @@ class SVLS(SegmentationLoss):
         targets, kept = self._smoothed(y_true, y_pred, kept)
         return self.loss.image_values(targets, y_pred, sample_weight, kept)
 
-    def terms(self):
-        yield from self.loss.terms()
-
-    @property
-    def trainable_variables(self) -> list:
-        return self.loss.trainable_variables
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            "loss": keras.saving.serialize_keras_object(self.loss),
-            "sigma": self.sigma,
-            "center": self.center,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
+        return {**super().get_config(), "sigma": self.sigma, "center": self.center}
 
     def _smoothed(self, y_true, y_pred, kept):
         # Voxels that a selection leaves out still tell the targets of their neighbours; those with
