@@ -113,7 +113,7 @@ def bubil(data: Path, work: Path) -> None:
     gold = {**REFERENCE, "annotator": "gold"}
     train(base, [gold, *METHODS], work, folds=3)
     first = {**base, "data": {**base["data"], "fold": (0, 3)}}
-    train(base, found_options(first, METHODS, work), work, folds=3)
+    train_tuned(base, METHODS, work, first, folds=3)
 
 
 def hippocampus(data: Path, work: Path) -> None:
@@ -151,18 +151,24 @@ def hippocampus(data: Path, work: Path) -> None:
     harsh, mild = ([{**method, "annotator": name} for method in METHODS] for name in annotators)
     balanced = {**BALANCED, "annotator": annotators[0]}
     train(base, [REFERENCE, *harsh, balanced, *mild], work)
-    train(base, found_options(base, harsh, work), work)
+    train_tuned(base, harsh, work, base)
+    train_tuned(base, mild, work, base)
     train(base, [REFERENCE, *harsh], work, seeds=SEEDS[:2])
-    train(base, found_options(base, mild, work), work)
     alone = [method for method in harsh if not LossEntry(**method).training()["selection"]]
     train(base, [REFERENCE, *alone], work, seeds=SEEDS)
 
 
-def found_options(
-    base: dict[str, Any], methods: Sequence[dict[str, Any]], work: Path
-) -> list[dict[str, Any]]:
-    """Methods that have options, with those that are best on their own noisy training masks."""
-    return [tuned(base, method, work) for method in methods if method["name"] in TRIALS]
+def train_tuned(
+    base: dict[str, Any],
+    methods: Sequence[dict[str, Any]],
+    work: Path,
+    trials_base: dict[str, Any],
+    **more: Any,
+) -> None:
+    """Train the methods that have options with those that are best on noisy training masks."""
+    for method in methods:
+        if method["name"] in TRIALS:
+            train(base, [tuned(trials_base, method, work)], work, **more)
 
 
 def tuned(base: dict[str, Any], method: dict[str, Any], work: Path) -> dict[str, Any]:
