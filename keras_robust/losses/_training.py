@@ -164,11 +164,11 @@ def _exempt_from_weight_decay(model: keras.Model) -> None:
     host = next((h for h in (getattr(h, _ATTRIBUTE, None) for h in hosts) if h), None)
     if host is None or optimizer is None or optimizer.built:
         return
-    if getattr(optimizer, "weight_decay", None):
-        exempt: set = getattr(optimizer, "_exclude_from_weight_decay", set())
-        optimizer._exclude_from_weight_decay = exempt | {
-            optimizer._var_key(v) for v in host.trainable_variables
-        }
+    # Whether or not `weight_decay` is set: an optimiser of one's own may have a penalty beside it.
+    exempt: set = getattr(optimizer, "_exclude_from_weight_decay", set())
+    optimizer._exclude_from_weight_decay = exempt | {
+        optimizer._var_key(v) for v in host.trainable_variables
+    }
 
 
 def _running_model() -> tuple[keras.Model | None, bool]:
