@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from keras_robust.training.config import SelectionConfig, parse_yaml
+from keras_robust.training.config import SelectionConfig, read_yaml
 from keras_robust.training.method_names import METHODS, split_method
 
 
@@ -173,16 +173,10 @@ class BenchmarkConfig(BaseModel):
         """Read a study from a YAML file.
 
         Raises:
-            ValueError: If the file is not YAML, or no study.
+            FileNotFoundError, IsADirectoryError, ValueError: See
+                `keras_robust.training.config.read_yaml`; or the file holds no study.
         """
-        content = parse_yaml(Path(path).read_text(encoding="utf-8"), f"the file {str(path)!r}")
-        if not isinstance(content, dict):
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a YAML file with the keys `base`, "
-                f"`losses`, `noise` and `seeds`. Received: path={str(path)!r}, which holds "
-                f"{type(content).__name__}."
-            )
-        return cls(**content)
+        return cls.model_validate(read_yaml(path, "the keys `base`, `losses`, `noise` and `seeds`"))
 
     def runs(self) -> list[PlannedRun]:
         """All runs, in the order of their use: the first seed and fold of everything first."""

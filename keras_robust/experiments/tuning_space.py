@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from keras_robust.training.config import parse_yaml
+from keras_robust.training.config import read_yaml
 from keras_robust.training.method_names import METHODS
 
 if TYPE_CHECKING:
@@ -211,11 +211,5 @@ def load_space(name: str | Path) -> Space:
             f"Invalid value for argument `space`. Expected one of {list(SPACES)}, or a YAML file. "
             f"Received: space={str(name)!r}."
         )
-    content = parse_yaml(path.read_text(encoding="utf-8"), f"the file {str(path)!r}")
-    if not isinstance(content, Mapping):
-        raise ValueError(
-            "Invalid value for argument `space`. Expected a YAML file with fields and their "
-            "ranges, such as `loss_options.q: {low: 0.1, high: 1}`. Received: "
-            f"space={str(path)!r}, which holds {type(content).__name__}."
-        )
-    return Space.read(content)
+    example = "fields and their ranges, such as `loss_options.q: {low: 0.1, high: 1}`"
+    return Space.read(read_yaml(path, example))

@@ -24,6 +24,38 @@ def parse_yaml(text: str, name: str) -> Any:
         ) from error
 
 
+def read_yaml(path: str | Path, expected: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Args:
+        path: The file.
+        expected: What it should hold, for the messages.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: There is no such file, or it is a folder.
+        ValueError: It is no YAML, or holds no mapping.
+    """
+    path = Path(path)
+    wanted = f"Invalid value for argument `path`. Expected a YAML file with {expected}. Received: "
+    if path.is_dir():
+        inside = sorted(file.name for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
+        held = f"Name a file in it: {', '.join(inside)}." if inside else "It holds none."
+        raise IsADirectoryError(f"{wanted}path={str(path)!r}, which is a folder. {held}")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{wanted}path={str(path)!r}, and {str(path.absolute())!r} does not exist. Correct the "
+            "path, or write the file: the documentation has examples of each."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{wanted}path={str(path)!r}, which is no text in UTF-8.") from error
+    content = parse_yaml(text, f"the file {str(path)!r}")
+    if not isinstance(content, dict):
+        raise ValueError(f"{wanted}path={str(path)!r}, which holds {type(content).__name__}.")
+    return content
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -251,16 +283,10 @@ class TrainConfig(_Section):
         working directory.
 
         Raises:
-            ValueError: The file is no YAML or holds no mapping, or the values do not fit
-                (`pydantic.ValidationError`, which is a ValueError).
+            FileNotFoundError, IsADirectoryError, ValueError: See `read_yaml`; or the values do not
+                fit (`pydantic.ValidationError`, which is a ValueError).
         """
-        content = parse_yaml(Path(path).read_text(encoding="utf-8"), f"the file {str(path)!r}")
-        if not isinstance(content, dict):
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a YAML file with the fields of "
-                f"TrainConfig. Received: path={str(path)!r}, which holds {type(content).__name__}"
-            )
-        return cls(**content)
+        return cls.model_validate(read_yaml(path, "the fields of TrainConfig"))
 
     def to_yaml(self) -> str:
         """The configuration as YAML, every field included."""

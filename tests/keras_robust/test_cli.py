@@ -70,6 +70,10 @@ def test_predict_and_evaluate(trained_run, tmp_path):
             "argument `noise.beta`. Expected a value. Received: none.",
         ),
         (["predict", "/nowhere.h5", "/nowhere", "--output", "x"], ".keras file"),
+        (["train", "nowhere.yaml"], "nowhere.yaml' does not exist. Correct the path"),
+        (["tune", "nowhere.yaml", "--space", "cot"], "does not exist. Correct the path"),
+        (["benchmark", "nowhere.yaml"], "does not exist. Correct the path"),
+        (["benchmark", "/"], "path='/', which is a folder."),
         (["evaluate", "/nowhere", "/nowhere"], "/nowhere"),
     ],
 )

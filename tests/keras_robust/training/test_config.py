@@ -42,6 +42,19 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
         TrainConfig.load(tmp_path / "config.yaml")
 
 
+def test_a_file_that_cannot_be_read_is_told_with_a_remedy(tmp_path):
+    (tmp_path / "base.yaml").write_bytes(b"loss: \xff")
+    with pytest.raises(IsADirectoryError, match=r"a folder\. Name a file in it: base\.yaml\.$"):
+        TrainConfig.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"absent' does not exist\. Correct the path"):
+        TrainConfig.load(tmp_path / "absent")
+    with pytest.raises(ValueError, match="no text in UTF-8"):
+        TrainConfig.load(tmp_path / "base.yaml")
+    (tmp_path / "base.yaml").write_text("1: t")
+    with pytest.raises(ValueError, match="Keys should be strings"):
+        TrainConfig.load(tmp_path / "base.yaml")
+
+
 def test_what_is_no_yaml_is_named(tmp_path):
     path = tmp_path / "lesions.yaml"
     path.write_text("data: {path: a\nepochs: 5\n")
