@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from keras_robust.training.config import SelectionConfig, read_yaml
+from keras_robust.training.config import Options, SelectionConfig, read_yaml
 from keras_robust.training.method_names import METHODS, split_method
 
 
@@ -39,7 +39,7 @@ class LossEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     selection: SelectionConfig | None = None
     annotator: str | None = None
     label: str | None = None

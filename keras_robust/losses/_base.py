@@ -1,6 +1,6 @@
 """The base of every loss: targets, weights, ignored voxels and the reduction, in one place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -197,6 +197,19 @@ def invalid(argument: str, expected: str, received: Any, remedy: str = "") -> Va
         f"Received: {argument}={received!r}"
     )
     return ValueError(f"{message}. {remedy}" if remedy else message)
+
+
+def made(cls: Any, options: Mapping[str, Any], *arguments: Any) -> Any:
+    """An object of a class from options that a user wrote.
+
+    Raises:
+        ValueError: an option of a type that the class cannot take.
+    """
+    try:
+        return cls(*arguments, **options)
+    except TypeError as error:
+        remedy = f"Give each a value of the right type ({error})."
+        raise invalid("options", f"such as {cls.__name__} takes", dict(options), remedy) from error
 
 
 def replicas() -> int:

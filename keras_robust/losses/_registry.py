@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import keras
 
-from keras_robust.losses._base import SegmentationLoss, invalid
+from keras_robust.losses._base import SegmentationLoss, invalid, made
 from keras_robust.losses._sum import Sum
 from keras_robust.losses.cross_entropy import CE, GCE, SCE
 from keras_robust.losses.dice import Dice
@@ -48,7 +48,7 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
             nnRobustLoss.
 
     Raises:
-        ValueError: an unknown name, or an option that no term takes.
+        ValueError: an unknown name, or an option that no term takes, or not with this value.
 
     >>> get("ngce+rce", q=0.5).losses[0].q
     0.5
@@ -62,7 +62,7 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     smoothed, _, inner = key.partition("-")
     if smoothed == _SMOOTHED:
         own = {k: options.pop(k) for k in ("sigma", "center") if k in options}
-        return SVLS(get(inner or _BASELINE, **options), **own)
+        return made(SVLS, own, get(inner or _BASELINE, **options))
     parts = [part.strip() for part in _SUMS.get(key, key).split("+")]
     classes = {**_CLASSES, **_OWN}
     if any(part not in classes for part in parts):
@@ -75,7 +75,8 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
         allowed = sorted(set().union(*taken.values()))
         raise invalid("options", f"among {allowed} for the loss {name!r}", stray)
     losses = [
-        classes[part](**{k: v for k, v in options.items() if k in taken[part]}) for part in parts
+        made(classes[part], {k: v for k, v in options.items() if k in taken[part]})
+        for part in parts
     ]
     return losses[0] if len(losses) == 1 else Sum(losses)
 

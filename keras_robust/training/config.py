@@ -1,10 +1,19 @@
 """What a training run consists of, validated; read from YAML or the command line."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 
 def parse_yaml(text: str, name: str) -> Any:
@@ -54,6 +63,19 @@ def read_yaml(path: str | Path, expected: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{wanted}path={str(path)!r}, which holds {type(content).__name__}.")
     return content
+
+
+def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
+    # YAML 1.1, which PyYAML reads, takes 1e-3 for a text: numbers there need a point.
+    written = re.compile(r"[-+]?\d+(\.\d+)?[eE][-+]?\d+")
+    return {
+        name: float(value) if isinstance(value, str) and written.fullmatch(value) else value
+        for name, value in options.items()
+    }
+
+
+Options = Annotated[dict[str, Any], AfterValidator(_numbers)]
+"""Options of a loss or a selection, by name."""
 
 
 class _Section(BaseModel):
@@ -169,7 +191,7 @@ class SelectionConfig(_Section):
     """
 
     name: Literal["cot", "cot+", "stocot"]
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
 
 
 class PlanConfig(_Section):
@@ -261,7 +283,7 @@ class TrainConfig(_Section):
     data: DataConfig
     noise: NoiseConfig | None = None
     loss: str = "t"
-    loss_options: dict[str, Any] = Field(default_factory=dict)
+    loss_options: Options = Field(default_factory=dict)
     selection: SelectionConfig | None = None
     model: ModelConfig = ModelConfig()
     plan: PlanConfig | None = None

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_robust.losses._base import invalid
+from keras_robust.losses._base import invalid, made
 from keras_robust.training.co_teaching.labelled import Labelled, uniform
 
 _QUANTILES = 4096
@@ -230,7 +230,8 @@ def get_selection(name: str, **options: Any) -> Selection:
     """A selection by the name of its method.
 
     Raises:
-        ValueError: An unknown name, or options that the selection does not take.
+        ValueError: An unknown name, or options that the selection does not take, or not with
+            these values.
 
     >>> get_selection("stocot", alpha=4.0).alpha
     4.0
@@ -240,7 +241,7 @@ def get_selection(name: str, **options: Any) -> Selection:
     known = list(inspect.signature(SELECTIONS[name]).parameters)
     if stray := [option for option in options if option not in known]:
         raise invalid("options", f"among {known} for the selection {name!r}", stray)
-    return SELECTIONS[name](**options)
+    return made(SELECTIONS[name], options)
 
 
 class _Draws:

@@ -86,3 +86,14 @@ def test_resuming_needs_the_run_folder_alone(tmp_path):
 def test_errors_of_the_command_line(assignments, message):
     with pytest.raises(ValueError, match=message):
         run_config(None, None, {}, assignments)
+
+
+def test_numbers_without_a_point_are_numbers_in_options(tmp_path):
+    """PyYAML reads 1e-1 as a text; pydantic mends fields of a known type, but not options."""
+    given = ["loss=gce", "loss_options.q=1e-1", "selection.name=cot", "learning_rate=1e-3"]
+    given += ["selection.options.forget_rate=5E-2"]
+    config, _ = run_config(None, None, {"data.path": "a"}, given)
+    assert (config.loss_options, config.learning_rate) == ({"q": 0.1}, 0.001)
+    assert config.selection.options == {"forget_rate": 0.05}
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert TrainConfig.load(tmp_path / "config.yaml") == config
