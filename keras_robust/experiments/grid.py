@@ -143,11 +143,17 @@ class BenchmarkConfig(BaseModel):
 
     @model_validator(mode="after")
     def _base_varies_nothing(self) -> "BenchmarkConfig":
-        for key, field in (("loss", "losses"), ("selection", "losses"), ("seed", "seeds")):
-            if key in self.base:
+        varied = {"loss": "losses", "loss_options": "losses", "selection": "losses"}
+        varied |= {"seed": "seeds", "noise.alpha": "noise", "noise.beta": "noise"}
+        if self.folds is not None:
+            varied["data.fold"] = "folds"
+        for name, field in varied.items():
+            section, _, key = name.rpartition(".")
+            values = self.base.get(section) if section else self.base
+            if isinstance(values, Mapping) and values.get(key) not in (None, {}):
                 raise ValueError(
-                    f"Invalid value for argument `base`. Expected no {key!r}, which `{field}` "
-                    f"gives. Received: {key}={self.base[key]!r}. Move it there."
+                    f"Invalid value for argument `base`. Expected no {name!r}, which `{field}` "
+                    f"gives. Received: {name}={values[key]!r}. Move it there."
                 )
         return self
 

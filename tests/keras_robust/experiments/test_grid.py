@@ -125,6 +125,20 @@ def test_a_method_with_two_selections_is_refused():
         LossEntry(name="hrl", selection={"name": "cot"})
 
 
-def test_what_the_study_varies_is_not_in_the_base():
-    with pytest.raises(ValidationError, match="Expected no 'selection'"):
-        BenchmarkConfig(base={"selection": {"name": "cot"}}, losses=["t"])
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("selection", {"selection": {"name": "cot"}}),
+        ("loss_options", {"loss_options": {"q": 0.1}}),
+        ("noise.alpha", {"noise": {"kinds": ["erode"], "alpha": 0.3}}),
+        ("data.fold", {"data": {"fold": [0, 5]}}),
+    ],
+)
+def test_what_the_study_varies_is_not_in_the_base(name, base):
+    with pytest.raises(ValidationError, match=f"Expected no '{name}'"):
+        BenchmarkConfig(base=base, losses=["t"], folds=3)
+
+
+def test_a_study_without_folds_may_have_one_in_the_base():
+    base = {"data": {"fold": [1, 3]}}
+    assert BenchmarkConfig(base=base, losses=["t"]).runs()[0].config["data"] == base["data"]
