@@ -150,7 +150,7 @@ def compare_methods(
         baseline,
         compare(
             {
-                method: list(folds[method].values())
+                method: list(folds.get(method, {}).values())  # none where every one is infinite
                 for method in methods
                 if not method.endswith("(one peer)")
             },
@@ -171,7 +171,8 @@ def reliabilities(runs: Sequence[RunRecord]) -> dict[tuple[str, str], dict[str, 
         if not path.is_file():
             continue
         own = found.setdefault((trained_on(run), label_of(run)), {})
-        for label, rows in pd.read_csv(path, dtype={"label": str}).groupby("label"):
+        table = pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
+        for label, rows in table.groupby("label"):
             rows = rows.sort_values("bin")
             columns = (rows[name].to_numpy() for name in ("count", "total_confidence", "correct"))
             bins = Reliability(*columns)

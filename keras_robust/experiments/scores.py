@@ -72,7 +72,13 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
         for name, part in ((EVALUATION, ""), (ONE_PEER, " (one peer)"))
         if (run.folder / name).is_file()
     ):
-        frame = pd.read_csv(run.folder / name, dtype={"id": str, "label": str})
+        # Images and regions may be called "NA" or "None", which pandas would take for nothing.
+        frame = pd.read_csv(
+            run.folder / name,
+            dtype={"id": str, "label": str},
+            keep_default_na=False,
+            na_values=dict.fromkeys((*MEASURES, "hd95_mm"), ["", "nan"]),
+        )
         frame.insert(0, "method", label_of(run) + part)
         frame.insert(1, "trained_on", trained_on(run))
         frame.insert(2, "reference", is_reference(run))

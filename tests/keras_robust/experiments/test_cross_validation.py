@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,13 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
-from keras_robust.experiments.cross_validation import compare_methods, spread, table1, table2
+from keras_robust.experiments.cross_validation import (
+    compare_methods,
+    reliabilities,
+    spread,
+    table1,
+    table2,
+)
 from keras_robust.experiments.cross_validation_report import write_cross_validation_report
 from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.paired import paired_tests
@@ -113,6 +120,29 @@ def test_a_case_counts_once_however_often_a_method_was_trained():
     other = scores.iloc[[0]].assign(label="2", dice=0.2)
     found = per_case(pd.concat([scores, other]), "dice")
     assert found == {"A": pytest.approx({"x": 0.6, "y": 0.5})}
+
+
+def test_images_and_regions_may_be_called_na(study, tmp_path):
+    folder = tmp_path / "Baseline_f0"
+    shutil.copytree(study / "Baseline_f0", folder)
+    rows = [HEAD, "NA,NA,0.5,inf,0.5,5,nan", "null,NA,0.7,1.0,0.5,5,nan"]
+    (folder / "evaluation.csv").write_text("\n".join(rows))
+    bins = (folder / "reliability.csv").read_text().replace("\n1,", "\nNA,")
+    (folder / "reliability.csv").write_text(bins)
+    runs = find_runs(tmp_path)
+    scores = read_scores(runs)
+    assert per_case(scores, "dice") == {"Baseline": {"NA": 0.5, "null": 0.7}}
+    assert per_fold(scores, "dice", "NA").loc["Baseline"].tolist() == [0.6]
+    assert scores["ece"].isna().all() and np.isinf(scores["asd_mm"]).sum() == 1
+    assert [list(labels) for labels in reliabilities(runs).values()] == [["NA"]]
+
+
+def test_a_method_that_misses_all_has_no_distance_to_compare(study):
+    scores = read_scores(find_runs(study))
+    scores.loc[scores["method"] == "CoT", "asd_mm"] = np.inf
+    found = compare_methods(scores, "crowd", measure="asd_mm")
+    assert set(found.folds.tukey["A"]) | set(found.folds.tukey["B"]) == {"Baseline", "T-Loss"}
+    assert "CoT" not in set(found.paired_cases["method"])
 
 
 def test_paired_tests_equal_scipy_and_holm_by_hand():
