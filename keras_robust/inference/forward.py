@@ -38,12 +38,17 @@ def forward(
 
     def predict(images: NDArray) -> NDArray[np.float32]:
         probabilities = np.asarray(compiled(tf.constant(images)))
+        low, high = probabilities.min(), probabilities.max()
         # Half precision may overshoot a little; logits overshoot by far.
-        if probabilities.min() < -0.01 or probabilities.max() > 1.01:
+        if not (low >= -0.01 and high <= 1.01):  # so that NaN does not pass
+            remedy = "End the model with a sigmoid or a softmax."
+            if not np.isfinite(low + high):
+                remedy = (
+                    "Look whether its weights are finite, and how large the image's values are."
+                )
             raise ValueError(
                 "Invalid value for argument `model`. Expected a model that returns probabilities, "
-                f"0 to 1. Received: values from {probabilities.min():.3g} to "
-                f"{probabilities.max():.3g}. End the model with a sigmoid or a softmax."
+                f"0 to 1. Received: values from {low:.3g} to {high:.3g}. {remedy}"
             )
         return probabilities
 

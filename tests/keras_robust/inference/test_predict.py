@@ -85,6 +85,13 @@ def test_logits_are_no_probabilities():
         Predictor(model).probabilities(np.full((16, 16, 3), 200, np.uint8))
 
 
+def test_nan_is_no_background():
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, keras.layers.Rescaling(float("nan"))(inputs))
+    with pytest.raises(ValueError, match="from nan to nan.*weights are finite"):
+        Predictor(model).probabilities(np.full((16, 16, 3), 200, np.uint8))
+
+
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl", "missing"])
 def test_other_files_are_refused(name, tmp_path):
     (tmp_path / name).mkdir() if name == "missing" else (tmp_path / name).write_bytes(b"")
