@@ -43,9 +43,7 @@ def forward(
         if not (low >= -0.01 and high <= 1.01):  # so that NaN does not pass
             remedy = "End the model with a sigmoid or a softmax."
             if not np.isfinite(low + high):
-                remedy = (
-                    "Look whether its weights are finite, and how large the image's values are."
-                )
+                remedy = "Look whether its weights are finite, and how large the values of images."
             raise ValueError(
                 "Invalid value for argument `model`. Expected a model that returns probabilities, "
                 f"0 to 1. Received: values from {low:.3g} to {high:.3g}. {remedy}"
