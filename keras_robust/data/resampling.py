@@ -24,7 +24,7 @@ def resampled_shape(
     (20, 100, 50)
     """
     return tuple(
-        max(1, round(n * old / new))
+        max(1, round(old / new * n))  # in nnU-Net's order, which decides where halves are rounded
         for n, old, new in zip(shape, spacing_mm, target_mm, strict=True)
     )
 

@@ -23,6 +23,8 @@ SHAPES = st.integers(2, 3).flatmap(
 def test_shapes_cover_the_same_space():
     assert resampled_shape((35, 51, 35), (1, 1, 1), (1, 1, 1)) == (35, 51, 35)
     assert resampled_shape((1, 9), (1, 1), (10, 3)) == (1, 3)
+    # 472 x 2.269 / 0.944 = 1134.5, which nnU-Net takes for a little less.
+    assert resampled_shape((472,), (2.269,), (0.944,)) == (1134,)
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
