@@ -145,6 +145,13 @@ def test_a_method_that_misses_all_has_no_distance_to_compare(study):
     assert "CoT" not in set(found.paired_cases["method"])
 
 
+def test_equal_pairs_take_no_part_in_the_signed_rank_test():
+    """Five differences of one sign: p = 2 / 2**5, however many pairs are equal."""
+    base = dict.fromkeys(range(20), 0.5)
+    other = {case: 0.5 + max(0, 5 - case) / 100 for case in base}
+    assert paired_tests({"A": base, "B": other}, "A")["p"].tolist() == [2 / 2**5]
+
+
 def test_paired_tests_equal_scipy_and_holm_by_hand():
     generator = np.random.default_rng(0)
     base = dict(enumerate(generator.random(20)))
