@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.fingerprint import Fingerprint
+from keras_robust.data.large_arrays import slabs
 from keras_robust.data.regions import Regions
 from keras_robust.models.planning import Plan
 from keras_robust.models.regions import labels_of
-from keras_robust.training.evaluation import overlap_counts
 from keras_robust.training.restoring import planned_probabilities
 
 __all__ = ["predictions", "stored_overlap"]
@@ -53,10 +53,17 @@ def stored_overlap(
     regions: Regions = (),
 ) -> tuple[NDArray, NDArray]:
     """Size of the intersection and sum of both sizes, per foreground class."""
-    predicted = tf.constant(np.asarray(probabilities))
-    if regions:
-        predicted = tf.one_hot(labels_of(probabilities, regions), probabilities.shape[-1])
-    both, total = overlap_counts(
-        predicted[tf.newaxis], tf.constant(mask)[tf.newaxis, ..., tf.newaxis], ignore_label
-    )
-    return both.numpy()[0], total.numpy()[0]
+    classes = max(2, probabilities.shape[-1])
+    predicted = labels_of(probabilities, regions)
+    both, total = np.zeros((2, classes - 1))
+    for rows in slabs(mask.shape):
+        ours, theirs = predicted[rows], mask[rows]
+        if ignore_label is not None:
+            counted = theirs != ignore_label
+            ours, theirs = ours[counted], theirs[counted]
+        for label in range(1, classes):
+            own = ours == label
+            true = theirs > 0 if classes == 2 else theirs == label
+            both[label - 1] += np.count_nonzero(own & true)
+            total[label - 1] += np.count_nonzero(own) + np.count_nonzero(true)
+    return both, total
