@@ -68,10 +68,12 @@ def check(title: str, tip: str, checked: bool = False) -> QCheckBox:
     return box
 
 
-def button(title: str, tip: str) -> QPushButton:
-    """A button with its tooltip."""
+def button(title: str, tip: str, press: Callable[[], Any] | None = None) -> QPushButton:
+    """A button with its tooltip, and what it does."""
     made = QPushButton(title)
     made.setToolTip(tip)
+    if press is not None:
+        made.clicked.connect(lambda *_: press())
     return made
 
 
@@ -84,12 +86,13 @@ def text(name: str) -> QLabel:
     return label
 
 
-def row(*widgets: QWidget) -> QHBoxLayout:
-    """Widgets beside each other, to the left."""
+def row(*widgets: QWidget, fill: bool = False) -> QHBoxLayout:
+    """Widgets beside each other, to the left or over the whole width."""
     layout = QHBoxLayout()
     for widget in widgets:
         layout.addWidget(widget)
-    layout.addStretch()
+    if not fill:
+        layout.addStretch()
     return layout
 
 

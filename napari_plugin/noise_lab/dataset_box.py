@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -63,7 +62,7 @@ class DatasetBox(QWidget):
         form = QFormLayout()
         self.name = QLabel("none")
         self.name.setWordWrap(True)
-        self.open = _button("Open…", "Choose the folder of a dataset", self._ask_dataset)
+        self.open = button("Open…", "Choose the folder of a dataset", self._ask_dataset)
         row = QHBoxLayout()
         row.addWidget(self.name, 1)
         row.addWidget(self.open)
@@ -73,13 +72,13 @@ class DatasetBox(QWidget):
         form.addRow("Masks of", self.source)
         form.addRow("Split", self.split)
         column.addLayout(form)
-        self.measure = _button(
+        self.measure = button(
             "Histogram", "Corrupt all masks in memory and show their Dice", self.start_histogram
         )
-        self.apply = _button(
+        self.apply = button(
             "Apply to dataset…", "Write the noisy masks as a new annotator", self.start_apply
         )
-        self.cancel = _button("Cancel", "Stop; what was written is kept", self.stop)
+        self.cancel = button("Cancel", "Stop; what was written is kept", self.stop)
         row = QHBoxLayout()
         for one in (self.measure, self.apply, self.cancel):
             row.addWidget(one)
@@ -232,12 +231,6 @@ class DatasetBox(QWidget):
     def _show_written(self, folder: Path) -> None:
         self.written = folder
         self._say(f"Wrote the annotator {folder.name} to {folder.parent.parent}.")
-
-
-def _button(title: str, tip: str, press: Callable[[], None]) -> QPushButton:
-    made = button(title, tip)
-    made.clicked.connect(lambda: press())
-    return made
 
 
 def _box(tip: str) -> QComboBox:

@@ -43,21 +43,21 @@ def lesions(tmp_path):
 def widget(make_napari_viewer, tmp_path, lesions):
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("keras-robust", "Train and predict")
-    widget.dataset.setText(str(lesions))
-    widget.dataset.editingFinished.emit()
-    widget.run.setText(str(tmp_path / "run"))
-    widget.epochs.setValue(2)
-    widget.pixels.setValue(16)
-    widget.model.setCurrentText("small")
+    widget.form.dataset.setText(str(lesions))
+    widget.form.dataset.editingFinished.emit()
+    widget.form.run.setText(str(tmp_path / "run"))
+    widget.form.epochs.setValue(2)
+    widget.form.pixels.setValue(16)
+    widget.form.model.setCurrentText("small")
     yield widget
-    if widget.child is not None:
-        pid = widget.child.pid
+    if widget.progress.child is not None:
+        pid = widget.progress.child.pid
         os.kill(pid, 9)
         assert wait_until_dead(pid)
 
 
 def wait_for_the_child(qtbot, widget):
-    qtbot.waitUntil(lambda: widget.child is None, timeout=WAIT)
+    qtbot.waitUntil(lambda: widget.progress.child is None, timeout=WAIT)
 
 
 def test_inputs_become_a_configuration():
@@ -69,11 +69,11 @@ def test_inputs_become_a_configuration():
 
 
 def test_what_is_chosen_in_the_window_arrives(widget, lesions, tmp_path):
-    widget.loss.setCurrentText("apl1")
-    widget.annotator.setCurrentIndex(1)
-    inputs = widget.inputs
+    widget.form.loss.setCurrentText("apl1")
+    widget.form.annotator.setCurrentIndex(1)
+    inputs = widget.form.inputs
     assert inputs == TrainInputs(lesions, "isic_gt", "apl1", 2, 16, "small", tmp_path / "run")
-    assert "active and passive" in widget.loss_help.text()
+    assert "active and passive" in widget.form.loss_help.text()
 
 
 def test_a_free_folder_gets_a_number(tmp_path):
@@ -93,24 +93,24 @@ def test_curves_take_one_point_per_epoch(qapp):
 
 def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path):
     """The whole way of a person: train, pause, stop, continue, predict, audit."""
-    widget.epochs.setValue(4)
+    widget.form.epochs.setValue(4)
     widget.train_button.click()
     assert not widget.train_button.isEnabled() and widget.stop_button.isEnabled()
     qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 1, timeout=WAIT)
-    pid = widget.child.pid
-    with qtbot.waitSignal(widget.child.paused, timeout=WAIT):
+    pid = widget.progress.child.pid
+    with qtbot.waitSignal(widget.progress.child.paused, timeout=WAIT):
         widget.pause_button.click()
-    assert widget.pause_button.text() == "&Go on" and "Paused" in widget.message.text()
+    assert widget.pause_button.text() == "&Go on" and "Paused" in widget.progress.message.text()
     widget.stop_button.click()
     wait_for_the_child(qtbot, widget)
     assert wait_until_dead(pid)
     run = Run(tmp_path / "run")
-    assert run.status == "interrupted" and "Continue it" in widget.message.text()
+    assert run.status == "interrupted" and "Continue it" in widget.progress.message.text()
     assert widget.train_button.text() == "Con&tinue"
 
     widget.train_button.click()
     wait_for_the_child(qtbot, widget)
-    assert run.status == "finished" and "Finished" in widget.message.text()
+    assert run.status == "finished" and "Finished" in widget.progress.message.text()
     epochs, nu = widget.curves.points("nu")
     assert epochs == [1, 2, 3, 4] and len(set(nu)) == 4  # ν is trained
     assert len(widget.curves.points("dice_test")[0]) >= 1
@@ -124,7 +124,7 @@ def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path)
     assert layer.metadata["keras_robust"]["role"] == "prediction"
 
     widget.audit_button.click()
-    qtbot.waitUntil(lambda: "audit is in" in widget.message.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "audit is in" in widget.progress.message.text(), timeout=WAIT)
     audit = read_audit(tmp_path / "run-audit")
     assert len(audit.cases) == 16 and audit.dataset == lesions
 
@@ -133,31 +133,34 @@ def test_an_error_of_the_child_is_said_in_words(qtbot, widget, tmp_path):
     (tmp_path / "run").write_text("a file where the folder of the run should be")
     widget.train_button.click()
     wait_for_the_child(qtbot, widget)
-    assert "run" in widget.message.text() and "Traceback" not in widget.message.text()
+    assert (
+        "run" in widget.progress.message.text()
+        and "Traceback" not in widget.progress.message.text()
+    )
     assert widget.train_button.isEnabled()
 
 
 def test_the_death_of_the_child_is_said_and_the_run_continues(qtbot, widget, tmp_path):
-    widget.epochs.setValue(500)
+    widget.form.epochs.setValue(500)
     widget.train_button.click()
     qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 1, timeout=WAIT)
-    os.kill(widget.child.pid, 9)
+    os.kill(widget.progress.child.pid, 9)
     wait_for_the_child(qtbot, widget)
-    assert "died" in widget.message.text()
+    assert "died" in widget.progress.message.text()
     assert widget.train_button.text() == "Con&tinue" and widget.train_button.isEnabled()
 
 
 def test_what_is_no_dataset_is_said(widget, tmp_path):
-    widget.dataset.setText(str(tmp_path))
-    widget.dataset.editingFinished.emit()
-    assert "manifest.csv" in widget.message.text()
+    widget.form.dataset.setText(str(tmp_path))
+    widget.form.dataset.editingFinished.emit()
+    assert "manifest.csv" in widget.progress.message.text()
     widget.train_button.click()
-    assert widget.child is None and "manifest.csv" in widget.message.text()
+    assert widget.progress.child is None and "manifest.csv" in widget.progress.message.text()
 
 
 def test_prediction_needs_an_image(widget):
     widget.predict()
-    assert "Open an image" in widget.message.text() and widget.child is None
+    assert "Open an image" in widget.progress.message.text() and widget.progress.child is None
 
 
 def test_images_of_layers(viewer_model):
