@@ -1,7 +1,7 @@
 """The figures of tuning: course, importance, each parameter, and stability."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -170,10 +170,23 @@ def _span(axis: "Axes", range_: Range) -> None:
 
 
 def _positions(values: "pd.Series", choices: Sequence[object]) -> "pd.Series":
-    if choices:
-        texts = [str(choice) for choice in choices]
-        return values.map(lambda value: texts.index(str(value)))
-    return values.astype(float)
+    if not choices:
+        return values.astype(float)
+
+    def place(value: Any) -> float:
+        return next((n for n, choice in enumerate(choices) if _is(value, choice)), np.nan)
+
+    return values.astype(object).map(place).astype(float)
+
+
+def _is(value: Any, choice: Any) -> bool:
+    """Whether a value of a table is a choice; tables have 4 as 4.0 where a value is missing."""
+    if choice is None or value != value:
+        return choice is None and value != value
+    try:
+        return float(value) == float(choice)
+    except ValueError:
+        return str(value) == str(choice)
 
 
 def stability_figure(studies: Sequence[TuningRecord]) -> Figure | None:

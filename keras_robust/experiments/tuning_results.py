@@ -90,7 +90,9 @@ class TuningRecord:
         import pandas as pd
 
         try:
-            table = pd.read_csv(self.folder / "trials.csv", dtype={"error": str})
+            # A choice may be called "NA" or "None".
+            options = {"keep_default_na": False, "na_values": [""]}
+            table = pd.read_csv(self.folder / "trials.csv", dtype={"error": str}, **options)
         except (OSError, pd.errors.EmptyDataError):
             table = pd.DataFrame(columns=["trial", "state", "value"])
         return table.assign(value=table["value"].astype(float))

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from keras_robust.experiments.runs import read_status
 from keras_robust.experiments.tuning import trial_config, tune
+from keras_robust.experiments.tuning_figures import parameter_figure
 from keras_robust.experiments.tuning_objective import Objective
 from keras_robust.experiments.tuning_results import TuningRecord
 from keras_robust.experiments.tuning_space import SPACES, Range, Space, configured, load_space
@@ -408,3 +409,19 @@ def test_machines_share_a_study_and_take_over_from_one_that_died(shared, tmp_pat
     }
     for trial in stored.trials:  # the same hyper-parameters, not others
         assert trial.params == first.get(trial.user_attrs.get("run"), trial.params)
+
+
+@pytest.mark.parametrize(
+    "choices", [[4, 8], [0.1, 1], [None, 4], ["voxel", "NA"], [True, False], ["1e5", "2"]]
+)
+def test_choices_of_every_kind_are_drawn(tmp_path, choices):
+    """Tables have 4 as 4.0 beside a trial that waits, and nothing as what is missing."""
+    info = {"space": {"x": {"choices": choices}}, "objective": "dice"}
+    (tmp_path / "tuning.yaml").write_text(yaml.safe_dump(info))
+    rows = [(n, "finished", n / 10, choice) for n, choice in enumerate(choices)]
+    table = pd.DataFrame(
+        [*rows, (2, "waiting", None, None)], columns=["trial", "state", "value", "x"]
+    )
+    table.assign(error=None).to_csv(tmp_path / "trials.csv", index=False)
+    axis = parameter_figure(TuningRecord.read(tmp_path)).axes[0]
+    assert axis.collections[0].get_offsets()[:, 0].tolist() == [0, 1]
