@@ -146,6 +146,23 @@ def image_shape(path: PathLike) -> tuple[int, ...]:
         return (image.height, image.width)
 
 
+def channel_count(path: PathLike) -> int:
+    """Channels that `read_image` makes of one file, without reading what is in it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        UnreadableImageError: The file is damaged or no image (a ValueError).
+
+    >>> from keras_robust.data import sample_path
+    >>> channel_count(sample_path() / "images" / "ISIC_0000013.jpg")
+    3
+    """
+    if is_volume(path):
+        return 1
+    with opened(Path(path)) as image:
+        return 3 if _read_as(image.mode) == "RGB" else 1
+
+
 def mask_suffix(image: PathLike) -> str:
     """Suffix of the masks that are written for an image: ".nii.gz" for volumes, else ".png".
 
@@ -247,18 +264,23 @@ def _read_channels(path: Path, size: Size | None) -> NDArray:
             channel[rows, ..., 0] = volume[rows]
         return channel
     image = decode(path)
-    if image.mode in _EIGHT_BIT:
-        image = image.convert(_EIGHT_BIT[image.mode])
-    elif image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(np.asarray(image).astype(np.float32))
-    else:
-        image = image.convert("RGB")
+    mode = _read_as(image.mode)
+    image = (
+        Image.fromarray(np.asarray(image).astype(np.float32))
+        if mode == "F"
+        else image.convert(mode)
+    )
     if size is not None:
         height, width = _checked(size, 2)
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
     array = np.asarray(image)
     return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _read_as(mode: str) -> str:
+    deep = mode == "F" or mode.startswith("I")
+    return _EIGHT_BIT.get(mode, "F" if deep else "RGB")
 
 
 def decode(path: Path) -> Image.Image:

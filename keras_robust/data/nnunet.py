@@ -3,12 +3,15 @@
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_robust.data.dataset import Case, Dataset, ordered
+from keras_robust.data.images import channel_count
 from keras_robust.data.manifest import read_labels
 from keras_robust.data.problems import Problem, error
 from keras_robust.data.regions import read_regions
+from keras_robust.data.unreadable import UnreadableImageError
 
 __all__ = ["ANNOTATOR", "read_nnunet"]
 
@@ -17,7 +20,8 @@ ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")  # of nnU-Net's readers, b
 
 
 def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
-    """Read dataset.json, imagesTr/ID_0000.png (one file per channel), labelsTr/ID.png.
+    """Read dataset.json, imagesTr/ID_0000.png (one file per channel, or one of three in colour),
+    labelsTr/ID.png.
 
     imagesTr is the split `train`; imagesTs, where present, `test`, with or without labelsTs.
 
@@ -85,7 +89,7 @@ def _read_split(
     unlabelled = split == "test" and not masks.is_dir()
     cases = []
     for id, files in sorted(found.items()):
-        if sorted(files) != list(range(channels)):
+        if sorted(files) != list(range(channels)) and not _in_colour(files, channels):
             message = (
                 f"Expected {channels} channel(s), numbered from 0000, as in channel_names. "
                 f"Received: {', '.join(f'{number:04d}' for number in sorted(files))}."
@@ -108,6 +112,16 @@ def _read_split(
         message = f"has no image {images.name}/{id}_0000{ending}; add it or move the mask out"
         problems.append(error("missing-file", message, id=id, path=masks.name))
     return cases
+
+
+def _in_colour(files: Mapping[int, Path], channels: int) -> bool:
+    """Whether photographs, which hold three channels each, make up all: nnU-Net's one exception."""
+    if sorted(files) != list(range(len(files))):
+        return False
+    try:
+        return sum(channel_count(file) for file in files.values()) == channels
+    except UnreadableImageError:
+        return True  # which `verify` tells of
 
 
 def _files(folder: Path) -> list[Path]:

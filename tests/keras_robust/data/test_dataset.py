@@ -250,6 +250,22 @@ def test_nnunet(build, classes):
     assert set(np.unique(dataset.read_mask(case))) == set(range(classes))
 
 
+def test_nnunet_with_photographs(build):
+    """RGB in one file, as nnU-Net's own RoadSegmentation has it."""
+    folder = build.nnunet()
+    for case in build.cases:
+        (first,) = folder.glob(f"images*/{case.id}_0000.png")
+        for channel in first.parent.glob(f"{case.id}_*.png"):
+            channel.unlink()
+        Image.open(case.image).save(first)
+    dataset = Dataset.open(folder)
+    found = dataset.read_image(dataset.cases[0])
+    np.testing.assert_array_equal(found, sample().read_image(build.cases[0]))
+    Image.open(first).convert("L").save(first)
+    with pytest.raises(ValueError, match=r"1 error.*\n.*Expected 3 channel\(s\)"):
+        Dataset.open(folder)
+
+
 def test_nnunet_without_test_labels(build):
     folder = build.nnunet(channels=1)
     (folder / "labelsTs").rename(build.root / "away")
