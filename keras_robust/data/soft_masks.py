@@ -21,7 +21,14 @@ from keras_robust.data.volume_header import is_volume, read_header
 from keras_robust.data.volumes import encode_volume, read_volume
 from keras_robust.files import atomic_write_bytes
 
-__all__ = ["encode_soft_mask", "read_soft_mask", "soft_mask_suffix", "write_soft_mask"]
+__all__ = [
+    "WHOLE",
+    "encode_soft_mask",
+    "levels_of",
+    "read_soft_mask",
+    "soft_mask_suffix",
+    "write_soft_mask",
+]
 
 PathLike = str | os.PathLike[str]
 WHOLE = 255  # stands for the probability 1
@@ -128,9 +135,7 @@ def encode_soft_mask(
             f"shape {shares.shape} with sums from {shares.sum(axis=-1).min():g} to "
             f"{shares.sum(axis=-1).max():g}."
         )
-    levels = np.empty(shares.shape, np.uint8)
-    for rows in slabs(shares.shape):
-        levels[rows] = _levels(shares[rows])
+    levels = levels_of(shares)
     if is_volume(path) and like is not None and levels.ndim == 4:
         return encode_volume(levels, read_header(like), compress=path.suffix.lower() == ".gz")
     if path.suffix.lower() not in (".tif", ".tiff") or levels.ndim != 3:
@@ -149,9 +154,22 @@ def encode_soft_mask(
     return buffer.getvalue()
 
 
-def _levels(shares: NDArray) -> NDArray[np.uint8]:
-    """255ths that sum to 255: rounded down, and one more for the largest remainders; of equal ones
-    for the lowest class, so that the class with the most is that of a majority."""
+def levels_of(shares: NDArray) -> NDArray[np.uint8]:
+    """Probabilities `(..., K)` of all classes as 255ths that sum to 255.
+
+    They are rounded down, and one more for the largest remainders; of equal ones for the lowest
+    class, so that the class with the most is that of a majority.
+
+    >>> levels_of(np.array([[0.5, 0.5]]))
+    array([[128, 127]], dtype=uint8)
+    """
+    levels = np.empty(shares.shape, np.uint8)
+    for rows in slabs(shares.shape):
+        levels[rows] = _rounded(shares[rows])
+    return levels
+
+
+def _rounded(shares: NDArray) -> NDArray[np.uint8]:
     exact = shares.astype(np.float64)
     exact *= WHOLE / exact.sum(axis=-1, keepdims=True)
     levels = np.floor(exact)

@@ -75,8 +75,11 @@ def overlap_counts(
     """Size of the intersection and sum of both sizes, per image and foreground class `(B, K-1)`.
 
     One channel is foreground above 0.5; of several the largest wins. With `regions`, each channel
-    is that of a region, which counts above 0.5 like a class `(B, R)`.
+    is that of a region, which counts above 0.5 like a class `(B, R)`. Masks are labels
+    `(B, *spatial, 1)`, or probabilities like the predictions, which count alike.
     """
+    if masks.shape[-1] > 1:
+        masks = tf.argmax(masks, axis=-1)[..., tf.newaxis]
     if regions:
         predicted = tf.cast(probabilities > 0.5, tf.float32)
         inside = [
@@ -86,7 +89,7 @@ def overlap_counts(
         true = tf.cast(tf.concat(inside, axis=-1), tf.float32)
     elif probabilities.shape[-1] == 1:
         predicted = tf.cast(probabilities > 0.5, tf.float32)
-        true = tf.cast(masks > 0, tf.float32)
+        true = tf.cast(tf.cast(masks, tf.float32) > 0.5, tf.float32)
     else:
         classes = probabilities.shape[-1]
         predicted = tf.one_hot(tf.argmax(probabilities, axis=-1), classes)[..., 1:]

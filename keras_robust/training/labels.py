@@ -61,6 +61,7 @@ def prepare(
     """
     options = config.data
     annotator, clean_annotator = choose_annotators(dataset, options)
+    refuse_noise_on_shares(dataset, config, annotator)
     chosen, test_cases = chosen_cases(dataset, options, annotator, clean_annotator)
     clean = chosen
     if clean_annotator != annotator:
@@ -78,12 +79,6 @@ def prepare(
     files = {case.id: case.image for case in (*chosen, *(test_cases or ()))}
     kinds = np.array(["clean"] * len(train.ids), dtype=object)
     if config.noise is not None:
-        if annotator in dataset.soft_annotators:
-            raise ValueError(
-                "Invalid value for argument `noise`. Expected none with an annotator whose masks "
-                f"are probabilities, which it cannot corrupt. Received: annotator={annotator!r} "
-                "with noise. Name another annotator, or leave `noise` out."
-            )
         labels = (dataset.classes, dataset.ignore_label)
         train, kinds = _corrupt(train, config, *labels, folder, files, progress)
     return TrainingData(
@@ -96,6 +91,20 @@ def prepare(
         classes=dataset.classes,
         ignore_label=dataset.ignore_label,
     )
+
+
+def refuse_noise_on_shares(dataset: Dataset, config: TrainConfig, annotator: str) -> None:
+    """Raise where a configuration would corrupt soft masks.
+
+    Raises:
+        ValueError: It has noise, and the annotator's masks are probabilities.
+    """
+    if config.noise is not None and annotator in dataset.soft_annotators:
+        raise ValueError(
+            "Invalid value for argument `noise`. Expected none with an annotator whose masks "
+            f"are probabilities, which it cannot corrupt. Received: annotator={annotator!r} "
+            "with noise. Name another annotator, or leave `noise` out."
+        )
 
 
 def chosen_cases(

@@ -25,6 +25,7 @@ from keras_robust.data.resampling import (
     resampled_shape,
     thick_axis,
 )
+from keras_robust.data.soft_masks import WHOLE, levels_of
 from keras_robust.data.workers import run_jobs
 from keras_robust.files import atomic_write_bytes, atomic_write_json
 from keras_robust.models.planning import Plan
@@ -63,22 +64,23 @@ def preprocess_image(
     spacing_mm: tuple[float, ...] | None,
     plan: Plan,
     fingerprint: Fingerprint,
-    labels: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
+    labels: NDArray | None = None,
+) -> tuple[NDArray[np.float32], NDArray | None, Geometry]:
     """Crop to what is not 0, normalise, and resample to the plan's spacing and axes.
 
     Images are resampled by cubic splines, labels by the linear interpolation of each label's own
-    map; along a thick axis (3 times the others' spacing) slices are taken over from the nearest.
+    map, and probabilities linearly; along a thick axis (3 times the others' spacing) slices are
+    taken over from the nearest.
 
     Args:
         image: `(*spatial, channels)`, axes as stored; a memory map is read in part.
         spacing_mm: Along the stored axes; `None` for 1.
         plan: Of the data set.
         fingerprint: Of the data set, whose intensities CT is normalised by.
-        labels: `(*spatial)`, where the case has a mask.
+        labels: uint8 `(*spatial)`, or probabilities `(*spatial, K)`, where the case has a mask.
 
     Returns:
-        The image, float32; the labels, or `None`; and the geometry that undoes it.
+        The image, float32; labels or probabilities, or `None`; and the geometry that undoes it.
 
     Raises:
         ValueError: Axes or channels other than the plan's.
@@ -104,7 +106,11 @@ def preprocess_image(
     separate = thick_axis(current, plan.spacing_mm)
     resampled = resample_image(cropped, new_shape, separate)
     if labels is not None:
-        labels = resample_labels(labels.transpose(plan.axes)[crop], new_shape, separate)
+        labels = labels.transpose(*plan.axes, *range(rank, labels.ndim))[crop]
+        if labels.ndim == rank:
+            labels = resample_labels(labels, new_shape, separate)
+        else:
+            labels = resample_image(labels, new_shape, separate, order=1)
     return resampled, labels, Geometry(shape, tuple(spacing), box, new_shape)
 
 
@@ -129,12 +135,14 @@ class PreprocessedCase:
 
     @property
     def labels(self) -> Any:
-        """`(*spatial)`, uint8, read where it is sliced."""
+        """uint8, read where it is sliced: labels `(*spatial)`, or, of soft masks, 255ths of each
+        foreground class `(*spatial, K - 1)`; what is missing to 255 is the background's."""
         return blosc2.open(str(self.labels_folder / f"{self.id}.labels.b2nd"), mode="r")
 
     @property
     def locations(self) -> dict[int, NDArray[np.int32]]:
-        """Voxels `(n, axes)` of each foreground class that is present, to draw patches around."""
+        """Voxels `(n, axes)` of each foreground class that is present, in soft masks the most
+        probable, to draw patches around."""
         with self._stored_locations() as stored:
             return {int(name): stored[name] for name in stored.files if name != ANNOTATED}
 
@@ -173,8 +181,10 @@ class PreprocessedCase:
 
     def _write_labels(self, labels: NDArray[np.uint8], chunks: Any, dataset: Dataset) -> None:
         path = self.labels_folder / f"{self.id}.labels.b2nd"
-        atomic_write_bytes(path, _compressed(labels, chunks))
-        locations = _locations(labels, dataset, self.id)
+        shares = labels.shape[len(chunks) :]
+        atomic_write_bytes(path, _compressed(labels, [*chunks, *shares]))
+        most_probable = _most_probable(labels) if shares else labels
+        locations = _locations(most_probable, dataset, self.id)
         atomic_write_bytes(self.labels_folder / f"{self.id}.locations.npz", locations)
 
 
@@ -188,7 +198,8 @@ def preprocess(
 ) -> list[PreprocessedCase]:
     """Preprocess every case of a data set into a folder; done ones are not done again.
 
-    Images go to `images/`, labels to `labels/` and the annotator's name. Each worker holds one
+    Images go to `images/`, labels to `labels/` and the annotator's name, soft masks to `shares/`
+    and that. Each worker holds one
     case. A case counts as done when its JSON is there, which is written last, for the same plan,
     classes, spacing and files.
 
@@ -213,7 +224,7 @@ def preprocess(
     facts["intensities"] = fingerprint.model_dump()["intensities"]
     facts["labels"] = [dataset.classes, dataset.ignore_label]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    cases = [_preprocessed(folder, case) for case in dataset]
+    cases = [_preprocessed(folder, case, dataset) for case in dataset]
     waiting = [
         case
         for case, stored in zip(dataset, cases, strict=True)
@@ -237,15 +248,22 @@ def _preprocess_case(
     dataset: Dataset, case: Case, plan: Plan, fingerprint: Fingerprint, folder: Path, digest: str
 ) -> None:
     sources = _source(case), _source(case, labels=True)
-    stored = _preprocessed(folder, case)
+    stored = _preprocessed(folder, case, dataset)
+    target: NDArray = dataset.read_target(case)
+    soft = case.annotator in dataset.soft_annotators
+    if soft and dataset.classes == 2:
+        target = np.stack([1 - target, target], axis=-1)
     image, labels, geometry = preprocess_image(
-        dataset.read_image(case), case.spacing, plan, fingerprint, dataset.read_mask(case)
+        dataset.read_image(case), case.spacing, plan, fingerprint, target
     )
     if labels is None:
         raise ValueError(f"Expected a mask for case {case.id!r}. Received: none.")
+    if soft:
+        # Without the background's, 0 stands for background in them, too.
+        labels = levels_of(labels)[..., 1:]
     chunks = [
         min(max(1, -(-edge // 2)), size)
-        for edge, size in zip(plan.patch_size, labels.shape, strict=True)
+        for edge, size in zip(plan.patch_size, image.shape[:-1], strict=True)
     ]
     if not _image_is_done(stored, case, digest):
         content = _compressed(image, [*chunks, image.shape[-1]])
@@ -258,8 +276,9 @@ def _preprocess_case(
     )
 
 
-def _preprocessed(folder: Path, case: Case) -> PreprocessedCase:
-    return PreprocessedCase(folder / "images", folder / "labels" / case.annotator, case.id)
+def _preprocessed(folder: Path, case: Case, dataset: Dataset) -> PreprocessedCase:
+    kind = "shares" if case.annotator in dataset.soft_annotators else "labels"
+    return PreprocessedCase(folder / "images", folder / kind / case.annotator, case.id)
 
 
 def _compressed(array: NDArray, chunks: Sequence[int]) -> bytes:
@@ -270,6 +289,14 @@ def _compressed(array: NDArray, chunks: Sequence[int]) -> bytes:
         cparams={"codec": blosc2.Codec.ZSTD, "nthreads": 1},
     )
     return made.to_cframe()
+
+
+def _most_probable(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The label with most of the 255ths, the lowest of several."""
+    background = WHOLE - levels.sum(axis=-1, dtype=np.int32)
+    return np.where(levels.max(axis=-1) > background, levels.argmax(axis=-1) + 1, 0).astype(
+        np.uint8
+    )
 
 
 def _locations(labels: NDArray[np.uint8], dataset: Dataset, id: str) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from keras_robust.training.planned.patches import cut
+from keras_robust.training.planned.patches import cut, cut_target
 
 __all__ = ["augment", "is_flat", "sample"]
 
@@ -40,7 +40,7 @@ def sample(
     start: Sequence[int],
     patch_size: Sequence[int],
     generator: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.float32], NDArray]:
     """A patch, at times turned and scaled about its centre, of image and labels.
 
     Both are interpolated linearly, labels as the maps of each, 0 outside; a patch that is neither
@@ -48,44 +48,43 @@ def sample(
 
     Args:
         image: `(*spatial, channels)`, anything that can be sliced.
-        labels: `(*spatial)`.
+        labels: `(*spatial)`, or those of soft masks; see `cut_target`.
         start: First voxel of the patch.
         patch_size: In voxels.
         generator: Of random numbers.
 
     Returns:
-        `(*patch_size, channels)` and `(*patch_size)`.
+        `(*patch_size, channels)`, and `(*patch_size)` or `(*patch_size, K - 1)`.
     """
     matrix = _draw_matrix(generator, patch_size)
     if matrix is None:
-        return cut(image, start, patch_size).astype(np.float32), cut(labels, start, patch_size)
+        patch = cut(image, start, patch_size).astype(np.float32)
+        return patch, cut_target(labels, start, patch_size)
     centre = (np.array(patch_size) - 1) / 2
     corners = np.array(list(product(*((0, edge - 1) for edge in patch_size)))) - centre
     reached = corners @ matrix.T + centre
     low = np.floor(reached.min(axis=0)).astype(int)
     size = np.ceil(reached.max(axis=0)).astype(int) + 2 - low
     first = low + np.array(start)
-    image, labels = cut(image, first, size), cut(labels, first, size)
+    image, labels = cut(image, first, size), cut_target(labels, first, size)
     offset = centre - matrix @ centre - low
-    channels = [
-        _affine(image[..., channel], matrix, offset, patch_size)
-        for channel in range(image.shape[-1])
-    ]
-    return np.stack(channels, axis=-1), _affine_labels(labels, matrix, offset, patch_size)
+    image = _affine_channels(image, matrix, offset, patch_size)
+    of_labels = _affine_labels if labels.ndim == len(patch_size) else _affine_channels
+    return image, of_labels(labels, matrix, offset, patch_size)
 
 
 def augment(
     image: NDArray[np.float32],
-    labels: NDArray[np.uint8],
+    labels: NDArray,
     generator: np.random.Generator,
     mirror_axes: Sequence[int],
     keep_zero: bool = False,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.float32], NDArray]:
     """Noise, blur, brightness, contrast, low resolution, gamma and mirroring, each at times.
 
     Args:
         image: `(*patch_size, channels)`; may be overwritten.
-        labels: `(*patch_size)`.
+        labels: `(*patch_size)`, or `(*patch_size, K - 1)`, which are mirrored alone, too.
         generator: Of random numbers.
         mirror_axes: Axes that may be mirrored.
         keep_zero: Leave what is 0 in every channel 0, as where z-scores are those of the voxels
@@ -106,7 +105,7 @@ def augment(
     if happens() < BLUR:
         for channel in channels:
             if happens() < PER_CHANNEL:
-                for axis in range(labels.ndim):
+                for axis in range(image.ndim - 1):
                     image[..., channel] = ndimage.gaussian_filter1d(
                         image[..., channel],
                         generator.uniform(*BLUR_SIGMA),
@@ -123,7 +122,7 @@ def augment(
         for channel in channels:
             if happens() < PER_CHANNEL:
                 scale = generator.uniform(*RESOLUTIONS)
-                kept = 0 if is_flat(labels.shape) else None
+                kept = 0 if is_flat(image.shape[:-1]) else None
                 image[..., channel] = _low_resolution(image[..., channel], scale, kept)
     for probability, sign in ((INVERTED_GAMMA, -1), (GAMMA, 1)):
         if happens() < probability:
@@ -169,6 +168,13 @@ def _affine(
     return ndimage.affine_transform(
         array, matrix, offset, tuple(shape), np.float32, order=1, mode="grid-constant"
     )
+
+
+def _affine_channels(
+    array: NDArray, matrix: NDArray, offset: NDArray, shape: Sequence[int]
+) -> NDArray[np.float32]:
+    channels = range(array.shape[-1])
+    return np.stack([_affine(array[..., c], matrix, offset, shape) for c in channels], axis=-1)
 
 
 def _affine_labels(

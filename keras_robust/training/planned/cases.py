@@ -15,7 +15,7 @@ from keras_robust.data.ignored import set_aside_ignored
 from keras_robust.models.planning import Plan
 from keras_robust.noise import LabelNoise, write_log
 from keras_robust.training.config import TrainConfig
-from keras_robust.training.labels import chosen_cases
+from keras_robust.training.labels import chosen_cases, refuse_noise_on_shares
 from keras_robust.training.preprocessing import PreprocessedCase, preprocess
 from keras_robust.training.source import choose_annotators
 
@@ -120,12 +120,13 @@ def prepare_cases(
     if options is None:
         raise ValueError("Invalid value for argument `config`. Expected a plan. Received: none")
     annotator, clean = choose_annotators(dataset, config.data)
-    if annotator in dataset.soft_annotators:
+    refuse_noise_on_shares(dataset, config, annotator)
+    if plan.regions and annotator in dataset.soft_annotators:
         raise ValueError(
-            "Invalid value for argument `annotator`. Expected one who drew labels, which patches "
-            f"are drawn around. Received: annotator={annotator!r}, whose masks are probabilities. "
-            "Train on whole images (leave `plan` out), or on the majority: `keras-robust agree "
-            "--consensus majority`."
+            "Invalid value for argument `plan.regions`. Expected False with an annotator whose "
+            "masks are probabilities of classes: a region is learned from labels. Received: "
+            f"plan.regions=True, annotator={annotator!r}. Train its classes (leave plan.regions "
+            "out), or on the majority: `keras-robust agree --consensus majority`."
         )
     chosen, test = chosen_cases(dataset, config.data, annotator, clean)
     cases = options.folder / "cases"

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cut", "draw_start", "is_foreground"]
+from keras_robust.data.soft_masks import WHOLE
+
+__all__ = ["cut", "cut_target", "draw_start", "is_foreground"]
 
 
 def is_foreground(position: int, batch_size: int, share: float) -> bool:
@@ -80,3 +82,14 @@ def cut(array, start: Sequence[int], size: Sequence[int]) -> NDArray:
         target.append(slice(low - first, high - first))
     window[tuple(target)] = array[tuple(source)]
     return window
+
+
+def cut_target(labels, start: Sequence[int], size: Sequence[int]) -> NDArray:
+    """A window of labels `(*spatial)`, or, float32, of the probabilities of the foreground classes
+    that 255ths `(*spatial, K - 1)` stand for; background where it reaches outside.
+
+    >>> cut_target(np.array([[51], [255]], np.uint8), (1,), (2,)).tolist()
+    [[1.0], [0.0]]
+    """
+    window = cut(labels, start, size)
+    return window if window.ndim == len(size) else window / np.float32(WHOLE)

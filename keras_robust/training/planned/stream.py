@@ -10,7 +10,7 @@ from keras_robust.data.regions import Regions
 from keras_robust.models.planning import Plan
 from keras_robust.training.planned.augmentation import augment, sample
 from keras_robust.training.planned.cases import PatchSource
-from keras_robust.training.planned.patches import cut, draw_start, is_foreground
+from keras_robust.training.planned.patches import cut, cut_target, draw_start, is_foreground
 from keras_robust.training.stream import from_python, stream_options
 
 __all__ = ["Patches", "patch_stream"]
@@ -47,8 +47,16 @@ class Patches:
         """The case that a patch is drawn from."""
         return self._draw_case(self._generator(epoch, number))
 
-    def __call__(self, epoch: int, number: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image `(*patch_size, channels)` and labels `(*patch_size)`."""
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """`(*patch_size)` for labels; with a channel, or K, for the probabilities of soft masks."""
+        size = self.plan.patch_size
+        foreground = self.cases[0].labels.shape[len(size) :]
+        return (*size, *(count + 1 if count > 1 else 1 for count in foreground))
+
+    def __call__(self, epoch: int, number: int) -> tuple[NDArray[np.float32], NDArray]:
+        """Image `(*patch_size, channels)`, and labels `(*patch_size)`, uint8, or probabilities: of
+        the foreground `(*patch_size, 1)`, or of three or more classes `(*patch_size, K)`."""
         generator = self._generator(epoch, number)
         case, size, batch_size = (
             self._draw_case(generator),
@@ -62,17 +70,28 @@ class Patches:
             around = _of_regions(around, self.plan.regions)
         if not around and (annotated := case.annotated) is not None:
             around = {0: annotated}  # where most is ignored, most patches would teach nothing
-        start = draw_start(generator, labels.shape, size, around)
-        if not self.augmented:
-            return cut(image, start, size), cut(labels, start, size)
-        patch, target = sample(image, labels, start, size, generator)
-        return augment(patch, target, generator, self.mirror_axes, self.plan.only_nonzero)
+        start = draw_start(generator, image.shape[:-1], size, around)
+        if self.augmented:
+            patch, target = sample(image, labels, start, size, generator)
+            options = self.mirror_axes, self.plan.only_nonzero
+            patch, target = augment(patch, target, generator, *options)
+        else:
+            patch, target = cut(image, start, size), cut_target(labels, start, size)
+        return patch, target if target.ndim == len(size) else _with_background(target)
 
     def _generator(self, epoch: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, number, int(self.augmented)])
 
     def _draw_case(self, generator: np.random.Generator) -> PatchSource:
         return self.cases[int(generator.integers(len(self.cases)))]
+
+
+def _with_background(shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probabilities of all classes from those of the foreground, of which one alone stays."""
+    if shares.shape[-1] == 1:
+        return shares
+    background = np.maximum(1 - shares.sum(axis=-1, keepdims=True), 0)
+    return np.concatenate([background, shares], axis=-1)
 
 
 def _of_regions(
@@ -102,10 +121,13 @@ def patch_stream(
         threads: Threads that make patches; `None` for TensorFlow's choice.
 
     Returns:
-        Batches `(B, *patch_size, channels)` float32 and `(B, *patch_size, 1)` uint8, a tuple of
-        these with `strides`: of each output the nearest labels.
+        Batches `(B, *patch_size, channels)` float32 and `(B, *patch_size, 1)` uint8, or the
+        probabilities of soft masks, float32; a tuple of these with `strides`: of each output those
+        of the nearest voxels.
     """
     size, channels = patches.plan.patch_size, len(patches.plan.normalization)
+    target_shape = patches.target_shape
+    soft = target_shape != size
 
     def make(index):
         image, labels = patches(*divmod(int(index), patches.per_epoch))
@@ -115,11 +137,11 @@ def patch_stream(
         return patches.case_of(*divmod(int(index), patches.per_epoch)).id
 
     def load(index):
-        like = [((*size, channels), np.float32), (size, np.uint8)]
+        like = [((*size, channels), np.float32), (target_shape, np.float32 if soft else np.uint8)]
         return from_python(make, index, like, id_of)
 
     def targets(images, labels):
-        labels = labels[..., tf.newaxis]
+        labels = labels if soft else labels[..., tf.newaxis]
         return images, labels if strides is None else tuple(_nearest(labels, s) for s in strides)
 
     first = first_epoch * patches.per_epoch

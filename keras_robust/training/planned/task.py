@@ -97,10 +97,8 @@ class PlannedTask:
         self.validation_metric = PseudoDice(
             self.finest.output_shape[-1], ignore_label, self.plan.regions
         )
-        signature = [
-            tf.TensorSpec((None, *self.finest.input_shape[1:]), tf.float32),
-            tf.TensorSpec((None, *self.plan.patch_size, 1), tf.uint8),
-        ]
+        specs = patch_stream(self.patches).element_spec
+        signature = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in specs]
         self._validate = tf.function(
             lambda images, labels: self.validation_metric.update_state(
                 labels, self.finest(images, training=False)

@@ -15,6 +15,18 @@ def scores(probabilities, masks, **options):
 
 
 @pytest.mark.parametrize("ignore_label", [None, 255])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shares_count_as_the_most_probable_label(channels, ignore_label):
+    predicted, shares = RNG.dirichlet(np.ones(max(channels, 2)), (2, 4, 8, 9)).astype("float32")
+    labels = shares.argmax(axis=-1)[..., np.newaxis].astype(np.uint8)
+    if channels == 1:
+        predicted, shares = predicted[..., 1:], shares[..., 1:]
+    found, expected = (scores(predicted, y, ignore_label=ignore_label) for y in (shares, labels))
+    np.testing.assert_array_equal(found.per_image, expected.per_image)
+    assert 0 < found.pooled == expected.pooled < 1
+
+
+@pytest.mark.parametrize("ignore_label", [None, 255])
 def test_binary_dice_is_that_of_metrics(ignore_label):
     probabilities = RNG.uniform(size=(6, 8, 9, 1))
     masks = RNG.integers(0, 2, (6, 8, 9, 1), dtype=np.uint8)

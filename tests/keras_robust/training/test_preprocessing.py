@@ -7,6 +7,7 @@ import pytest
 
 from keras_robust.data import Dataset, sample
 from keras_robust.data.fingerprint import fingerprint
+from keras_robust.data.soft_masks import write_soft_mask
 from keras_robust.models.planning import make_plan
 from keras_robust.training import preprocessing
 from keras_robust.training.normalization import normalize
@@ -77,6 +78,54 @@ def test_cases_on_disk_equal_cases_in_memory_and_are_read_in_part(volumes, tmp_p
             assert (labels[tuple(voxels.T)] == value).all()
             assert len(voxels) == (labels == value).sum()  # all of them: fewer than 10,000
         assert stored.annotated is None  # all are
+
+
+def test_shares_are_resampled_as_labels_are_and_stay_shares(volumes, tmp_path):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1)
+    case = volumes.cases[2]
+    image, labels = volumes.read_image(case), volumes.read_mask(case)
+    _, expected, _ = preprocess_image(image, (1, 1.3, 6), plan, found, labels)
+    sure = np.eye(3, dtype=np.float32)[labels]
+    _, shares, _ = preprocess_image(image, (1, 1.3, 6), plan, found, sure)
+    assert shares.shape == (*expected.shape, 3) and ((shares > 0.01) & (shares < 0.99)).any()
+    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-6)
+    np.testing.assert_array_equal(shares.argmax(axis=-1), expected)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_soft_masks_are_stored_in_255ths_of_the_foreground(volumes, tmp_path, classes):
+    labels = volumes.read_mask(volumes.cases[2])
+    # Where the lesion is, (.2, .3, .5) or .3; where the organ is around it, (.6, .4, 0) or 1.
+    shares = np.array([[1, 0, 0], [0.6, 0.4, 0], [0.2, 0.3, 0.5]])[labels]
+    path = tmp_path / "soft.nii.gz"
+    case = replace(volumes.cases[2], mask=path)
+    binary = np.array([0, 1, 0.3])[labels]
+    write_soft_mask(path, shares if classes == 3 else binary, case.image)
+    soft = replace(volumes, cases=(case,), classes=classes, soft_annotators=(case.annotator,))
+    found = fingerprint(soft)
+    plan = make_plan(found, memory_gib=1)
+    (stored,) = preprocess(soft, plan, found, tmp_path / "out")
+    levels = stored.labels[:]
+    assert levels.dtype == np.uint8 and levels.shape == (*stored.image.shape[:-1], classes - 1)
+    assert stored.labels.chunks == (*stored.image.chunks[:-1], classes - 1)
+    # 255 times .4, .3 and .5 is 102, 76.5 and 127.5, which the lower class is rounded up of.
+    kinds = {(0, 0), (102, 0), (77, 127)} if classes == 3 else {(0,), (255,), (76,)}
+    assert {tuple(values.tolist()) for values in levels.reshape(-1, classes - 1)} == kinds
+    # Around the most probable class: the lesion's voxels of K classes, the organ's of two.
+    most, value = (2, levels[..., -1] == 127) if classes == 3 else (1, levels[..., 0] == 255)
+    assert {name: len(voxels) for name, voxels in stored.locations.items()} == {most: value.sum()}
+    assert value[tuple(stored.locations[most].T)].all()
+    patches = Patches([stored], plan.model_copy(update={"patch_size": (4, 8, 8)}), 4, seed=0)
+    for number in range(4):
+        _, target = patches(0, number)
+        assert target.shape == patches.target_shape == (4, 8, 8, classes if classes > 2 else 1)
+        assert target.dtype == np.float32 and target.min() >= 0 and target.max() <= 1
+        assert classes == 2 or abs(target.sum(axis=-1) - 1).max() < 1e-6
+    # Labels of the same annotator, as before the data set named its masks soft, are apart.
+    hard = replace(soft, soft_annotators=(), cases=volumes.cases[2:], classes=3)
+    (other,) = preprocess(hard, plan, found, tmp_path / "out")
+    assert other.labels.shape == stored.image.shape[:-1] and stored.labels[:].shape == levels.shape
 
 
 def test_where_most_is_ignored_patches_are_drawn_around_the_rest(volumes, tmp_path):

@@ -22,7 +22,7 @@ def write_plan(dataset, folder, **changes):
     return folder
 
 
-def write_dataset(folder, shapes, spacing):
+def write_dataset(folder, shapes, spacing, classes=3):
     """Bright boxes, one class in the other, drawn by "expert" and, shifted, by "student"."""
     folder.mkdir()
     generator = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def write_dataset(folder, shapes, spacing):
     for number, shape in enumerate(shapes):
         labels = np.zeros(shape, np.uint8)
         labels[tuple(slice(n // 4, 3 * n // 4) for n in shape)] = 1
-        labels[tuple(slice(n // 3, n // 2) for n in shape)] = 2
+        labels[tuple(slice(n // 3, n // 2) for n in shape)] = classes - 1
         image = generator.normal(100 + 50 * labels, 20).astype(np.float32)
         arrays = {"image": image, "expert": labels, "student": np.roll(labels, 1, 1)}
         for name, array in arrays.items():
@@ -44,7 +44,8 @@ def write_dataset(folder, shapes, spacing):
         writer = csv.writer(file)
         writer.writerow(["id", "image", "mask", "annotator", "split"])
         writer.writerows(rows)
-    (folder / "dataset.json").write_text(json.dumps({"labels": {"back": 0, "organ": 1, "core": 2}}))
+    names = {name: label for label, name in enumerate(("back", "organ", "core")[:classes])}
+    (folder / "dataset.json").write_text(json.dumps({"labels": names}))
     return Dataset.open(folder)
 
 

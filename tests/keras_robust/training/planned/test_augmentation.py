@@ -89,6 +89,20 @@ def test_a_quarter_turn_and_a_half_scale_by_hand(monkeypatch):
     np.testing.assert_allclose(scaled[:, 0], [0, 0.5, 2.5, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("turned", [0.0, 1.0])
+def test_shares_of_one_label_each_are_turned_as_labels_are(monkeypatch, turned):
+    angles = iter([20, -10, 15, 20, -10, 15])
+    monkeypatch.setattr(Scripted, "uniform", lambda *_: next(angles))
+    levels = np.stack([LABELS == 1, LABELS == 2], axis=-1) * np.uint8(255)
+    image, labels = sample(IMAGE, LABELS, (2, -1, 3), (6, 8, 6), Scripted(turned, 1.0))
+    same, shares = sample(IMAGE, levels, (2, -1, 3), (6, 8, 6), Scripted(turned, 1.0))
+    np.testing.assert_array_equal(image, same)
+    assert shares.dtype == np.float32 and shares.sum(axis=-1).max() <= 1 + 1e-6
+    every = np.concatenate([1 - shares.sum(axis=-1, keepdims=True), shares], axis=-1)
+    np.testing.assert_array_equal(every.argmax(axis=-1), labels)
+    assert bool(((every > 0.01) & (every < 0.99)).any()) != bool(turned)
+
+
 def test_slices_of_a_flat_patch_stay_slices():
     flat = (4, 16, 16)
     assert is_flat(flat) and not is_flat((8, 16, 16)) and not is_flat((4, 16))

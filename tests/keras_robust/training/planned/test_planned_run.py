@@ -1,7 +1,6 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from keras_robust.experiments.panels import mask_panels
 from keras_robust.experiments.runs import RunRecord
 from keras_robust.training import NoiseConfig, Run, SelectionConfig, TrainConfig, train
 from keras_robust.training.checkpoint import Checkpoints
-from keras_robust.training.planned.cases import prepare_cases
 from keras_robust.training.planned.evaluation import predictions
 from keras_robust.training.planned.recipe import load_plan, planned
 from tests.keras_robust.training.planned.conftest import write_plan
@@ -33,13 +31,6 @@ def change(config, **changes):
     plan = config.plan.model_copy(update=changes.pop("plan", {}))
     data = config.data.model_copy(update=changes.pop("data", {}))
     return config.model_copy(update={"plan": plan, "data": data, **changes})
-
-
-def test_shares_are_refused_with_what_to_do(volumes, planned_config, tmp_path):
-    dataset, folder = volumes
-    soft = replace(dataset, soft_annotators=("student",))
-    with pytest.raises(ValueError, match="'student', whose masks are probabilities.*whole images"):
-        prepare_cases(soft, planned_config, *load_plan(folder), tmp_path, print)
 
 
 def test_the_history_holds_pseudo_dice_and_the_schedule(planned_run):
