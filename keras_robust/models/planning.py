@@ -1,13 +1,13 @@
 """A training plan for a data set by the rules of nnU-Net: spacing, patch, network, batch size."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import prod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from keras_robust.data.fingerprint import Fingerprint
 from keras_robust.data.regions import Regions
@@ -52,6 +52,11 @@ FEATURES = 32
 MOST_FEATURES = {2: 512, 3: 320}
 
 
+Count = Annotated[int, Field(ge=1)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Normalization = Literal["zscore", "ct", "rescale_to_0_1", "rgb_to_0_1", "none"]
+
+
 class Plan(BaseModel):
     """How a data set is resampled, cut into patches, normalised and learned; readable as JSON.
 
@@ -74,6 +79,9 @@ class Plan(BaseModel):
             are so small a part of the images that nnU-Net would plan a coarser stage as well.
         regions: Of a run that learns regions in place of labels: the label that is painted where
             one is predicted, and the labels it holds.
+
+    Raises:
+        pydantic.ValidationError: What was edited fits no network.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,18 +89,41 @@ class Plan(BaseModel):
     preset: str
     memory_gib: float
     axes: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-    median_shape: tuple[int, ...]
-    patch_size: tuple[int, ...]
-    batch_size: int
-    strides: tuple[tuple[int, ...], ...]
-    kernels: tuple[tuple[int, ...], ...]
-    features: tuple[int, ...]
+    spacing_mm: tuple[Length, ...]
+    median_shape: tuple[Count, ...]
+    patch_size: tuple[Count, ...]
+    batch_size: Count
+    strides: tuple[tuple[Count, ...], ...]
+    kernels: tuple[tuple[Count, ...], ...]
+    features: tuple[Count, ...] = Field(min_length=1)
     encoder: Literal["plain", "residual"]
-    normalization: tuple[str, ...]
+    normalization: tuple[Normalization, ...] = Field(min_length=1)
     only_nonzero: bool
     batch_dice: bool
     regions: Regions = ()
+
+    @model_validator(mode="after")
+    def _fits_its_axes(self) -> "Plan":
+        rank = len(self.axes)
+        if rank not in (2, 3) or sorted(self.axes) != list(range(rank)):
+            raise ValueError(
+                "Invalid value for argument `axes`. Expected 0 and 1, or 0, 1 and 2, in the order "
+                f"of their use. Received: axes={self.axes}"
+            )
+        for name in ("spacing_mm", "median_shape", "patch_size", "strides", "kernels"):
+            values = getattr(self, name)
+            each = values if name in ("strides", "kernels") else [values]
+            if any(len(value) != rank for value in each):
+                raise ValueError(
+                    f"Invalid value for argument `{name}`. Expected one number for each of the "
+                    f"{rank} axes. Received: {name}={values}"
+                )
+        if len(self.kernels) != len(self.strides) + 1:
+            raise ValueError(
+                f"Invalid value for argument `kernels`. Expected {len(self.strides) + 1}, one more "
+                f"than there are strides. Received: kernels={self.kernels}"
+            )
+        return self
 
     def to_json(self) -> str:
         """The plan as JSON, one line per field."""
@@ -281,8 +312,7 @@ def _widths(network: Topology) -> tuple[int, ...]:
     return tuple(min(FEATURES * 2**stage, most) for stage in range(len(network.kernels)))
 
 
-def _normalization(channel: str) -> str:
+def _normalization(channel: str) -> Normalization:
     """nnU-Net's choice by the name of the channel."""
-    known: Sequence[str] = ("zscore", "rescale_to_0_1", "rgb_to_0_1", "ct")
-    name = channel.casefold()
-    return "none" if name in ("nonorm", "none") else name if name in known else "zscore"
+    known: dict[str, Normalization] = {name: name for name in get_args(Normalization)}
+    return (known | {"nonorm": "none"}).get(channel.casefold(), "zscore")

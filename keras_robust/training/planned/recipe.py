@@ -1,6 +1,9 @@
 """The plan of a run: what the planner wrote, with what the configuration changes in it."""
 
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from keras_robust.data.fingerprint import Fingerprint
 from keras_robust.data.regions import Regions
@@ -9,6 +12,8 @@ from keras_robust.models.topology import plan_topology
 from keras_robust.training.config import PlanConfig
 
 __all__ = ["load_plan", "planned"]
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Fingerprint]:
@@ -23,17 +28,29 @@ def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Finger
         ValueError: One of them is damaged, or lacks a field.
     """
     folder = Path(folder)
-    texts = []
-    for file in (name, "fingerprint.json"):
-        try:
-            texts.append((folder / file).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                "Invalid value for argument `plan.folder`. Expected a folder with plan.json and "
-                f"fingerprint.json. Received: plan.folder={str(folder)!r}, which lacks {file}. "
-                f"Write them: keras-robust plan DATASET --output {folder}"
-            ) from None
-    return Plan.model_validate_json(texts[0]), Fingerprint.model_validate_json(texts[1])
+    return _read(folder / name, Plan), _read(folder / "fingerprint.json", Fingerprint)
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
+    folder = f"plan.folder={str(path.parent)!r}"
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "Invalid value for argument `plan.folder`. Expected a folder with plan.json and "
+            f"fingerprint.json. Received: {folder}, which lacks {path.name}. Write them: "
+            f"keras-robust plan DATASET --output {path.parent}"
+        ) from None
+    except ValidationError as error:
+        found = [
+            f"{'.'.join(map(str, one['loc'])) or path.name}: {one['msg']}"
+            for one in error.errors(include_url=False)
+        ]
+        raise ValueError(
+            "Invalid value for argument `plan.folder`. Expected files as `keras-robust plan` "
+            f"writes them, or edited with care. Received: {folder}, whose {path.name} does not "
+            f"fit. {'; '.join(found)}. Correct it, or plan again."
+        ) from error
 
 
 def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
