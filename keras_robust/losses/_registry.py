@@ -61,7 +61,7 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     key = str(name).strip().lower()
     smoothed, _, inner = key.partition("-")
     if smoothed == _SMOOTHED:
-        own = {k: options.pop(k) for k in ("sigma", "center") if k in options}
+        own: dict[str, Any] = {k: options.pop(k) for k in ("sigma", "center") if k in options}
         return made(SVLS, own, get(inner or _BASELINE, **options))
     parts = [part.strip() for part in _SUMS.get(key, key).split("+")]
     classes = {**_CLASSES, **_OWN}
