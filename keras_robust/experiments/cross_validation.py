@@ -43,7 +43,7 @@ def spread(values: Iterable[float], digits: int = 3) -> str:
 
 
 def table1(scores: "pd.DataFrame") -> "pd.DataFrame":
-    """Methods x measures, mean over classes: the paper's Table 1.
+    """Methods x measures, mean over classes and regions: the paper's Table 1.
 
     Each cell is the mean over folds, and over seeds, of the mean over the cases of a fold, with
     the standard deviation between them. `missed` counts the structures that are in one mask only,

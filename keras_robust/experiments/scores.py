@@ -107,7 +107,7 @@ def per_fold(scores: "pd.DataFrame", measure: str, label: str | None = None) -> 
         scores: From `read_scores`.
         measure: A key of `MEASURES`. Infinite distances, of structures that are in one mask only,
             are left out.
-        label: Of one class or region; None for the mean over all labels.
+        label: Of one class or region; None for the mean over all of both.
     """
     chosen = _finite(scores if label is None else scores[scores["label"] == label], measure)
     # A label counts as much as another, however many of its values are finite.
