@@ -23,5 +23,5 @@ NewFolder = Annotated[
     Path | None,
     typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
 ]
-Processes = Annotated[int, typer.Option(help="Processes.")]
-Threads = Annotated[int | None, typer.Option(help="Threads.", show_default="all CPUs")]
+Processes = Annotated[int, typer.Option(min=1, help="Processes.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all CPUs")]

@@ -75,6 +75,7 @@ def test_predict_and_evaluate(trained_run, tmp_path):
         (["benchmark", "nowhere.yaml"], "does not exist. Correct the path"),
         (["benchmark", "/"], "path='/', which is a folder."),
         (["evaluate", "/nowhere", "/nowhere"], "/nowhere"),
+        (["preprocess", "/nowhere", "--workers", "0"], "--workers"),
     ],
 )
 def test_errors_are_messages_without_traceback(arguments, message):
