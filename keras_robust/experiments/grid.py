@@ -143,14 +143,20 @@ class BenchmarkConfig(BaseModel):
 
     @model_validator(mode="after")
     def _base_varies_nothing(self) -> "BenchmarkConfig":
+        for name in ("data", "noise"):
+            if not isinstance(self.base.get(name) or {}, Mapping):
+                raise ValueError(
+                    f"Invalid value for argument `base`. Expected a mapping of fields as {name!r}. "
+                    f"Received: {name}={self.base[name]!r}."
+                )
         varied = {"loss": "losses", "loss_options": "losses", "selection": "losses"}
         varied |= {"seed": "seeds", "noise.alpha": "noise", "noise.beta": "noise"}
         if self.folds is not None:
             varied["data.fold"] = "folds"
         for name, field in varied.items():
             section, _, key = name.rpartition(".")
-            values = self.base.get(section) if section else self.base
-            if isinstance(values, Mapping) and values.get(key) not in (None, {}):
+            values = (self.base.get(section) or {}) if section else self.base
+            if values.get(key) not in (None, {}):
                 raise ValueError(
                     f"Invalid value for argument `base`. Expected no {name!r}, which `{field}` "
                     f"gives. Received: {name}={values[key]!r}. Move it there."
@@ -224,7 +230,7 @@ class BenchmarkConfig(BaseModel):
         if entry.annotator is not None:
             data["annotator"] = entry.annotator
         if data:
-            config["data"] = {**self.base.get("data", {}), **data}
+            config["data"] = {**(self.base.get("data") or {}), **data}
         part = "" if fold is None else f"_f{fold}"
         name = f"{entry.slug}_a{alpha:g}_b{beta:g}{part}_s{seed}"
         return PlannedRun(name, config, entry.label)

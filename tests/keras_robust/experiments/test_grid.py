@@ -139,6 +139,12 @@ def test_what_the_study_varies_is_not_in_the_base(name, base):
         BenchmarkConfig(base=base, losses=["t"], folds=3)
 
 
+@pytest.mark.parametrize("base", [{"data": "lesions"}, {"noise": 0.7}])
+def test_a_section_that_is_none_is_refused(base):
+    with pytest.raises(ValidationError, match="Expected a mapping of fields as '(data|noise)'"):
+        BenchmarkConfig(base=base, losses=["t"], folds=3)
+
+
 def test_a_study_without_folds_may_have_one_in_the_base():
     base = {"data": {"fold": [1, 3]}}
     assert BenchmarkConfig(base=base, losses=["t"]).runs()[0].config["data"] == base["data"]
