@@ -15,7 +15,7 @@ from keras_robust.losses.normalized import NCE, NGCE
 from keras_robust.losses.passive import MAE, RCE
 from keras_robust.losses.student_t import TLoss
 from keras_robust.losses.svls import SVLS
-from keras_robust.own import import_own
+from keras_robust.own import VARIABLE, import_own
 
 _CLASSES: dict[str, type[SegmentationLoss]] = {
     "t": TLoss,
@@ -67,7 +67,10 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     classes = {**_CLASSES, **_OWN}
     if any(part not in classes for part in parts):
         raise invalid(
-            "name", f"{[*names(), *_OWN]}, a sum of these, or 'svls-' and one of these", name
+            "name",
+            f"{[*names(), *_OWN]}, a sum of these, or 'svls-' and one of these",
+            name,
+            f"The module that registers a loss of your own is named by {VARIABLE}.",
         )
     taken = {part: _options_of(classes[part]) for part in parts}
     stray = [option for option in options if not any(option in t for t in taken.values())]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.data import Dataset, sample_path
-from keras_robust.training.loss_names import LOSS_NAMES
 from napari_plugin._child import in_words
 from napari_plugin._dock import button, row
 from napari_plugin._style import preference
 from napari_plugin.train.inputs import MODEL_SIZES, TrainInputs, free_folder
+from napari_plugin.train.loss_box import LossBox
 
 __all__ = ["TrainForm"]
 
@@ -49,16 +49,12 @@ class TrainForm(QGroupBox):
         self.annotator = QComboBox()
         self.annotator.setToolTip("Whose masks to train on")
         self.rows.addRow("&Annotator", self.annotator)
-        self.loss = QComboBox()
-        for number, (name, what) in enumerate(LOSS_NAMES.items()):
-            self.loss.addItem(name)
-            self.loss.setItemData(number, what, Qt.ItemDataRole.ToolTipRole)
-        self.loss.setToolTip("What training minimises; robust losses follow bad masks less")
+        self.loss = LossBox()
         self.loss.currentTextChanged.connect(self._explain_loss)
         self.loss_help = QLabel()
         self.loss_help.setWordWrap(True)
         self.rows.addRow("&Loss", self.loss)
-        self.rows.addRow("", self.loss_help)
+        self.rows.addRow(self.loss_help)
         self.epochs = _spin(1, 10_000, 50, "Passes over the images")
         self.pixels = _spin(16, 1024, 128, "Images are resized to so many pixels along each axis")
         numbers = row(self.epochs, _label("&Size", self.pixels), self.pixels, fill=True)
@@ -71,7 +67,7 @@ class TrainForm(QGroupBox):
         self.run = _path_line("Folder that the run is written to", "")
         self.run.editingFinished.connect(self.run_chosen)
         self._add("&Run", self.run, self._choose_run)
-        self._explain_loss(self.loss.currentText())
+        self._explain_loss()
 
     @property
     def inputs(self) -> TrainInputs:
@@ -79,7 +75,7 @@ class TrainForm(QGroupBox):
         return TrainInputs(
             dataset=Path(self.dataset.text()).expanduser(),
             annotator=self.annotator.currentData() or "",
-            loss=self.loss.currentText(),
+            loss=self.loss.currentText().strip(),
             epochs=self.epochs.value(),
             size=self.pixels.value(),
             model=self.model.currentText(),
@@ -121,8 +117,8 @@ class TrainForm(QGroupBox):
             self.run.setText(folder)
             self.run_chosen.emit()
 
-    def _explain_loss(self, name: str) -> None:
-        self.loss_help.setText(LOSS_NAMES.get(name, ""))
+    def _explain_loss(self, *_) -> None:
+        self.loss_help.setText(self.loss.explanation)
 
     def _add(self, title: str, line: QLineEdit, choose: Callable[[], None]) -> None:
         browse = button("...", f"Choose: {line.toolTip()}", choose)

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_robust.data import Dataset
 from keras_robust.data.unreadable import VOLUME_SUFFIXES
+from keras_robust.training.method_names import split_method
 
 __all__ = ["MODEL_SIZES", "TrainInputs", "free_folder"]
 
@@ -21,7 +22,7 @@ class TrainInputs:
     Args:
         dataset: Dataset folder.
         annotator: Whose masks to train on; "" for the only one, or the clean one.
-        loss: A name of `keras_robust.training.loss_names`.
+        loss: A name that `keras_robust.losses.get` knows, or of a method with two peers.
         epochs: Passes over the images.
         size: Pixels along each axis that images are resized to.
         model: A key of `MODEL_SIZES`.
@@ -30,7 +31,7 @@ class TrainInputs:
 
     dataset: Path
     annotator: str = ""
-    loss: str = "t"
+    loss: str = "t+dice"
     epochs: int = 50
     size: int = 128
     model: str = "medium"
@@ -43,14 +44,17 @@ class TrainInputs:
             ValueError: No dataset is in the folder.
 
         >>> from keras_robust.data import sample_path
-        >>> fields = TrainInputs(sample_path(), epochs=2, size=32).as_core_arguments()
+        >>> fields = TrainInputs(sample_path(), loss="cot", size=32).as_core_arguments()
         >>> fields["data"]["size"], fields["data"]["test_split"], fields["model"]["features"]
         ((32, 32), 'test', 16)
+        >>> fields["loss"], fields["selection"]
+        ('ce+dice', {'name': 'cot', 'options': {}})
         """
         dataset = Dataset.open(self.dataset)
         image = str(dataset.cases[0].image) if len(dataset) else ""
         axes = 3 if image.lower().endswith(VOLUME_SUFFIXES) else 2
         images = len(dataset.ids)
+        loss, _, selection = split_method(self.loss, {})
         return {
             "data": {
                 "path": self.dataset,
@@ -59,7 +63,8 @@ class TrainInputs:
                 "train_split": "train" if "train" in dataset.splits else None,
                 "test_split": "test" if "test" in dataset.splits else None,
             },
-            "loss": self.loss,
+            "loss": loss,
+            "selection": selection,
             "model": {"features": MODEL_SIZES[self.model]},
             "epochs": self.epochs,
             # Volumes are large, and no batch may be larger than a small dataset.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from keras_robust.data import sample_path
 from keras_robust.quality.audit_folder import read_audit
@@ -56,6 +57,13 @@ def widget(make_napari_viewer, tmp_path, lesions):
         assert wait_until_dead(pid)
 
 
+def type_loss(qtbot, widget, name):
+    line = widget.form.loss.lineEdit()
+    line.selectAll()
+    qtbot.keyClicks(line, name)
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+
+
 def wait_for_the_child(qtbot, widget):
     qtbot.waitUntil(lambda: widget.progress.child is None, timeout=WAIT)
 
@@ -76,6 +84,28 @@ def test_what_is_chosen_in_the_window_arrives(widget, lesions, tmp_path):
     assert "active and passive" in widget.form.loss_help.text()
 
 
+def test_a_method_with_two_peers_becomes_a_loss_and_a_selection():
+    config = TrainConfig(**TrainInputs(sample_path(), loss="HRL").as_core_arguments())
+    assert config.loss == "svls-apl2"
+    assert config.selection is not None and config.selection.name == "stocot"
+
+
+def test_names_are_chosen_completed_or_typed(qtbot, widget):
+    box = widget.form.loss
+    assert box.currentText() == "t+dice" and box.itemData(0, Qt.ItemDataRole.ToolTipRole)
+    qtbot.keyClick(box, Qt.Key.Key_Down)
+    assert widget.form.inputs.loss == "ce+dice"
+    type_loss(qtbot, widget, "coT")
+    found = box.completer().completionModel()
+    names = [found.index(row, 0).data() for row in range(found.rowCount())]
+    assert names == ["stocot", "cot", "cot+"] and "two networks" in widget.form.loss_help.text()
+    type_loss(qtbot, widget, "t")  # as it is, whatever else begins so
+    assert widget.form.inputs.loss == "t"
+    type_loss(qtbot, widget, " mae+dice ")
+    assert widget.form.inputs.loss == "mae+dice" and "sum" in widget.form.loss_help.text()
+    assert box.findText("mae+dice") == -1  # the menu keeps to what it has a word on
+
+
 def test_a_free_folder_gets_a_number(tmp_path):
     (tmp_path / "t").mkdir()
     assert free_folder(tmp_path, "t") == tmp_path / "t-2"
@@ -92,7 +122,8 @@ def test_curves_take_one_point_per_epoch(qapp):
 
 
 def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path):
-    """The whole way of a person: train, pause, stop, continue, predict, audit."""
+    """The whole way of a person, with two peers: train, pause, stop, continue, predict, audit."""
+    type_loss(qtbot, widget, "stocot")
     widget.form.epochs.setValue(4)
     widget.train_button.click()
     assert not widget.train_button.isEnabled() and widget.stop_button.isEnabled()
@@ -111,8 +142,8 @@ def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path)
     widget.train_button.click()
     wait_for_the_child(qtbot, widget)
     assert run.status == "finished" and "Finished" in widget.progress.message.text()
-    epochs, nu = widget.curves.points("nu")
-    assert epochs == [1, 2, 3, 4] and len(set(nu)) == 4  # ν is trained
+    assert run.config.selection.name == "stocot"
+    assert widget.curves.points("loss")[0] == [1, 2, 3, 4]
     assert len(widget.curves.points("dice_test")[0]) >= 1
 
     widget.viewer.open_sample("keras-robust", "lesions")
@@ -140,10 +171,42 @@ def test_an_error_of_the_child_is_said_in_words(qtbot, widget, tmp_path):
     assert widget.train_button.isEnabled()
 
 
+OWN = """
+from keras import ops
+from keras_robust import losses
+
+@losses.register("squares")
+class Squares(losses.VoxelLoss):
+    def values(self, targets, predictions):
+        return ops.mean(ops.square(targets - predictions), axis=-1)
+"""
+
+
+def test_a_wrong_name_is_said_and_one_of_ones_own_trains(qtbot, widget, tmp_path, monkeypatch):
+    widget.form.epochs.setValue(1)
+    type_loss(qtbot, widget, "squares+dice")
+    inputs = widget.form.inputs
+    widget.train_button.click()
+    wait_for_the_child(qtbot, widget)
+    said = widget.progress.message.text()
+    assert "'squares+dice'" in said and "KERAS_ROBUST_IMPORT" in said
+    assert widget.form.inputs == inputs and not inputs.run.exists()
+
+    (tmp_path / "own_losses.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)  # as PYTHONPATH does for the window and its children
+    monkeypatch.setenv("KERAS_ROBUST_IMPORT", "own_losses")
+    widget.train_button.click()
+    wait_for_the_child(qtbot, widget)
+    assert "Finished" in widget.progress.message.text()
+    assert Run(inputs.run).config.loss == "squares+dice"
+
+
 def test_the_death_of_the_child_is_said_and_the_run_continues(qtbot, widget, tmp_path):
     widget.form.epochs.setValue(500)
     widget.train_button.click()
-    qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(widget.curves.points("loss")[0]) >= 2, timeout=WAIT)
+    nu = widget.curves.points("nu")[1]
+    assert len(set(nu)) == len(nu) >= 2  # ν is trained
     os.kill(widget.progress.child.pid, 9)
     wait_for_the_child(qtbot, widget)
     assert "died" in widget.progress.message.text()

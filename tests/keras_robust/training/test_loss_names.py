@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from keras_robust.training.loss_names import LOSS_NAMES
+from keras_robust.training.loss_names import LOSS_NAMES, PEER_NAMES
+from keras_robust.training.method_names import METHODS
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
@@ -19,6 +20,10 @@ def test_no_single_loss_is_left_out():
     from keras_robust import losses
 
     assert set(losses.names()) <= set(LOSS_NAMES)
+
+
+def test_no_method_with_two_peers_is_left_out():
+    assert set(METHODS) == set(PEER_NAMES)
 
 
 def test_it_needs_no_framework():
