@@ -98,6 +98,8 @@ class Anatomy:
             self._turning = True
             dims.order = (*range(extra), *(axis + extra for axis in axes))
             self._turning = False
+            if not hasattr(viewer, "canvas"):  # before napari 0.9, which takes them from layers
+                dims.axis_labels = (*dims.axis_labels[:extra], *axis_names(letters))
         else:
             self._planes = AXIAL
             dims.order = tuple(range(dims.ndim))
