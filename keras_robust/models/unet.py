@@ -124,10 +124,13 @@ def UNet(
             f"Received: encoder={encoder!r}"
         )
     sizes = tuple(size for size in spatial if size)
-    steps = _checked("strides", strides, sizes) if strides else pooling_strides(sizes, depth)
-    reach = _checked("kernels", kernels, sizes) if kernels else [(3,) * len(sizes)]
+    if strides is None:
+        steps = pooling_strides(sizes, depth)
+    else:
+        steps = _checked("strides", strides, sizes)  # none where the plan halves nothing
     if kernels is None:
-        reach *= len(steps) + 1
+        kernels = [(3,) * len(sizes)] * (len(steps) + 1)
+    reach = _checked("kernels", kernels, sizes)
     if len(reach) != len(steps) + 1:
         raise ValueError(
             f"Invalid value for argument `kernels`. Expected {len(steps) + 1}, one more than there "

@@ -64,6 +64,14 @@ def test_no_deeper_layer_is_needed_for_depth_zero():
     assert UNet((16, 16, 1), features=2, depth=0).output_shape == (None, 16, 16, 1)
 
 
+def test_a_plan_that_halves_nothing_is_built():
+    """An axis of 10 voxels alone is too short to be halved."""
+    plan = plan_topology((1, 1), (4, 10))
+    assert (plan.strides, plan.kernels) == ((), ((3, 3),))
+    options = {"strides": plan.strides, "kernels": plan.kernels, "deep_supervision": True}
+    assert UNet((4, 10, 1), features=2, **options).output_shape == (None, 4, 10, 1)
+
+
 def test_one_image_does_not_influence_another():
     model = UNet((16, 16, 1), features=2)
     x = RNG.normal(size=(3, 16, 16, 1)).astype("float32")
