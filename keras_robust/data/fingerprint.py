@@ -104,7 +104,8 @@ def fingerprint(
     if len(annotators) != 1:
         raise ValueError(
             "Invalid value for argument `dataset`. Expected the masks of one annotator. Received: "
-            f"{', '.join(annotators) or 'no masks'}. Choose with `dataset.select(annotator=...)`."
+            f"{', '.join(annotators) or 'no masks'}. Choose with `dataset.select(annotator=...)` "
+            "(on the command line --annotator NAME)."
         )
     looked = []
     pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
