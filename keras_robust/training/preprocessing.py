@@ -309,10 +309,11 @@ def _locations(labels: NDArray[np.uint8], dataset: Dataset, id: str) -> bytes:
     found: dict[str, Any] = {}
     for name in names:
         chosen = labels != dataset.ignore_label if name == ANNOTATED else labels == int(name)
-        voxels = np.argwhere(chosen).astype(np.int32)
+        voxels = np.flatnonzero(chosen)  # a third of the memory of their indices along each axis
         if len(voxels):
             count = min(len(voxels), max(MIN_LOCATIONS, int(LOCATIONS_SHARE * len(voxels))))
-            found[name] = voxels[generator.permutation(len(voxels))[:count]]
+            drawn = voxels[generator.permutation(len(voxels))[:count]]
+            found[name] = np.stack(np.unravel_index(drawn, labels.shape), axis=-1).astype(np.int32)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)
     return buffer.getvalue()

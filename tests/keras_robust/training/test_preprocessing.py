@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import nibabel
@@ -146,6 +147,22 @@ def test_where_most_is_ignored_patches_are_drawn_around_the_rest(volumes, tmp_pa
     everything = case.relabelled(tmp_path / "none", np.full_like(labels, 255), sparse)
     assert everything.annotated is None and not everything.locations
     assert (Patches([everything], plan, 1, seed=0)(0, 0)[1] == 255).any()
+
+
+def test_places_to_draw_around_take_little_memory(volumes, tmp_path):
+    """The positions of all voxels and their order, 8 bytes each, and little else."""
+    (case,) = preprocess(
+        volumes.select(ids=["c0"]),
+        make_plan(fingerprint(volumes), memory_gib=1),
+        fingerprint(volumes),
+        tmp_path,
+    )
+    labels = np.ones((120, 120, 120), np.uint8)
+    tracemalloc.start()
+    case.relabelled(tmp_path / "other", labels, volumes)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 24 * labels.size
 
 
 def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
