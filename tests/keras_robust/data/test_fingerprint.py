@@ -1,10 +1,12 @@
 import json
+import tracemalloc
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_robust.data import Dataset, sample
+from keras_robust.data import Dataset, large_arrays, sample
 from keras_robust.data.fingerprint import Fingerprint, fingerprint
 
 
@@ -77,3 +79,22 @@ def test_several_annotators_must_be_chosen_from(two_images):
         file.write("a,a.png,a_mask.png,other,train,2x0.5\n")
     with pytest.raises(ValueError, match="me, other"):
         fingerprint(Dataset.open(two_images))
+
+
+def test_a_case_is_looked_at_in_little_more_memory_than_it_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 2**16)
+    mask = np.zeros((100, 128, 128), np.uint8)
+    mask[:4] = 1
+    for name, array in {"image": mask + np.uint8(1), "mask": mask}.items():
+        nibabel.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / f"{name}.nii")
+    (tmp_path / "manifest.csv").write_text(
+        "id,image,mask,annotator,split\na,image.nii,mask.nii,expert,train\n"
+    )
+    dataset = Dataset.open(tmp_path)
+    tracemalloc.start()
+    (case,) = fingerprint(dataset, workers=1).cases
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert case.class_voxels == (96 * 128**2, 4 * 128**2)
+    # The image in float32, twice while its channels are joined, the mask, and where it is not 0.
+    assert most < 11 * mask.size
