@@ -128,6 +128,9 @@ def read_labels(
     (2, 2, {})
     >>> read_labels({"background": 0, "whole": [1, 2], "core": 2}, [])
     (3, None, {'whole': (1, 2)})
+
+    Regions named "all" or by a number are told apart from what tables call so, all classes
+    together and a class: "region all".
     """
     given = dict(labels) if isinstance(labels, dict) else {}
     ignore = given.pop("ignore", None)
@@ -167,7 +170,9 @@ def read_labels(
             )
         )
         return 2, None, {}
-    return classes, ignore, {name: group for name, group in groups.items() if len(group) > 1}
+    regions = {name: group for name, group in groups.items() if len(group) > 1}
+    taken = {name for name in regions if name == "all" or name.isdigit()}
+    return classes, ignore, {f"region {n}" if n in taken else n: g for n, g in regions.items()}
 
 
 def inside(folders: tuple[Path, ...], path: Path) -> bool:

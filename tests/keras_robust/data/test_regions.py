@@ -3,6 +3,7 @@ import json
 import pytest
 
 from keras_robust.data import Dataset, sample
+from keras_robust.data.manifest import read_labels
 from keras_robust.data.manifest_writing import write_view
 from keras_robust.data.regions import read_regions
 
@@ -21,6 +22,13 @@ def test_an_order_that_does_not_fit_is_a_problem(order):
     problems = []
     assert read_regions(LABELS, order, problems) == ()
     assert [problem.severity for problem in problems] == ["error"]
+
+
+def test_regions_are_told_apart_from_what_tables_call_all_and_by_number():
+    labels = {"background": 0, "all": [1, 2], "1": [1, 2], "core": 1, "rim": 2, "both": [1, 2]}
+    problems = []
+    found = read_labels(labels, problems)[2]
+    assert found == dict.fromkeys(("region all", "region 1", "both"), (1, 2)) and not problems
 
 
 def test_smaller_regions_first_would_be_painted_over():
