@@ -267,7 +267,8 @@ class TrainConfig(_Section):
         evaluate_every: Dice of the predictions on the training images every so many epochs, and
             after the last.
         evaluate_last: Test Dice after each of the last so many epochs; the run's result is its
-            mean. 0 leaves the test images, or the fold that is held out, alone.
+            mean. 0 leaves the test images, or the fold that is held out, alone, but for
+            `plan.validation_steps`.
         save_predictions: Test images whose predicted probabilities are kept.
         precision: Keras dtype policy of the model. Weights, ν, loss and evaluation are float32.
         threads: Threads of this process; `None` for TensorFlow's choice.
