@@ -57,8 +57,8 @@ METHODS: list[dict[str, Any]] = [
     {"name": "cot", "label": "CoT"},
     {"name": "cot+", "label": "CoT+"},
     {"name": "hrl", "options": SVLS, "label": "HRL"},
-    {"name": "t", "selection": {"name": "stocot"}, "label": "T-Loss, StoCoT"},
-    {"name": "t+dice", "selection": {"name": "stocot"}, "label": "T-Loss+Dice, StoCoT"},
+    {"name": "t-stocot", "label": "T-Loss, StoCoT"},
+    {"name": "t+dice-stocot", "label": "T-Loss+Dice, StoCoT"},
 ]
 # Without it, 5 % of the voxels may be most of a class that has 2 % of them.
 BALANCED = {"name": "cot", "options": {"balanced": True}, "label": "CoT balanced"}

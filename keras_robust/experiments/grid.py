@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from keras_robust.training.config import Options, SelectionConfig, read_yaml
-from keras_robust.training.method_names import METHODS, split_method
+from keras_robust.training.method_names import find_method, split_method
 
 
 def _short(value: Any) -> str:
@@ -25,7 +25,8 @@ class LossEntry(BaseModel):
 
     Args:
         name: A name that `losses.get` knows, such as `"ngce+rce"`, or one of a method with two
-            peers: `"cot"`, `"cot+"`, `"stocot"`, `"hrl"`.
+            peers: `"cot"`, `"cot+"`, `"stocot"`, `"hrl"`, or a loss with one of the first three,
+            such as `"t+dice-stocot"`.
         options: Options of the loss and, of a method, of its selection.
         selection: Two peers that choose voxels this way with the loss `name`.
         annotator: Whose masks to train on, in place of those of `base`: `"gold"`, say, for a
@@ -46,7 +47,7 @@ class LossEntry(BaseModel):
 
     @model_validator(mode="after")
     def _one_selection(self) -> "LossEntry":
-        if self.selection is not None and self.name in METHODS:
+        if self.selection is not None and find_method(self.name):
             raise ValueError(
                 "Invalid value for argument `selection`. Expected none beside a method with two "
                 f"peers, which has one. Received: name={self.name!r} with "

@@ -27,8 +27,10 @@ LOSS_NAMES: Mapping[str, str] = MappingProxyType(
 
 PEER_NAMES: Mapping[str, str] = MappingProxyType(
     {
-        "stocot": "Stochastic co-teaching: two networks, twice the time; helped most with masks of "
-        "a crowd, not with wrong boundaries; leaves voxels out from epoch 20 on",
+        "t+dice-stocot": "T-Loss + Dice, with stochastic co-teaching: two networks, twice the "
+        "time; helped most with masks of a crowd; leaves voxels out from epoch 20 on",
+        "stocot": "Stochastic co-teaching: two networks, twice the time; helped with masks of a "
+        "crowd, not with wrong boundaries; leaves voxels out from epoch 20 on",
         "cot": "Co-teaching: two networks, twice the time; helped with masks of a crowd, can fail "
         "with small structures in large volumes",
         "cot+": "Co-teaching+: two networks, twice the time; helped a little with masks of a "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["METHODS", "SELECTION_OPTIONS", "split_method"]
+__all__ = ["METHODS", "SELECTION_OPTIONS", "find_method", "split_method"]
 
 METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -28,13 +28,29 @@ SELECTION_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """What the selections take, by their names."""
 
 
+def find_method(name: str) -> tuple[str, str] | None:
+    """Loss and selection of a method with two peers; None for a single network.
+
+    Args:
+        name: One of `METHODS`, or a loss and a selection with a dash between them.
+
+    >>> find_method("hrl"), find_method("t+dice-stocot"), find_method("svls-apl2")
+    (('svls-apl2', 'stocot'), ('t+dice', 'stocot'), None)
+    """
+    key = str(name).strip().lower()
+    if key in METHODS:
+        return METHODS[key]
+    loss, _, selection = key.rpartition("-")
+    return (loss, selection) if loss and selection in SELECTION_OPTIONS else None
+
+
 def split_method(
     name: str, options: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
     """The loss, its options and the selection of a method, as `TrainConfig` has them.
 
     Args:
-        name: Of a method with two peers, or of a loss.
+        name: Of a method with two peers, see `find_method`, or of a loss.
         options: Of both. What both know, such as α and β of SCE, goes to the selection.
 
     Returns:
@@ -45,10 +61,10 @@ def split_method(
     >>> split_method("gce", {"q": 0.5})
     ('gce', {'q': 0.5}, None)
     """
-    key = str(name).strip().lower()
-    if key not in METHODS:
+    found = find_method(name)
+    if found is None:
         return name, dict(options), None
-    loss, selection = METHODS[key]
+    loss, selection = found
     known = SELECTION_OPTIONS[selection]
     chosen = {option: value for option, value in options.items() if option in known}
     others = {option: value for option, value in options.items() if option not in known}

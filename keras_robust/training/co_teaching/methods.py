@@ -10,7 +10,7 @@ from keras_robust import losses
 from keras_robust.losses._base import invalid
 from keras_robust.training.co_teaching.model import CoTeaching
 from keras_robust.training.co_teaching.selection import Selection, get_selection
-from keras_robust.training.method_names import METHODS, split_method
+from keras_robust.training.method_names import METHODS, find_method, split_method
 
 __all__ = ["METHODS", "RobustMethod", "robust_method"]
 
@@ -48,9 +48,10 @@ def robust_method(
 
     Args:
         name: `"cot"` (co-teaching), `"cot+"` (co-teaching+), `"stocot"` (stochastic co-teaching),
-            each with CE + Dice, `"hrl"` (stochastic co-teaching with APL2 on smoothed targets), or
-            a name that `keras_robust.losses.get` knows, one's own among them, for a single network.
-        loss: another loss for a method with two peers, such as `"t+dice"`; a name or a loss.
+            each with CE + Dice, `"hrl"` (stochastic co-teaching with APL2 on smoothed targets), a
+            loss and one of the first three, such as `"t+dice-stocot"`, or a name that
+            `keras_robust.losses.get` knows, one's own among them, for a single network.
+        loss: another loss for one of `METHODS`; a name or a loss.
         **options: of the selection and the loss. What both know, such as α and β of SCE, goes to
             the selection.
 
@@ -64,13 +65,16 @@ def robust_method(
     True
     """
     key = str(name).strip().lower()
-    if key not in METHODS:
-        if loss is not None:
-            raise invalid("loss", f"None beside a name that is not among {list(METHODS)}", loss)
+    if loss is not None and key not in METHODS:
+        raise invalid("loss", f"None beside a name that is not among {list(METHODS)}", loss)
+    if find_method(key) is None:
         try:
             return RobustMethod(key, losses.get(key, **options))
         except ValueError as error:
-            error.add_note(f"Methods with two peers are {', '.join(METHODS)}.")
+            error.add_note(
+                f"Methods with two peers are {', '.join(METHODS)}, and a loss with a selection, "
+                "such as t+dice-stocot."
+            )
             raise
     default, others, selection = split_method(key, options)
     chosen = get_selection(selection["name"], **selection["options"]) if selection else None

@@ -4,8 +4,10 @@ from functools import partial
 import pytest
 
 from keras_robust import losses
+from keras_robust.experiments.grid import LossEntry
+from keras_robust.training import robust_method
 from keras_robust.training.co_teaching.selection import SELECTIONS, get_selection
-from keras_robust.training.method_names import METHODS, SELECTION_OPTIONS
+from keras_robust.training.method_names import METHODS, SELECTION_OPTIONS, split_method
 
 
 def test_options_are_those_of_the_selections():
@@ -17,6 +19,23 @@ def test_every_method_has_a_selection_and_a_loss():
     for loss, selection in METHODS.values():
         assert selection in SELECTIONS
         losses.get(loss)
+
+
+def test_a_loss_and_a_selection_are_a_method():
+    loss, options, selection = split_method("T+Dice-CoT+", {"warmup": 2, "nu_tilde": -1.0})
+    assert (loss, options) == ("t+dice", {"nu_tilde": -1.0})
+    assert selection == {"name": "cot+", "options": {"warmup": 2}}
+    assert split_method("svls-apl2", {})[2] is None and split_method("-cot", {})[2] is None
+    assert LossEntry(name="t-cot").slug == LossEntry(name="t", selection={"name": "cot"}).slug
+    with pytest.raises(ValueError, match="Expected none beside a method with two peers"):
+        LossEntry(name="t-cot", selection={"name": "cot"})
+
+
+def test_it_is_made_by_name():
+    method = robust_method("t+dice-stocot", alpha=4.0, nu_tilde=-1.0)
+    assert isinstance(method.loss, losses.Sum) and method.selection.alpha == 4.0
+    with pytest.raises(ValueError, match="None beside a name that is not among"):
+        robust_method("t-cot", loss="ce")
 
 
 @pytest.mark.parametrize(
