@@ -6,6 +6,13 @@ from typing import Any
 
 from keras_robust.training.config import TrainConfig, parse_yaml
 
+# Fields that a plan has of its own.
+OF_PLANS = {
+    "data.size": "plan.patch_size",
+    "batch_size": "plan.batch_size",
+    "learning_rate": "plan.learning_rate",
+}
+
 
 def run_config(
     config: Path | None,
@@ -24,7 +31,8 @@ def run_config(
         resume: Whether `output` may hold a run.
 
     Raises:
-        ValueError: An assignment without `=` or that is no YAML, or values that do not fit.
+        ValueError: An assignment without `=` or that is no YAML, values that do not fit, or a field
+            that has no effect with a plan.
 
     >>> chosen, folder = run_config(None, None, {"data.path": "lesions"}, ["noise.alpha=0.7",
     ...     "noise.beta=0.7"])
@@ -37,13 +45,18 @@ def run_config(
         config = stored
     if config is not None:
         values = TrainConfig.load(config).model_dump(exclude_unset=True)
-    set_fields(values, options, assignments)
+    given = set_fields(values, options, assignments)
     if "path" not in (values.get("data") or {}):
         raise ValueError(
             "Invalid value for argument `data`. Expected a dataset folder, by --data or as "
             "data.path in CONFIG. Received: none"
         )
     chosen = TrainConfig(**values)
+    for name in OF_PLANS.keys() & given.keys() if chosen.plan else ():
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected none with a plan, which has its own. "
+            f"Received: {name}={given[name]}. Give --set {OF_PLANS[name]}=... instead."
+        )
     if output is None:
         output = Path("runs") / (config.stem if config is not None else chosen.loss)
     return chosen, output
@@ -51,7 +64,7 @@ def run_config(
 
 def set_fields(
     values: dict[str, Any], options: Mapping[str, Any], assignments: Iterable[str]
-) -> None:
+) -> dict[str, Any]:
     """Set fields of a configuration, in place.
 
     Args:
@@ -59,17 +72,23 @@ def set_fields(
         options: Fields as dotted names; those that are `None` change nothing.
         assignments: Further fields as `name=value`, the value as YAML.
 
+    Returns:
+        What was set, by dotted names.
+
     Raises:
         ValueError: An assignment without `=` or that is no YAML.
 
     >>> values = {"loss": "t"}
     >>> set_fields(values, {"epochs": 5, "seed": None}, ["data.cache=memory"])
+    {'epochs': 5, 'data.cache': 'memory'}
     >>> values
     {'loss': 't', 'epochs': 5, 'data': {'cache': 'memory'}}
     """
     given = {name: value for name, value in options.items() if value is not None}
-    for name, value in (given | parse_assignments(assignments)).items():
+    given |= parse_assignments(assignments)
+    for name, value in given.items():
         _assign(values, name.split("."), value)
+    return given
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:

@@ -97,3 +97,18 @@ def test_numbers_without_a_point_are_numbers_in_options(tmp_path):
     assert config.selection.options == {"forget_rate": 0.05}
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     assert TrainConfig.load(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("options", "assignments", "instead"),
+    [
+        ({"batch_size": 4}, [], "plan.batch_size"),
+        ({"data.size": (32, 32)}, [], "plan.patch_size"),
+        ({}, ["learning_rate=0.1"], "plan.learning_rate"),
+    ],
+)
+def test_what_a_plan_has_of_its_own_is_refused_on_the_command_line(options, assignments, instead):
+    given = {"data.path": "a", **options}
+    assert run_config(None, None, given, assignments)
+    with pytest.raises(ValueError, match=f"none with a plan.*--set {instead}="):
+        run_config(None, None, given, [*assignments, "plan.folder=plan"])
