@@ -98,7 +98,8 @@ def test_names_are_chosen_completed_or_typed(qtbot, widget):
     type_loss(qtbot, widget, "coT")
     found = box.completer().completionModel()
     names = [found.index(row, 0).data() for row in range(found.rowCount())]
-    assert names == ["stocot", "cot", "cot+"] and "two networks" in widget.form.loss_help.text()
+    assert names == ["t+dice-stocot", "stocot", "cot", "cot+"]
+    assert "two networks" in widget.form.loss_help.text()
     type_loss(qtbot, widget, "t")  # as it is, whatever else begins so
     assert widget.form.inputs.loss == "t"
     type_loss(qtbot, widget, " mae+dice ")
