@@ -243,7 +243,7 @@ def reliability_figure(curves: Mapping[str, Mapping[str, Reliability]]) -> Figur
     labels = natural(label for bins in curves.values() for label in bins if label != "all")
     styles = line_styles(curves)
     with figures.style():
-        figure = Figure(figsize=(4.6 * len(labels) + 1.8, 4.4), layout="constrained")
+        figure = Figure(figsize=(4.6 * len(labels) + 2.6, 4.4), layout="constrained")
         axes: Sequence[Axes] = figure.subplots(1, len(labels), squeeze=False)[0]
         for axis, label in zip(axes, labels, strict=True):
             axis.plot([0, 1], [0, 1], color="#888888", linestyle="--", linewidth=1)

@@ -75,7 +75,7 @@ def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     for label in in_order(labels):
         if label.startswith("T-Loss"):
             colour = _T_COLOURS[proposed % len(_T_COLOURS)]
-            style = _STYLES[proposed % len(_STYLES)]
+            style = _STYLES[(proposed + proposed // len(_T_COLOURS)) % len(_STYLES)]
             styles[label] = {"color": colour, "linestyle": style, "linewidth": 2.6, "zorder": 5}
             proposed += 1
         else:

@@ -19,6 +19,7 @@ def test_labels_are_those_of_the_paper():
 def test_no_two_losses_look_alike():
     names = [labels.loss_label(n) for n in ("t", "mae", "rce", "nce", "ngce", "gce", "sce", "ce")]
     names += ["Dice", "CE+Dice", "NCE+RCE", "NGCE+MAE", "NGCE+RCE", "APL1", "APL2", "T-Loss (x)"]
+    names += ["T-Loss+Dice", "T-Loss+Dice, StoCoT"]  # more than T-Loss has colours
     styles = labels.line_styles(names)
     looks = {(style["color"], str(style["linestyle"])) for style in styles.values()}
     assert len(looks) == len(names)
