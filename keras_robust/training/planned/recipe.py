@@ -1,5 +1,7 @@
 """The plan of a run: what the planner wrote, with what the configuration changes in it."""
 
+import os
+from math import prod
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,7 +65,8 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
 
     Raises:
         ValueError: A patch of another number of axes, an axis to mirror along that is not there,
-            no regions to learn, or features that networks do not have.
+            no regions to learn, features that networks do not have, or a batch whose first
+            feature map alone is larger than the memory of this machine.
 
     >>> from keras_robust.data import sample
     >>> from keras_robust.data.fingerprint import fingerprint
@@ -109,7 +112,30 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
     changes["features"] = _doubled(first, plan.features, stages)
     if config.batch_size is not None:
         changes["batch_size"] = config.batch_size
-    return plan.model_copy(update=changes)
+    changed = plan.model_copy(update=changes)
+    _check_memory(changed)
+    return changed
+
+
+def _check_memory(plan: Plan) -> None:
+    """Before any is taken: a system that lends more than it has would stop for want of it later."""
+    least = plan.batch_size * prod(plan.patch_size) * plan.features[0] * 2  # bytes of a half float
+    has = _machine_memory()
+    if has and least > has:
+        raise ValueError(
+            "Invalid value for argument `plan.patch_size`. Expected batches that fit the memory of "
+            f"this machine, {has / 2**30:.0f} GiB. Received: {plan.batch_size} patches of "
+            f"{plan.patch_size}, whose first feature map takes {least / 2**30:.3g} GiB even in "
+            "half precision. Set smaller plan.patch_size, plan.batch_size or plan.features."
+        )
+
+
+def _machine_memory() -> int | None:
+    """In bytes; `None` where the system does not say, as Windows."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _doubled(first: int, features: tuple[int, ...], stages: int) -> tuple[int, ...]:

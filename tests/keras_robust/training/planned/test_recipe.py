@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from keras_robust.training.planned.recipe import load_plan
+from keras_robust.training.config import PlanConfig
+from keras_robust.training.planned.recipe import load_plan, planned
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,13 @@ def test_a_damaged_fingerprint_is_named(volumes, tmp_path):
     (tmp_path / "fingerprint.json").write_text("{")
     with pytest.raises(ValueError, match=r"whose fingerprint\.json does not fit.*Invalid JSON"):
         load_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"patch_size": (10**6, 10**6, 10**6)}, {"batch_size": 10**12}], ids=str
+)
+def test_more_than_the_machine_holds_is_refused_before_it_is_taken(volumes, change):
+    _, folder = volumes
+    plan, _ = load_plan(folder)
+    with pytest.raises(ValueError, match=r"whose first feature map takes .*e\+.. GiB"):
+        planned(plan, PlanConfig(folder=str(folder), **change))
