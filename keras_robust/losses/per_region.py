@@ -24,7 +24,8 @@ class PerRegion(OfLoss):
         **options: `name` and `dtype`; all else is that of `loss`.
 
     Call arguments:
-        y_true: integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`.
+        y_true: integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`; or the probabilities
+            of classes, float `(batch, *spatial, K)`, of which a region has the sum of its labels'.
         y_pred: `(batch, *spatial, R)`, a probability (or logit) for each of R regions.
 
     References:
@@ -66,17 +67,26 @@ class PerRegion(OfLoss):
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_true.shape) == len(y_pred.shape) - 1:
             y_true = ops.expand_dims(y_true, -1)
-        if y_true.shape[-1] != 1 or y_pred.shape[-1] != len(self.regions):
+        soft, most = y_true.shape[-1] != 1, max(map(max, self.regions))
+        if y_pred.shape[-1] != len(self.regions) or (soft and y_true.shape[-1] <= most):
             raise ValueError(
                 "Targets and predictions do not fit the regions. Expected integer labels of one "
-                f"channel and predictions of {len(self.regions)}, one per region. Received: y_true "
-                f"of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}"
+                f"channel, or probabilities of at least {most + 1}, one per class, and predictions "
+                f"of {len(self.regions)}, one per region. Received: y_true of shape "
+                f"{tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}"
             )
         for number, labels in enumerate(self.regions):
-            inside = ops.equal(y_true, labels[0])
-            for label in labels[1:]:
-                inside = ops.logical_or(inside, ops.equal(y_true, label))
-            target = ops.cast(inside, y_true.dtype)
-            if self.ignore_label is not None:
-                target = ops.where(ops.equal(y_true, self.ignore_label), y_true, target)
+            target = (self._shares if soft else self._inside)(y_true, labels)
             yield target, y_pred[..., number : number + 1]
+
+    def _shares(self, y_true, labels):
+        return sum(y_true[..., label : label + 1] for label in labels)
+
+    def _inside(self, y_true, labels):
+        inside = ops.equal(y_true, labels[0])
+        for label in labels[1:]:
+            inside = ops.logical_or(inside, ops.equal(y_true, label))
+        target = ops.cast(inside, y_true.dtype)
+        if self.ignore_label is not None:
+            target = ops.where(ops.equal(y_true, self.ignore_label), y_true, target)
+        return target

@@ -76,14 +76,17 @@ def overlap_counts(
 
     One channel is foreground above 0.5; of several the largest wins. With `regions`, each channel
     is that of a region, which counts above 0.5 like a class `(B, R)`. Masks are labels
-    `(B, *spatial, 1)`, or probabilities like the predictions, which count alike.
+    `(B, *spatial, 1)`, or probabilities of classes, which count like predictions.
     """
-    if masks.shape[-1] > 1:
+    soft = masks.shape[-1] > 1
+    if soft and not regions:
         masks = tf.argmax(masks, axis=-1)[..., tf.newaxis]
     if regions:
         predicted = tf.cast(probabilities > 0.5, tf.float32)
         inside = [
-            tf.reduce_any([tf.equal(masks, label) for label in members], axis=0)
+            tf.add_n([masks[..., label : label + 1] for label in members]) > 0.5
+            if soft
+            else tf.reduce_any([tf.equal(masks, label) for label in members], axis=0)
             for _, members in regions
         ]
         true = tf.cast(tf.concat(inside, axis=-1), tf.float32)
@@ -95,7 +98,7 @@ def overlap_counts(
         predicted = tf.one_hot(tf.argmax(probabilities, axis=-1), classes)[..., 1:]
         # Over several devices Keras first builds its metrics with labels of float32.
         true = tf.one_hot(tf.cast(masks[..., 0], tf.int32), classes)[..., 1:]
-    if ignore_label is not None:
+    if ignore_label is not None and not soft:
         counted = tf.cast(masks != ignore_label, tf.float32)
         predicted, true = predicted * counted, true * counted
     axes = list(range(1, len(probabilities.shape) - 1))

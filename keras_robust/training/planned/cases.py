@@ -121,12 +121,11 @@ def prepare_cases(
         raise ValueError("Invalid value for argument `config`. Expected a plan. Received: none")
     annotator, clean = choose_annotators(dataset, config.data)
     refuse_noise_on_shares(dataset, config, annotator)
-    if plan.regions and annotator in dataset.soft_annotators:
+    if plan.regions and dataset.classes == 2 and annotator in dataset.soft_annotators:
         raise ValueError(
-            "Invalid value for argument `plan.regions`. Expected False with an annotator whose "
-            "masks are probabilities of classes: a region is learned from labels. Received: "
-            f"plan.regions=True, annotator={annotator!r}. Train its classes (leave plan.regions "
-            "out), or on the majority: `keras-robust agree --consensus majority`."
+            "Invalid value for argument `plan.regions`. Expected False with the soft masks of one "
+            "class, which is all that a region could hold. Received: plan.regions=True, "
+            f"annotator={annotator!r}. Leave plan.regions out."
         )
     chosen, test = chosen_cases(dataset, config.data, annotator, clean)
     cases = options.folder / "cases"

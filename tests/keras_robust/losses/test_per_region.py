@@ -38,6 +38,25 @@ def test_ignored_voxels_count_nowhere():
     assert float(loss(labels, PREDICTED)) == pytest.approx(float(cut), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", [CE() + Dice(), SVLS(CE(), sigma=0.7), TLoss(), get("apl2")])
+def test_one_hot_classes_are_labels(loss):
+    one_hot = np.eye(4, dtype=np.float32)[LABELS[..., 0]]
+    loss = PerRegion(loss, REGIONS)
+    assert float(loss(one_hot, PREDICTED)) == pytest.approx(
+        float(loss(LABELS, PREDICTED)), rel=1e-5
+    )
+
+
+def test_a_region_has_the_sum_of_its_shares():
+    # Shares .2, .3, .5: the outer region has .8, the inner .5. At .5 any share costs ln 2, at
+    # .8 and .5 the outer costs its entropy, -.8 ln .8 - .2 ln .2 = .5004.
+    loss = PerRegion(CE(), [(1, 2), (2,)])
+    found = loss([[[0.2, 0.3, 0.5]]], [[[0.8, 0.5]]])
+    assert float(found) == pytest.approx((0.5004 + np.log(2)) / 2, abs=1e-4)
+    with pytest.raises(ValueError, match="at least 3, one per class"):
+        loss([[[0.2, 0.8]]], [[[0.8, 0.5]]])
+
+
 def test_weights_and_images():
     loss = PerRegion(CE() + Dice(), REGIONS)
     of_images = np.asarray(loss.image_values(LABELS, PREDICTED))

@@ -1,5 +1,8 @@
 """Runs by a plan on soft masks: the shares of annotators in place of labels."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -70,6 +73,22 @@ def test_labels_as_shares_train_as_labels_do(config, tmp_path):
     assert rows[1] == pytest.approx(rows[0], abs=1e-6)
 
 
+@pytest.mark.parametrize("config", [3], indirect=True)
+def test_regions_of_shares_train_as_those_of_labels_do(config, tmp_path):
+    root = shutil.copytree(config.data.path, tmp_path / "data")
+    meta = json.loads((root / "dataset.json").read_text())
+    meta |= {"labels": {"back": 0, "organ": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
+    (root / "dataset.json").write_text(json.dumps(meta))
+    rows = []
+    for annotator in ("student", "sure"):
+        data = {"path": root, "annotator": annotator}
+        chosen = change(config, data=data, plan={"regions": True}, augment=False)
+        (row,) = figures(train(chosen, tmp_path / annotator))
+        rows.append(row)
+    assert {"pseudo_dice_train_1", "pseudo_dice_val_2"} <= set(rows[0])
+    assert rows[1] == pytest.approx(rows[0], abs=1e-6)
+
+
 def test_batches_hold_the_shares_of_the_annotators(config, tmp_path):
     dataset = Dataset.open(config.data.path)
     plan, found = load_plan(config.plan.folder)
@@ -125,9 +144,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(config, tmp_path):
 def test_what_makes_no_sense_is_refused(config, tmp_path):
     plan, found = load_plan(config.plan.folder)
     dataset = Dataset.open(config.data.path)
-    regions = plan.model_copy(update={"regions": ((1, (1,)),)})
-    with pytest.raises(ValueError, match=r"`plan\.regions`.*'consensus-soft'.*majority"):
-        prepare_cases(dataset, config, regions, found, tmp_path, print)
+    if dataset.classes == 2:
+        regions = plan.model_copy(update={"regions": ((1, (1,)),)})
+        with pytest.raises(ValueError, match=r"`plan\.regions`.*of one class.*'consensus-soft'"):
+            prepare_cases(dataset, config, regions, found, tmp_path, print)
     noisy = change(config, noise=NoiseConfig(alpha=1, beta=0.3))
     with pytest.raises(ValueError, match="`noise`.*cannot corrupt"):
         prepare_cases(dataset, noisy, plan, found, tmp_path, print)
