@@ -12,6 +12,7 @@ from keras_robust.experiments.scores import (
     MEASURES,
     RELIABILITY,
     natural,
+    over_seeds,
     per_case,
     per_fold,
     trained_on,
@@ -104,8 +105,9 @@ class Comparison:
     Attributes:
         setting: Whose masks they were trained on.
         baseline: The method that the paired tests compare with.
-        folds: ANOVA and Tukey's HSD over the values of folds; the reference, and single peers of
-            methods that are there with both, are left out.
+        folds: ANOVA and Tukey's HSD over folds, each the mean over its seeds (without folds, over
+            seeds); the reference, and single peers of methods that are there with both, are left
+            out.
         paired_cases: Wilcoxon's signed-rank test over cases; see `paired_tests`.
         paired_folds: Paired t-test over folds.
     """
@@ -140,7 +142,7 @@ def compare_methods(
             f"Invalid value for argument `baseline`. Expected one of {methods}. "
             f"Received: baseline={baseline!r}."
         )
-    values = per_fold(scores, measure)
+    values = over_seeds(per_fold(scores, measure))
     folds = {
         method: {fold: float(value) for fold, value in values.loc[method].dropna().items()}
         for method in values.index

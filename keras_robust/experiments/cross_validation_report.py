@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_robust.experiments import figures, html
+from keras_robust.experiments.alike import differences, without_repetitions
 from keras_robust.experiments.cross_validation import (
     Comparison,
     compare_methods,
@@ -19,8 +20,15 @@ from keras_robust.experiments.cross_validation import (
 from keras_robust.experiments.label_quality import label_quality
 from keras_robust.experiments.labels import in_order, line_styles
 from keras_robust.experiments.runs import RunRecord, find_runs
-from keras_robust.experiments.scores import natural, read_scores, unscored
-from keras_robust.experiments.tables import markdown
+from keras_robust.experiments.scores import (
+    natural,
+    over_seeds,
+    per_fold,
+    read_scores,
+    trained_on,
+    unscored,
+)
+from keras_robust.experiments.tables import label_of, markdown
 from keras_robust.files import atomic_write_bytes, atomic_write_text
 from keras_robust.metrics import Reliability
 
@@ -41,10 +49,11 @@ _MISSED = (
 )
 _TESTS = (
     "Over folds: one-way ANOVA over the methods and Tukey's honestly significant difference, as "
-    "the paper has it. Paired: every method against {baseline}, on the same cases, each the "
-    "mean over seeds (Wilcoxon's signed-rank test), and on the same folds (t-test), both with "
-    "Holm's correction. Cases of one fold are predicted by one model: the test over cases says "
-    "that these models differ, not that others trained anew would."
+    "the paper has it. Paired: every method against {baseline}, on the same cases (Wilcoxon's "
+    "signed-rank test), and on the same folds (t-test), both with Holm's correction. Each case "
+    "and each fold is the mean over its seeds; without folds, each seed is one. Cases of one fold "
+    "are predicted by one model: the test over cases says that these models differ, not that "
+    "others trained anew would."
 )
 
 
@@ -86,9 +95,12 @@ def write_cross_validation_report(
         Path of `report.html`.
 
     Raises:
-        ValueError: There is no run below `paths`, or none with scores.
+        ValueError: There is no run below `paths`, or none with scores, or a method was trained on
+            several data sets.
     """
-    runs = find_runs(paths)
+    found = find_runs(paths)
+    _refuse_mixtures(found)
+    runs, notes = without_repetitions(found)
     scores = read_scores(runs)
     if not len(scores):
         raise ValueError(
@@ -101,6 +113,7 @@ def write_cross_validation_report(
     settings = sorted(set(scores.loc[~scores["reference"], "trained_on"]))
     finished = sum(run.status == "finished" for run in runs)
     report.parts.append(html.paragraph(f"{finished} of {len(runs)} runs are finished.", "soft"))
+    report.parts += [html.paragraph(note, "note") for note in [*differences(runs), *notes]]
     _add_label_quality(report, runs)
     tests = []
     for setting in settings or sorted(set(reference["trained_on"])):
@@ -114,6 +127,20 @@ def write_cross_validation_report(
     means = scores.groupby(columns)[["dice", "asd_mm", "surface_dice", "ece"]].mean()
     report.csv(means.round(5).reset_index(), "scores")
     return atomic_write_text(report.output / "report.html", html.page(title, report.parts))
+
+
+def _refuse_mixtures(runs: Sequence[RunRecord]) -> None:
+    """Of several data sets no mean is taken; the reference may lie in a folder of its own."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        path = str((run.config.get("data") or {}).get("path"))
+        found.setdefault((label_of(run), trained_on(run)), set()).add(path)
+    for (method, _), data in found.items():
+        if len(data) > 1:
+            raise ValueError(
+                "Invalid value for argument `paths`. Expected runs of one data set. Received: "
+                f"{method} trained on {' and '.join(sorted(data))}. Write a report for each."
+            )
 
 
 def _add_label_quality(report: _Report, runs: Sequence[RunRecord]) -> None:
@@ -136,11 +163,17 @@ def _add_label_quality(report: _Report, runs: Sequence[RunRecord]) -> None:
 def _add_setting(
     report: _Report, scores: pd.DataFrame, setting: str, part: str, baseline: str | None
 ) -> Comparison:
-    folds, cases = scores["fold"].nunique(), scores[["fold", "id"]].drop_duplicates().shape[0]
+    values = over_seeds(per_fold(scores, "dice"))
+    folds = [name for name in values.columns if not name.startswith("test ")]
+    told = f"{scores['id'].nunique()} cases" + (f" in {len(folds)} fold(s)" if folds else "")
     report.parts.append(html.heading(f"Trained on the masks of {setting}"))
     table = table1(scores)
     rule = _RULE + (_MISSED if "missed" in table else "")
-    report.parts.append(html.paragraph(f"{cases} cases in {folds} fold(s). {rule}", "soft"))
+    report.parts.append(html.paragraph(f"{told}. {rule}", "soft"))
+    for method, row in values[folds].iterrows():
+        if lacking := ", ".join(row.index[row.isna()]):
+            note = f"{method} lacks fold {lacking}: its means are of fewer cases than others'."
+            report.parts.append(html.paragraph(note, "note"))
     report.table(table, f"table1{part}")
     if scores["label"].nunique() > 1:
         report.parts.append(html.heading("By class", 3))

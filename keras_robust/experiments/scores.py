@@ -17,6 +17,7 @@ __all__ = [
     "fold_of",
     "is_reference",
     "natural",
+    "over_seeds",
     "per_case",
     "per_fold",
     "read_scores",
@@ -114,6 +115,17 @@ def per_fold(scores: "pd.DataFrame", measure: str, label: str | None = None) -> 
     means = chosen.groupby(["method", "fold", "label"])[measure].mean()
     table = means.groupby(level=["method", "fold"]).mean().unstack("fold")
     return table.reindex(in_order(table.index))
+
+
+def over_seeds(values: "pd.DataFrame") -> "pd.DataFrame":
+    """The values of `per_fold`, of the seeds of a fold their mean: one column per fold.
+
+    Trainings on the same images are no independent folds. Without folds each seed stands for one.
+    """
+    folds = values.columns.str.rpartition(" s").get_level_values(0)
+    if set(folds) == {"test"}:
+        return values
+    return values.T.groupby(folds).mean().T
 
 
 def per_case(scores: "pd.DataFrame", measure: str) -> dict[str, dict[str, float]]:

@@ -122,6 +122,28 @@ def test_a_case_counts_once_however_often_a_method_was_trained():
     assert found == {"A": pytest.approx({"x": 0.6, "y": 0.5})}
 
 
+def test_seeds_of_a_fold_are_no_further_folds():
+    rng, rows = np.random.default_rng(0), []
+    folds = rng.normal(0.8, 0.05, 3)
+    for method, gains in {"Baseline": (0, 0, 0), "CoT": (0.03, 0.05, 0.005)}.items():
+        for fold, seed in np.ndindex(3, 3):
+            dice = folds[fold] + gains[fold] + rng.normal(0, 0.003)
+            rows.append((method, f"{fold} s{seed}", f"c{fold}", dice))
+    scores = pd.DataFrame(rows, columns=["method", "fold", "id", "dice"])
+    scores = scores.assign(label="1", trained_on="crowd", reference=False)
+    found = compare_methods(scores, "crowd")
+    by_fold = scores.assign(fold=scores["fold"].str[0]).groupby(["method", "fold"])["dice"].mean()
+    (row,) = found.paired_folds.itertuples()
+    assert row.pairs == 3
+    assert row.p == pytest.approx(stats.ttest_rel(by_fold["CoT"], by_fold["Baseline"]).pvalue)
+    expected = stats.f_oneway(by_fold["CoT"], by_fold["Baseline"])
+    assert found.folds.p == pytest.approx(expected.pvalue)
+    # Without folds each seed is one: 9 trainings on the same split.
+    alone = scores.assign(fold=[f"test s{seed}" for _ in range(2) for seed in range(9)])
+    (row,) = compare_methods(alone, "crowd").paired_folds.itertuples()
+    assert row.pairs == 9
+
+
 def test_images_and_regions_may_be_called_na(study, tmp_path):
     folder = tmp_path / "Baseline_f0"
     shutil.copytree(study / "Baseline_f0", folder)
@@ -215,6 +237,21 @@ def test_report(study, tmp_path):
     assert calibration.loc["CoT", "ece"] == pytest.approx(45 / 600)
     paired = pd.read_csv(tmp_path / "report/paired.csv")
     assert set(paired["method"]) == {*GAINS} - {"Baseline"}
+
+
+def test_runs_that_are_not_alike_are_told_apart_or_named(study, tmp_path):
+    runs = shutil.copytree(study, tmp_path / "runs")
+    config = runs / "CoT_f2/config.yaml"
+    config.write_text(config.read_text().replace("epochs: 2", "epochs: 9"))
+    shutil.rmtree(runs / "T-Loss_f1")
+    shutil.copytree(runs / "CoT_f0", runs / "again")
+    page = write_cross_validation_report(runs, tmp_path / "report").read_text(encoding="utf-8")
+    assert "not alike beyond what is compared: epochs (2 and 9)" in page
+    assert "CoT_f0 has the same loss" in page or "again has the same loss" in page
+    assert "T-Loss lacks fold 1" in page and "30 cases in 3 fold(s)" in page
+    config.write_text(config.read_text().replace("/data", "/other"))
+    with pytest.raises(ValueError, match=r"one data set.*CoT trained on .*data and .*other"):
+        write_cross_validation_report(runs, tmp_path / "report")
 
 
 def test_runs_without_scores_are_named(study, tmp_path):
