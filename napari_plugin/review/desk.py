@@ -65,7 +65,7 @@ class ReviewDesk(QObject):
         self._ahead: dict[str, ReviewCase] = {}
         self._asked: set[str] = set()
         self._reader, self._writer = Lane("review-read"), Lane("review-write")
-        self._timer = timer(self, AUTOSAVE_MS, self._autosave)
+        self._timer = timer(self, AUTOSAVE_MS, self.keep)
         self._reader.ask(session.check, done=self._checked)
 
     # Moving
@@ -304,12 +304,6 @@ class ReviewDesk(QObject):
     def _keep_soon(self) -> None:
         if self.case is not None and not self._timer.isActive():
             self._timer.start()
-
-    def _autosave(self) -> None:
-        if self.layers.busy:
-            self._timer.start()
-        else:
-            self.keep()
 
     def _rescue(self) -> None:
         """Whatever could not be written to the dataset goes to a temporary folder."""

@@ -72,22 +72,14 @@ class CaseLayers(QObject):
 
     @property
     def labels(self) -> NDArray[np.uint8] | None:
-        """`(*spatial)`, a copy of what is painted, no stroke half done; `None` without."""
+        """`(*spatial)`, a copy of what is painted, also in the middle of a stroke; else `None`."""
         layer = self.corrected
         if layer is None:
             return None
-        self.finish_stroke()
-        return np.array(layer.data, np.uint8)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a stroke waits for the suggestion."""
-        layer = self.corrected
-        return (
-            self._brushing is not None
-            and layer is not None
-            and bool((layer.data == self._stroke).any())
-        )
+        labels = np.array(layer.data, np.uint8)
+        where = labels == self._stroke
+        labels[where] = 0 if self.suggestion is None else self.suggestion[where]
+        return labels
 
     def show(self, case: ReviewCase, notes: dict[str, Any]) -> None:
         """Show a case; what was shown before is gone, and its history of undo too."""
@@ -158,6 +150,7 @@ class CaseLayers(QObject):
 
     def put(self, labels: NDArray) -> bool:
         """Make the mask `labels`, as one step of undo; false where it is so already."""
+        self.finish_stroke()
         layer = self.corrected
         if layer is None or layer.data.shape != labels.shape:
             return False
@@ -183,23 +176,24 @@ class CaseLayers(QObject):
         elif not on and self._brushing is not None:
             before, self._brushing = self._brushing, None
             if layer is not None:
-                self._replace_stroke(layer)
+                self.finish_stroke()
                 layer.selected_label = before
         return possible
 
     def finish_stroke(self) -> None:
-        """Put the suggestion in the place of what the brush has painted."""
+        """Put the suggestion in the place of what the brush has painted, once it is lifted."""
         layer = self.corrected
-        if layer is not None and self._brushing is not None:
-            self._replace_stroke(layer)
-
-    def _replace_stroke(self, layer: Labels) -> None:
+        if layer is None or layer._block_history or self._loading:
+            return
         where = np.nonzero(layer.data == self._stroke)
-        if not where[0].size or self._loading:
+        if not where[0].size:
             return
         self._loading = True
         try:
-            layer.undo()  # the stroke, so that copy and stroke are one step
+            # Strokes go from the history, so that the copy is one step and they are none.
+            while (layer.data == self._stroke).any() and layer._undo_history:
+                layer.undo()
+            layer._redo_history.clear()
             if self.suggestion is not None:
                 layer.data_setitem(where, self.suggestion[where])
         finally:
@@ -211,8 +205,8 @@ class CaseLayers(QObject):
     def _on_paint(self, event: Any = None) -> None:
         if self._loading:
             return
-        if self._brushing is not None and not self._soon.isActive():
-            # napari is still writing the step of history that it tells of.
+        if event is not None and event.type == "paint":
+            # A stroke is done, and napari is still writing the step of history that it tells of.
             self._soon.start()
         self.painted.emit()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from keras_robust.data import Dataset
 from keras_robust.quality.review import ReviewSession
@@ -37,12 +38,13 @@ def painted(widget) -> np.ndarray:
 
 
 def stroke(layer, rows, columns, label=None) -> None:
-    """A stroke of napari's own brush."""
+    """A stroke of napari's own brush, during which the window goes on."""
     label = layer.selected_label if label is None else label
     layer.brush_size = 10
     with layer.block_history():
         for row, column in zip(rows, columns, strict=True):
             layer.paint((row, column), label)
+            QApplication.processEvents()
 
 
 def log(dataset, reviewer="anna") -> list[dict]:
@@ -122,23 +124,37 @@ def test_the_suggestion_is_taken_whole_and_undone(reviewing):
 
 def test_the_suggestion_is_taken_where_the_brush_goes(reviewing, qtbot):
     _, widget = reviewing()
-    layer, start = widget.desk.layers.corrected, painted(widget).copy()
+    layer, original = widget.desk.layers.corrected, painted(widget).copy()
+    stroke(layer, [10, 12], [10, 12], label=1)
+    start = painted(widget).copy()
     suggestion = widget.desk.case.suggestion
     added = np.argwhere((suggestion == 1) & (start == 0))
     gone = np.argwhere((suggestion == 0) & (start == 1))
     widget.act("take in brush")
     assert layer.mode == "paint" and layer.selected_label == BRUSH
     rows, columns = np.stack([added[len(added) // 2], gone[len(gone) // 2]]).T
-    footprint = np.zeros(start.shape, bool)
     stroke(layer, rows, columns)
     footprint = painted(widget) == BRUSH
-    qtbot.waitUntil(lambda: not (painted(widget) == BRUSH).any())
     expected = np.where(footprint, suggestion, start)
+    assert np.array_equal(widget.desk.layers.labels, expected), "before the window turns to it"
+    qtbot.waitUntil(lambda: not (painted(widget) == BRUSH).any())
     assert np.array_equal(painted(widget), expected) and (expected != start).sum() > 20
     layer.undo()
     assert np.array_equal(painted(widget), start), "one step of undo"
+    layer.undo()
+    assert np.array_equal(painted(widget), original), "and the stroke before is another"
+    layer.redo()
     layer.redo()
     assert np.array_equal(painted(widget), expected)
+    with layer.block_history():  # a key in the middle of a stroke
+        layer.paint((rows[0], columns[0]), layer.selected_label)
+        widget.act("take in brush")
+        assert not (widget.desk.layers.labels == BRUSH).any()
+    qtbot.waitUntil(lambda: not (painted(widget) == BRUSH).any())
+    assert np.array_equal(painted(widget), expected)
+    layer.redo()
+    assert np.array_equal(painted(widget), expected), "a stroke that changed nothing is no step"
+    widget.act("take in brush")
     stroke(layer, rows, columns)
     widget.act("repair")  # at once, before the window could turn to the stroke
     settle(qtbot, widget)
