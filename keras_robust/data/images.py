@@ -120,7 +120,7 @@ def read_mask(
         )
     labels = labels.astype(np.uint8)
     if size is not None and labels.shape != tuple(size):
-        size = _checked(size, labels.ndim)
+        size = checked_size(size, labels.ndim)
         if labels.ndim == 3:
             return resize_labels(labels, size)
         height, width = size
@@ -228,7 +228,7 @@ def encode_mask(labels: NDArray, classes: int = 2) -> bytes:
     return buffer.getvalue()
 
 
-def _checked(size: Size, rank: int) -> Size:
+def checked_size(size: Size, rank: int) -> Size:
     if len(size) != rank or any(int(n) != n or n < 1 for n in size):
         expected = "(height, width)" if rank == 2 else "a volume's three sizes"
         raise ValueError(
@@ -258,7 +258,7 @@ def _read_channels(path: Path, size: Size | None) -> NDArray:
     if is_volume(path):
         volume = read_volume(path)[0]
         if size is not None and volume.shape != tuple(size):
-            volume = resize_volume(volume, _checked(size, 3))
+            volume = resize_volume(volume, checked_size(size, 3))
         channel = large_array((*volume.shape, 1))
         for rows in slabs(volume.shape):
             channel[rows, ..., 0] = volume[rows]
@@ -271,7 +271,7 @@ def _read_channels(path: Path, size: Size | None) -> NDArray:
         else image.convert(mode)
     )
     if size is not None:
-        height, width = _checked(size, 2)
+        height, width = checked_size(size, 2)
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
     array = np.asarray(image)

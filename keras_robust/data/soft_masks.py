@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from keras_robust.data.images import Size, encode_mask_for, mask_suffix, opened, read_image
+from keras_robust.data.images import (
+    Size,
+    checked_size,
+    encode_mask_for,
+    mask_suffix,
+    opened,
+    read_image,
+)
 from keras_robust.data.large_arrays import large_array, slabs
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume, read_header
@@ -64,27 +71,10 @@ def read_soft_mask(
         ValueError: Another number of classes, or values that are no such probabilities.
     """
     path = Path(path)
-    if classes == 2:
-        channel = read_image(path, size)
-        if channel.shape[-1] != 1:
-            raise _refused(path, classes, f"{channel.shape[-1]} channels")
-        if channel.size and not 0 <= channel.min() <= channel.max() <= WHOLE:
-            raise _refused(path, classes, f"values from {channel.min():g} to {channel.max():g}")
-        return np.asarray(channel[..., 0] / np.float32(WHOLE), np.float32)
-    levels = read_volume(path, channels=True)[0] if is_volume(path) else _read_pages(path, classes)
-    if levels.shape[-1] != classes or levels.ndim == 3 and is_volume(path):
-        raise _refused(path, classes, f"an array of the shape {levels.shape}")
-    if levels.size and not 0 <= levels.min() <= levels.max() <= WHOLE:
-        raise _refused(path, classes, f"values from {levels.min():g} to {levels.max():g}")
-    shares = large_array(levels.shape)
-    for rows in slabs(levels.shape):
-        sums = levels[rows].sum(axis=-1, dtype=np.float64)
-        wrong = sums[sums != WHOLE]
-        if wrong.size:
-            found = f"{wrong.size} places with another sum, such as {wrong[0]:g}"
-            raise _refused(path, classes, found)
-        shares[rows] = levels[rows] / np.float32(WHOLE)
-    return shares if size is None else resize_volume(shares, size)
+    shares = _read_foreground(path) if classes == 2 else _read_classes(path, classes)
+    if size is None:
+        return shares
+    return resize_volume(shares, checked_size(size, shares.ndim - (classes > 2)))
 
 
 def write_soft_mask(path: PathLike, probabilities: ArrayLike, like: PathLike | None = None) -> Path:
@@ -180,6 +170,44 @@ def _rounded(shares: NDArray) -> NDArray[np.uint8]:
     return (levels + (rank < missing)).astype(np.uint8)
 
 
+def _read_foreground(path: Path) -> NDArray[np.float32]:
+    """The probabilities that one channel holds, as stored."""
+    levels = read_volume(path)[0][..., np.newaxis] if is_volume(path) else read_image(path)
+    if levels.shape[-1] != 1:
+        raise _refused(path, 2, f"{levels.shape[-1]} channels")
+    low, high = (levels.min(), levels.max()) if levels.size else (0, 0)
+    if not 0 <= low <= high <= WHOLE:
+        raise _refused(path, 2, f"values from {low:g} to {high:g}")
+    if levels.dtype.kind == "f" and (0 < high <= 1 or not _whole(levels)):
+        found = f"values from {low:g} to {high:g} that are no 255ths: multiply by 255 and round"
+        raise _refused(path, 2, found)
+    return np.asarray(levels[..., 0] / np.float32(WHOLE), np.float32)
+
+
+def _whole(levels: NDArray) -> bool:
+    parts = (levels[rows] for rows in slabs(levels.shape))
+    # Scaled integers come back a rounding error away from whole numbers.
+    return all(np.abs(part - np.rint(part)).max(initial=0) <= 1e-3 for part in parts)
+
+
+def _read_classes(path: Path, classes: int) -> NDArray[np.float32]:
+    """The probabilities of all classes, as stored."""
+    levels = read_volume(path, channels=True)[0] if is_volume(path) else _read_pages(path, classes)
+    if levels.shape[-1] != classes or levels.ndim == 3 and is_volume(path):
+        raise _refused(path, classes, f"an array of the shape {levels.shape}")
+    if levels.size and not 0 <= levels.min() <= levels.max() <= WHOLE:
+        raise _refused(path, classes, f"values from {levels.min():g} to {levels.max():g}")
+    shares = large_array(levels.shape)
+    for rows in slabs(levels.shape):
+        sums = levels[rows].sum(axis=-1, dtype=np.float64)
+        wrong = sums[sums != WHOLE]
+        if wrong.size:
+            found = f"{wrong.size} places with another sum, such as {wrong[0]:g}"
+            raise _refused(path, classes, found)
+        shares[rows] = levels[rows] / np.float32(WHOLE)
+    return shares
+
+
 def _read_pages(path: Path, classes: int) -> NDArray[np.uint8]:
     """The pages of an image, (H, W, pages)."""
     with opened(path) as image:
@@ -199,7 +227,7 @@ def _read_pages(path: Path, classes: int) -> NDArray[np.uint8]:
 
 def _refused(path: Path, classes: int, received: str) -> ValueError:
     expected = (
-        "one channel of 0 to 255, the probability of the foreground"
+        "one channel of whole numbers, 0 to 255, the probability of the foreground"
         if classes == 2
         else f"{classes} pages of 8 bits (a fourth axis of volumes), the probabilities of the "
         "classes, which sum to 255 at every pixel"

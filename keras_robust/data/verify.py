@@ -153,11 +153,11 @@ class _MaskReader:
         facts, path = _Facts(), case.mask
         if path is None:
             return facts
+        soft = case.annotator in self.dataset.soft_annotators
         try:
             mask = self.dataset.read_mask(case, anywhere=True)
         except (OSError, ValueError) as error:
             facts.problems.append(_failure(case.id, path, error, "values"))
-            soft = case.annotator in self.dataset.soft_annotators
             if not isinstance(error, (OSError, UnreadableImageError)) and not soft:
                 facts.size = image_shape(path)
             return facts
@@ -167,6 +167,8 @@ class _MaskReader:
         facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         if facts.empty:
             message = "has no foreground; keep it only if nothing is there to be drawn"
+            if soft:
+                message += ", and take its annotator out of `soft` if it holds labels"
             facts.problems.append(Problem("warning", case.id, str(path), "empty-mask", message))
         return facts
 

@@ -94,8 +94,36 @@ def test_soft_must_be_a_list_of_names(build, soft):
 def test_soft_masks_of_two_classes_have_one_channel(soft):
     dataset = Dataset.open(soft).select(annotator="soft")
     Image.new("RGB", (256, 256), (1, 2, 3)).save(dataset.cases[0].mask)
-    with pytest.raises(ValueError, match="one channel of 0 to 255.*3 channels"):
+    with pytest.raises(ValueError, match="one channel of whole numbers.*3 channels"):
         dataset.read_mask(dataset.cases[0])
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.nii.gz"])
+def test_fractions_are_not_taken_for_255ths(tmp_path, name):
+    def written(values):
+        values = np.asarray(values, np.float32).reshape(2, 2)
+        if name == "a.tif":
+            Image.fromarray(values).save(tmp_path / name)
+        else:
+            nibabel.Nifti1Image(values[..., None], np.eye(4)).to_filename(tmp_path / name)
+        return tmp_path / name
+
+    for fractions in ([0, 0.25, 0.5, 1], [0, 0, 0, 1], [1, 1, 1, 1], [0, 63.75, 127.5, 255]):
+        with pytest.raises(ValueError, match="that are no 255ths: multiply by 255.*write_soft"):
+            read_soft_mask(written(fractions), (4,) * (2 if name == "a.tif" else 3))
+    for levels in ([0, 0, 0, 0], [0, 1, 51, 255]):
+        found = read_soft_mask(written(levels))
+        np.testing.assert_array_equal(found.ravel(), np.float32(levels) / np.float32(255))
+
+
+def test_verify_tells_of_fractions_and_of_labels_among_soft_masks(soft):
+    first, second, *_ = Dataset.open(soft).select(annotator="soft").cases
+    fractions = np.random.default_rng(0).random((256, 256), np.float32)
+    Image.fromarray(fractions).save(first.mask, "TIFF")  # Pillow goes by content
+    Image.fromarray(np.tri(256, dtype=np.uint8)).save(second.mask)
+    found = {(p.severity, p.kind, p.id): p.message for p in verify(soft).problems}
+    assert "no 255ths" in found["error", "values", first.id]
+    assert "out of `soft` if it holds labels" in found["warning", "empty-mask", second.id]
 
 
 @st.composite
