@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,15 @@ class LossEntry(BaseModel):
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a study: its folder name, its training configuration and its label."""
+    """One run of a study: its folder name, its training configuration and its label.
+
+    `start` is true of a run that shows another start of T-Loss, beside the table of the study.
+    """
 
     name: str
     config: Mapping[str, Any]
     label: str | None = None
+    start: bool = False
 
 
 class BenchmarkConfig(BaseModel):
@@ -210,7 +214,7 @@ class BenchmarkConfig(BaseModel):
         ]
         hardest = max(self.noise)
         extra = [
-            self._run(entry, hardest, fold, seed)
+            replace(self._run(entry, hardest, fold, seed), start=True)
             for seed in self.seeds
             for fold in folds
             for entry in starts

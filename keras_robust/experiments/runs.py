@@ -43,7 +43,8 @@ class RunRecord:
     """What a run folder says about itself.
 
     `config` is the training configuration, `info` the content of `run.json`, `plan` what the
-    study added (the label of the loss); each is empty where the file is absent.
+    study added (the label of the loss, and whether the run is another start of T-Loss); each is
+    empty where the file is absent.
     """
 
     folder: Path

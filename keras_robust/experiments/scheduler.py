@@ -267,7 +267,7 @@ def _prepare(
         folder = output / run.name
         folder.mkdir(exist_ok=True)
         record = RunRecord.read(folder)
-        atomic_write_json(folder / "plan.json", {"label": run.label})
+        atomic_write_json(folder / "plan.json", {"label": run.label, "start": run.start})
         if record.status == "waiting":
             atomic_write_text(folder / "config.yaml", yaml.safe_dump(full, sort_keys=False))
         state = RunState(run, folder, int(full.get("epochs", 0)), done=count_epochs(folder))

@@ -25,8 +25,14 @@ def label_of(run: RunRecord) -> str:
 
 
 def is_start_run(run: RunRecord) -> bool:
-    """Whether a run shows what another initial ν̃ does; such runs are not in the main table."""
-    return "nu_tilde" in (run.config.get("loss_options") or {})
+    """Whether a run shows what another initial ν̃ does; such runs are not in the main table.
+
+    The study says so; studies of before it did gave these runs the label of T-Loss itself.
+    """
+    if "start" in run.plan:
+        return bool(run.plan["start"])
+    options = run.config.get("loss_options") or {}
+    return run.plan.get("label") == "T-Loss" and list(options) == ["nu_tilde"]
 
 
 def run_table(runs: Iterable[RunRecord]) -> "pd.DataFrame":

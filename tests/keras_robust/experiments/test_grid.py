@@ -40,6 +40,7 @@ def test_starts_of_nu_run_last_at_the_hardest_setting():
     assert names(config)[-2:] == ["t-nu_tilde=-4_a0.7_b0.7_s0", "t-nu_tilde=4_a0.7_b0.7_s0"]
     assert len(config.runs()) == 6  # the start at 0 is the main run of T-Loss
     assert config.runs()[-1].config["loss_options"] == {"nu_tilde": 4.0}
+    assert [run.start for run in config.runs()] == [False] * 4 + [True] * 2
 
 
 def test_options_and_labels():

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,22 @@ def test_value_of_a_run_is_the_mean_over_its_last_epochs(tmp_path):
     (folder / "config.yaml").write_text("evaluate_last: 2\n")
     assert RunRecord.read(folder).mean_of_last() == pytest.approx(0.245)
     assert math.isnan(RunRecord.read(folder).mean_of_last("no_such_column"))
+
+
+@pytest.mark.parametrize(
+    ("plan", "options", "shown"),
+    [
+        ({"label": "T-Loss (ν̃=2)"}, {"nu_tilde": 2.0}, True),
+        ({"label": "T-Loss", "start": False}, {"nu_tilde": 2.0}, True),
+        ({"label": "T-Loss"}, {"nu_tilde": 2.0, "event": "voxel"}, True),
+        ({"label": "T-Loss"}, {"nu_tilde": 2.0}, False),  # a study of before runs were marked
+        ({"label": "T-Loss", "start": True}, {"nu_tilde": 2.0}, False),
+    ],
+)
+def test_only_starts_of_the_study_itself_are_left_out_of_its_table(plan, options, shown):
+    config = {"loss": "t", "loss_options": options}
+    run = RunRecord(Path("run"), config, {"status": "finished"}, plan)
+    assert bool(tables.values_per_setting([run])) is shown
 
 
 def test_table_of_the_study(study):
