@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.images import image_shape
@@ -52,6 +53,8 @@ def training_config(
         "clean_annotator": inputs.trained_on,
         "train_split": split,
         "test_split": None,
+        # Then test.csv of a run names all that it has not seen.
+        "test_limit": None,
     }
     given = training.get("data") or {}
     clash = [f"data.{name}" for name in given if name in (*data, "fold")]
@@ -86,7 +89,11 @@ def check_folds(config: Mapping[str, Any], folds: int, inputs: AuditInputs) -> N
     Raises:
         ValueError: They cannot, or it does not.
     """
-    _held_out(inputs, folds)
+    from keras_robust.training.config import DataConfig
+    from keras_robust.training.source import choose_fold
+
+    options = DataConfig(**config["data"]).model_copy(update={"fold": (0, folds)})
+    choose_fold(Dataset.open(options.path), inputs.trained_on, options)
     check_losses([(config["loss"], config["loss_options"])])
 
 
@@ -172,10 +179,13 @@ def predict_folds(
         folder: Of the predictions.
         channels: Of a prediction.
         progress: Called as `progress(done, total)`.
+
+    Raises:
+        ValueError: Every model has seen one of the images.
     """
     by_id = {case.id: case for case in inputs.cases}
     waiting = [case for case in by_id.values() if not has_map(folder, case.id, channels)]
-    fold_of = _held_out(inputs, len(runs))
+    fold_of = _held_out(inputs, runs)
     done = len(by_id) - len(waiting)
     for number, run in enumerate(runs):
         chosen = [case for case in waiting if fold_of[case.id] == number]
@@ -190,11 +200,24 @@ def predict_folds(
                 progress(done, len(by_id))
 
 
-def _held_out(inputs: AuditInputs, folds: int) -> dict[str, int]:
-    from keras_robust.training.source import fold_numbers
+def _held_out(inputs: AuditInputs, runs: Sequence[Path]) -> dict[str, int]:
+    """Fold of every image, as the runs themselves wrote which ones they held out.
 
+    Raises:
+        ValueError: Every run has trained on an image.
+    """
     trained = inputs.dataset.select(annotator=inputs.trained_on)
-    fold_of = fold_numbers(trained, folds)
+    fold_of: dict[str, int] = {}
+    for number, run in enumerate(runs):
+        table = pd.read_csv(run / "test.csv", dtype={"id": str}, keep_default_na=False)
+        fold_of |= dict.fromkeys(table["id"], number)
+    seen = [id for id in trained.ids if id not in fold_of]
+    if seen:
+        raise ValueError(
+            "Invalid value for argument `dataset`. Expected the folds that the models were trained "
+            f"with. Received: others, since every model has seen {seen[:3]} (of {len(seen)}). "
+            "Restore manifest.csv, or audit the dataset anew into another folder (--output)."
+        )
     of_group = {case.group: fold_of[case.id] for case in trained if case.group}
 
     def fold(case: Case) -> int:

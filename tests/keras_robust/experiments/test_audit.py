@@ -14,6 +14,7 @@ from keras_robust.cli import app
 from keras_robust.data import Dataset, sample_path, simulate_dataset
 from keras_robust.experiments.audit import audit
 from keras_robust.files import locked
+from keras_robust.inference.predict import Predictor
 from keras_robust.noise import LabelNoise
 from keras_robust.quality import read_audit
 
@@ -32,7 +33,7 @@ def source(tmp_path_factory):
     """Sixteen packaged images at 48 x 48, half of the masks made wrong, two images per patient."""
     root = tmp_path_factory.mktemp("small")
     sample = Dataset.open(sample_path()).select(split="train")
-    lines = ["id,image,mask,annotator,split,group"]
+    lines = ["id,image,mask,annotator,split,group,site"]
     for folder in ("images", "masks"):
         (root / folder).mkdir()
     for number, case in enumerate(sample.cases[:16]):
@@ -40,7 +41,7 @@ def source(tmp_path_factory):
         mask = sample.read_mask(case, (48, 48))
         Image.fromarray(255 * mask).save(root / f"masks/{case.id}.png")
         paths = f"images/{case.id}.png,masks/{case.id}.png"
-        lines.append(f"{case.id},{paths},isic_gt,train,patient{number // 2}")
+        lines.append(f"{case.id},{paths},isic_gt,train,patient{number // 2},{'AB'[number > 9]}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     simulate_dataset(root, LabelNoise(alpha=0.5, beta=0.7, seed=0))
     return root
@@ -78,15 +79,31 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
-def test_an_audit_by_folds_goes_on_where_it_was_stopped(dataset, tmp_path):
+def test_an_audit_by_folds_goes_on_where_it_was_stopped(dataset, tmp_path, monkeypatch):
     output = tmp_path / "audit"
+    judged = {}
+    load = Predictor.load
+
+    def load_and_note(run):
+        predictor = load(run)
+        cases = predictor.cases
+
+        def noted(chosen):
+            judged.setdefault(run.name, []).extend(case.id for case in chosen)
+            return cases(chosen)
+
+        predictor.cases = noted
+        return predictor
+
+    monkeypatch.setattr(Predictor, "load", load_and_note)
 
     def run(progress=None, **options):
         return audit(
             dataset, output, annotator=NOISY, truth="isic_gt", scores=["default", *BY_DICE],
-            progress=progress, **SMALL | options,
+            progress=progress, **SMALL | {"training": training} | options,
         )  # fmt: skip
 
+    training = SMALL["training"] | {"data": {"stratify": "site"}}
     # In the second fold, after one of its two epochs, or both.
     with pytest.raises(KeyboardInterrupt):
         run(Interrupted("training", 3))
@@ -112,7 +129,7 @@ def test_an_audit_by_folds_goes_on_where_it_was_stopped(dataset, tmp_path):
     for case in opened:
         assert found.prediction(case.id).shape == (48, 48, 1)
         assert found.error_map(case.id).shape == (48, 48)
-    _check_folds(output, opened)
+    _check_folds(output, opened, judged)
     page = (output / "report.html").read_text(encoding="utf-8")
     assert page.count('<div class="card">') == 16 and "T-Loss" in page
     assert "where the simulation changed it" in page and "AUROC" in page
@@ -120,12 +137,13 @@ def test_an_audit_by_folds_goes_on_where_it_was_stopped(dataset, tmp_path):
     assert (output / "detection.csv").read_text().count("\n") == 1 + len(found.score_names)
 
 
-def _check_folds(output, opened):
-    """Each image is held out once, with the other image of its patient."""
+def _check_folds(output, opened, judged):
+    """Each image is held out once, with the other image of its patient, and judged by that fold."""
     group = {case.id: case.group for case in opened}
     rows = [path.read_text().splitlines()[1:] for path in sorted(output.glob("folds/*/test.csv"))]
     held_out = [{row.split(",")[0] for row in lines} for lines in rows]
     assert sorted([*held_out[0], *held_out[1]]) == sorted(opened.ids)
+    assert [set(judged[name]) for name in ("fold-1", "fold-2")] == held_out
     assert not {group[id] for id in held_out[0]} & {group[id] for id in held_out[1]}
 
 

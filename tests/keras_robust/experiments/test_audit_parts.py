@@ -254,7 +254,7 @@ def test_folds_that_did_not_finish(tmp_path, monkeypatch, state, message):
         audit_folds.train_folds({"data": {}}, 2, tmp_path)
 
 
-def test_images_that_were_not_trained_on_follow_their_patient(dataset):
+def test_images_that_were_not_trained_on_follow_their_patient(dataset, tmp_path):
     """Anna, who is trained on, has no mask of e and f; e is of the patient of c."""
     manifest = dataset.root / "manifest.csv"
     rows = manifest.read_text().split()
@@ -266,9 +266,16 @@ def test_images_that_were_not_trained_on_follow_their_patient(dataset):
     manifest.write_text("\n".join(rows) + "\n")
     inputs = choose_inputs(Dataset.open(dataset.root), ["ben"], trained_on="anna")
     assert {case.annotator for case in inputs.cases} == {"ben"} and len(inputs.cases) == 6
-    fold_of = audit_folds._held_out(inputs, 4)
-    assert sorted(fold_of[id] for id in "abcd") == [0, 1, 2, 3]
-    assert fold_of["e"] == fold_of["c"] and fold_of["f"] == 0
+    runs = [tmp_path / f"fold-{number}" for number in (1, 2)]
+    for run, held_out in zip(runs, (["a", "d"], ["b", "c"]), strict=True):
+        run.mkdir()
+        (run / "test.csv").write_text("\n".join(["id", *held_out]) + "\n")
+    fold_of = audit_folds._held_out(inputs, runs)
+    assert fold_of == {"a": 0, "b": 1, "c": 1, "d": 0, "e": 1, "f": 0}
+    # As after a change of manifest.csv between the training of the folds.
+    (runs[1] / "test.csv").write_text("id\nb\n")
+    with pytest.raises(ValueError, match=r"has seen \['c'\] \(of 1\)"):
+        audit_folds._held_out(inputs, runs)
 
 
 def near(picture, colour):
