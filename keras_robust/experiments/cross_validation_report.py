@@ -147,7 +147,8 @@ def _add_label_quality(report: _Report, runs: Sequence[RunRecord]) -> None:
     found = label_quality(runs)
     if not len(found):
         return
-    means = found.groupby(["trained_on", "label"], sort=False)["dice"]
+    unread = found["dice"].isna()
+    means = found[~unread].groupby(["trained_on", "label"], sort=False)["dice"]
     shown = means.agg(["count", "mean", "std", "min"]).reset_index()
     report.csv(found.round(5), "label_quality")
     for column in ("mean", "std", "min"):
@@ -158,6 +159,9 @@ def _add_label_quality(report: _Report, runs: Sequence[RunRecord]) -> None:
         html.paragraph("Dice of the masks that were trained on against those measured against."),
         html.table(shown, index=False),
     ]
+    if unread.any():
+        told = f"{unread.sum()} image(s) left out, whose masks cannot be read: label_quality.csv."
+        report.parts.append(html.paragraph(told, "note"))
 
 
 def _add_setting(

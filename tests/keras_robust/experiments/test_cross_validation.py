@@ -239,6 +239,27 @@ def test_report(study, tmp_path):
     assert set(paired["method"]) == {*GAINS} - {"Baseline"}
 
 
+def test_only_masks_to_train_on_are_measured_and_lost_ones_are_counted(study, tmp_path):
+    data = shutil.copytree(study.parent / "data", tmp_path / "data")
+    splits = {"a": "train", "b": "train", "c": "test"}
+    lines = [
+        f"{id},gold/a.png,{annotator}/{'gone' if id + annotator == 'bcrowd' else 'a'}.png,"
+        f"{annotator},{split}"
+        for annotator in ("gold", "crowd")
+        for id, split in splits.items()
+    ]
+    (data / "manifest.csv").write_text("\n".join(["id,image,mask,annotator,split", *lines]))
+    for fold in range(2):
+        config = write_run(tmp_path / f"runs/{fold}", data, "Baseline", fold) / "config.yaml"
+        chosen = yaml.safe_load(config.read_text())
+        chosen["data"]["train_split"] = "train"
+        config.write_text(yaml.safe_dump(chosen))
+    page = write_cross_validation_report(tmp_path / "runs", tmp_path / "report").read_text()
+    found = pd.read_csv(tmp_path / "report/label_quality.csv")
+    assert found["id"].tolist() == ["a", "b"] and found["dice"].isna().tolist() == [False, True]
+    assert "1 image(s) left out" in page
+
+
 def test_runs_that_are_not_alike_are_told_apart_or_named(study, tmp_path):
     runs = shutil.copytree(study, tmp_path / "runs")
     config = runs / "CoT_f2/config.yaml"
