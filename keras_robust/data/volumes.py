@@ -107,7 +107,7 @@ def write_mask_like(
     """
     path = Path(path)
     return atomic_write_bytes(
-        path, encode_volume(labels, read_header(like), compress=path.suffix == ".gz")
+        path, encode_volume(labels, read_header(like), compress=path.suffix.lower() == ".gz")
     )
 
 

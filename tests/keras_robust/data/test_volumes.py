@@ -293,7 +293,7 @@ class TestWritingMasks:
         image = save(tmp_path / "a.nii.gz")
         first = write_mask_like(tmp_path / "1.nii.gz", COUNTS % 2, image).read_bytes()
         # Masks are also on the grid of each other.
-        again = write_mask_like(tmp_path / "2.nii.gz", COUNTS % 2, tmp_path / "1.nii.gz")
+        again = write_mask_like(tmp_path / "2.NII.GZ", COUNTS % 2, tmp_path / "1.nii.gz")
         assert again.read_bytes() == first
 
     @pytest.mark.parametrize(
