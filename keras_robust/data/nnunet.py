@@ -78,7 +78,7 @@ def _read_split(
 ) -> list[Case]:
     pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
     found: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in images.iterdir() if images.is_dir() else ():
+    for path in _files(images):
         match = pattern.fullmatch(path.name)
         if match:
             found[match[1]][int(match[2])] = path
@@ -125,4 +125,5 @@ def _in_colour(files: Mapping[int, Path], channels: int) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """What is in a folder, but for hidden files, such as macOS lays beside each of its own."""
+    return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.is_dir() else []
