@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _EIGHT_BIT = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
+BITS_PER_SAMPLE = 258  # tag of TIFF
 
 PathLike = str | os.PathLike[str]
 Size = tuple[int, ...]
@@ -298,6 +299,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """The image at `path`, not loaded yet; every way of failing becomes one of two errors."""
     try:
         with Image.open(path) as image:
+            bits = _colour_bits(image, path)
+            if bits > 8:
+                raise ValueError(
+                    f"{bits} bits per colour, of which 8 could be read: save its channels as grey "
+                    "files, or all with 8 bits"
+                )
             yield image
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -316,6 +323,16 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableImageError(path, f"truncated: {reason}" if early else reason) from None
 
 
+def _colour_bits(image: Image.Image, path: Path) -> int:
+    """Bits of each channel of several: Pillow keeps no more than the highest 8 of them."""
+    if len(image.getbands()) == 1:
+        return 8
+    if image.format == "PNG":
+        with open(path, "rb") as file:
+            return file.read(25)[24]
+    return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,)))
+
+
 def _read_stored_labels(path: Path) -> NDArray:
     if is_volume(path):
         return _read_volume_labels(path)
@@ -329,6 +346,14 @@ def _read_stored_labels(path: Path) -> NDArray:
             return palette[indices][..., 0]
         return indices
     if image.mode in ("LA", "RGBA"):
+        *colours, alpha = (np.asarray(band) for band in image.split())
+        # A mask that is drawn in its transparency alone would be lost.
+        if np.ptp(alpha) and ((alpha > 0) != (colours[0] > 0)).any():
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a mask without transparency, or one "
+                f"whose background alone is transparent. Received: path={str(path)!r} with another "
+                "shape in its transparency than in its colours. Save label values in one channel."
+            )
         image = image.convert("L" if image.mode == "LA" else "RGB")
     array = np.asarray(image)
     if array.dtype == bool:

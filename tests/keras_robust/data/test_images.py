@@ -1,12 +1,16 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from keras_robust.data import UnreadableImageError, read_image, read_mask, sample
-from keras_robust.data.images import encode_mask
+from keras_robust.data.images import encode_mask, image_shape
 
 LABELS = np.array([[0, 1, 2], [2, 0, 1]], np.uint8)
 
@@ -30,6 +34,37 @@ def test_deeper_images_keep_their_values(tmp_path, dtype, value):
     for size in (None, (2, 2)):
         image = read_image(path, size)
         assert image.dtype == np.float32 and (image == value).all()
+
+
+def _png(path, values, colour_type):
+    """A PNG of 16 bits per channel, which Pillow does not write; `values` (H, W, channels)."""
+
+    def chunk(kind, content):
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    height, width = values.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks))
+    return path
+
+
+def test_colour_of_16_bits_is_not_cut_to_8(tmp_path):
+    values = np.arange(36).reshape(3, 3, 4) * 100
+    assert read_image(_png(tmp_path / "grey.png", values[..., :1], 0)).max() == 3200
+    deep = [
+        _png(tmp_path / f"{channels}.png", values[..., :channels], colour_type)
+        for channels, colour_type in ((2, 4), (3, 2), (4, 6))
+    ]
+    for bits in (8, 16):
+        tifffile.imwrite(tmp_path / f"{bits}.tif", values[..., :3].astype(f"u{bits // 8}"))
+    assert read_image(tmp_path / "8.tif").dtype == np.uint8
+    for path in (*deep, tmp_path / "16.tif"):
+        for read in (read_image, image_shape, read_mask):
+            with pytest.raises(UnreadableImageError, match="16 bits per colour.*as grey files"):
+                read(path)
 
 
 def test_resizing_antialiases_images(tmp_path):
@@ -58,6 +93,24 @@ def test_binary_masks_of_any_storage(tmp_path, values, mode):
     grey = np.array([values], np.uint8)
     Image.fromarray(grey).convert(mode).save(path)
     np.testing.assert_array_equal(read_mask(path), grey > 0)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_masks_drawn_in_their_transparency_are_refused(tmp_path, mode):
+    path = tmp_path / "a.png"
+    shape = np.array([[0, 0, 255]], np.uint8)
+
+    def saved(colour, alpha):
+        image = Image.fromarray(np.array(colour, np.uint8)).convert(mode)
+        image.putalpha(Image.fromarray(np.array(alpha, np.uint8)))
+        image.save(path)
+        return path
+
+    for constant in ([[255] * 3], [[0] * 3]):  # white, and black, on a transparent background
+        with pytest.raises(ValueError, match="another shape in its transparency"):
+            read_mask(saved(constant, shape))
+    for alpha in (shape, [[255] * 3], [[128] * 3]):
+        assert read_mask(saved(shape, alpha)).tolist() == [[0, 0, 1]]
 
 
 def test_black_and_white_palettes_count_as_colours(tmp_path):
