@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import keras
+import numpy as np
 from keras import ops
 
 
@@ -38,8 +40,7 @@ def align(
     as_labels = channels > 1 and y_true.shape[-1] == 1
     valid = None
     if ignore_label is not None:
-        ignored = ops.equal(y_true, ops.cast(ignore_label, y_true.dtype))
-        valid = ops.logical_not(ops.all(ignored, axis=-1))
+        valid = ops.logical_not(ops.all(has_label(y_true, ignore_label), axis=-1))
         y_true = ops.where(ops.expand_dims(valid, -1), y_true, ops.zeros_like(y_true))
     if as_labels:
         targets = ops.one_hot(ops.cast(ops.squeeze(y_true, -1), "int32"), channels, dtype=dtype)
@@ -48,6 +49,16 @@ def align(
     if kept is not None:
         valid = kept if valid is None else ops.logical_and(valid, kept)
     return Aligned(targets, y_pred, valid)
+
+
+def has_label(targets, label: int):
+    """Where targets of any dtype equal a label; nowhere, if their dtype cannot hold it."""
+    if keras.backend.standardize_dtype(targets.dtype) == "bool":
+        targets = ops.cast(targets, "uint8")
+    dtype = keras.backend.standardize_dtype(targets.dtype)
+    if "int" in dtype and not np.iinfo(dtype).min <= label <= np.iinfo(dtype).max:
+        return ops.zeros_like(targets, dtype="bool")
+    return ops.equal(targets, ops.cast(label, dtype))
 
 
 def voxel_weights(sample_weight, like) -> tuple[Any, Any]:

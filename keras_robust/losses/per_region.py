@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_robust.losses._base import SegmentationLoss, invalid
 from keras_robust.losses._of_loss import OfLoss
+from keras_robust.losses._targets import has_label
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")
@@ -80,13 +81,17 @@ class PerRegion(OfLoss):
             yield target, y_pred[..., number : number + 1]
 
     def _shares(self, y_true, labels):
-        return sum(y_true[..., label : label + 1] for label in labels)
+        share = sum(y_true[..., label : label + 1] for label in labels)
+        if self.ignore_label is not None:
+            ignored = ops.all(has_label(y_true, self.ignore_label), axis=-1, keepdims=True)
+            share = ops.where(ignored, ops.cast(self.ignore_label, share.dtype), share)
+        return share
 
     def _inside(self, y_true, labels):
-        inside = ops.equal(y_true, labels[0])
+        inside = has_label(y_true, labels[0])
         for label in labels[1:]:
-            inside = ops.logical_or(inside, ops.equal(y_true, label))
+            inside = ops.logical_or(inside, has_label(y_true, label))
         target = ops.cast(inside, y_true.dtype)
         if self.ignore_label is not None:
-            target = ops.where(ops.equal(y_true, self.ignore_label), y_true, target)
+            target = ops.where(has_label(y_true, self.ignore_label), y_true, target)
         return target

@@ -38,6 +38,26 @@ def test_ignored_voxels_count_nowhere():
     assert float(loss(labels, PREDICTED)) == pytest.approx(float(cut), rel=1e-5)
 
 
+def test_ignored_shares_count_nowhere():
+    loss = PerRegion(CE(ignore_label=255), [(1, 2), (2,)])
+    shares = np.array([[[0.2, 0.3, 0.5], [255, 255, 255]]], np.float32)
+    predicted = np.full((1, 2, 2), 0.6, np.float32)
+    alone = PerRegion(CE(), loss.regions)(shares[:, :1], predicted[:, :1])
+    assert float(loss(shares, predicted)) == pytest.approx(float(alone), rel=1e-6)
+
+
+@pytest.mark.parametrize("label", [255, -1, 256])
+def test_a_label_that_booleans_and_bytes_cannot_hold_is_nowhere(label):
+    y, p = (LABELS > 1), PREDICTED[..., :1]
+    for loss in (CE(), PerRegion(CE(), [(1,)])):
+        expected = float(loss(y.astype(np.uint8), p))
+        for dtype in (bool, np.uint8, np.int32):
+            ignoring = CE(ignore_label=label)
+            if isinstance(loss, PerRegion):
+                ignoring = PerRegion(ignoring, [(1,)])
+            assert float(ignoring(y.astype(dtype), p)) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("loss", [CE() + Dice(), SVLS(CE(), sigma=0.7), TLoss(), get("apl2")])
 def test_one_hot_classes_are_labels(loss):
     one_hot = np.eye(4, dtype=np.float32)[LABELS[..., 0]]
