@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from keras_robust.data.dataset import Dataset
 
@@ -9,8 +10,12 @@ __all__ = [
     "CONSENSUS_JOURNAL",
     "JOURNAL",
     "MIXTURE_JOURNAL",
+    "REVIEWED",
+    "REVIEWS",
+    "REVIEW_LOG",
     "clean_annotator",
     "match_annotators",
+    "reviewers",
     "simulated_annotators",
     "source_annotators",
 ]
@@ -18,6 +23,8 @@ __all__ = [
 JOURNAL = "simulation.jsonl"  # beside the masks of every simulated annotator
 CONSENSUS_JOURNAL = "consensus.jsonl"  # beside those of a consensus
 MIXTURE_JOURNAL = "mixture.jsonl"  # beside those drawn from several annotators
+REVIEWS, REVIEW_LOG = "reviews", "review.jsonl"  # REVIEWS/REVIEWER/REVIEW_LOG
+REVIEWED = "-reviewed"  # ends the name of an annotator who has the masks that a reviewer approved
 PREFIX = "noisy"
 
 
@@ -52,8 +59,9 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
 
     Args:
         dataset: The dataset.
-        patterns: Names, or patterns with `*`, `?` and `[...]`. Without any, all who drew masks:
-            neither simulated annotators nor a consensus or mixture of others.
+        patterns: Names, or patterns with `*`, `?` and `[...]`. Without any, all who drew masks on
+            their own: neither simulated annotators, nor a consensus or mixture of others, nor the
+            corrections and the result of a review.
 
     Returns:
         A group of names per pattern, in the order given; "all" without patterns.
@@ -66,10 +74,11 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
     ({'all': ('isic_gt',)}, {'isic*': ('isic_gt',)})
     """
     if not patterns:
-        made = {*simulated_annotators(dataset)}
+        made = {*simulated_annotators(dataset), *reviewers(dataset.root)}
         for journal in (CONSENSUS_JOURNAL, MIXTURE_JOURNAL):
             made |= _with_journal(dataset, journal)
-        return {"all": tuple(name for name in dataset.annotators if name not in made)}
+        drew = [name for name in dataset.annotators if name not in made]
+        return {"all": tuple(name for name in drew if not name.endswith(REVIEWED))}
     groups: dict[str, tuple[str, ...]] = {}
     taken: set[str] = set()
     for pattern in dict.fromkeys(patterns):
@@ -83,6 +92,11 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
         groups[pattern] = tuple(name for name in found if name not in taken)
         taken.update(found)
     return {pattern: names for pattern, names in groups.items() if names}
+
+
+def reviewers(home: Path) -> tuple[str, ...]:
+    """Those who have a review log in a dataset folder, sorted."""
+    return tuple(sorted(path.parent.name for path in (home / REVIEWS).glob(f"*/{REVIEW_LOG}")))
 
 
 def source_annotators(dataset: Dataset, patterns: Sequence[str], name: str) -> list[str]:

@@ -1,9 +1,9 @@
 """Reviewing masks: a queue, decisions that are never lost, corrected masks, agreement."""
 
+from keras_robust.data.annotators import reviewers
 from keras_robust.quality.review.agreement import ReviewAgreement, agreement
 from keras_robust.quality.review.case import ReviewCase
 from keras_robust.quality.review.decision import DECISIONS, Decision
-from keras_robust.quality.review.files import reviewers
 from keras_robust.quality.review.log import ReviewLog, read_log
 from keras_robust.quality.review.queue import STATUSES, QueueFilter, QueueItem, disagreement
 from keras_robust.quality.review.reviewed import write_reviewed

@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.data.annotators import REVIEW_LOG, REVIEWS
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.data.images import encode_mask, mask_suffix
 from keras_robust.data.names import name_problem
 from keras_robust.data.volume_header import is_volume
 from keras_robust.files import atomic_write_bytes
 
-__all__ = ["ReviewFiles", "reviewers"]
-
-LOG = "review.jsonl"
-FOLDER = "reviews"
+__all__ = ["ReviewFiles"]
 
 
 class ReviewFiles:
@@ -43,9 +41,9 @@ class ReviewFiles:
                 f"Received: {message or f'{reviewer!r}, which begins with a dot'}."
             )
         self.home, self.reviewer = home, reviewer
-        self.folder = home / FOLDER / reviewer
+        self.folder = home / REVIEWS / reviewer
         self.masks = home / "masks" / reviewer
-        self.log = self.folder / LOG
+        self.log = self.folder / REVIEW_LOG
         for folder in (self.folder, self.masks):
             if not folder.resolve().is_relative_to(home.resolve()):
                 raise FileExistsError(
@@ -140,8 +138,3 @@ def checked(id: str) -> str:
             f"Received: {message}."
         )
     return id
-
-
-def reviewers(home: Path) -> tuple[str, ...]:
-    """Those who have a review log in a dataset folder, sorted."""
-    return tuple(sorted(path.parent.name for path in (home / FOLDER).glob(f"*/{LOG}")))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
+from keras_robust.data.annotators import reviewers
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.quality.review.decision import Decision
-from keras_robust.quality.review.files import ReviewFiles, reviewers
+from keras_robust.quality.review.files import ReviewFiles
 from keras_robust.quality.review.journal import read_journal
 
 __all__ = ["ReviewLog", "read_log"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_robust.data.annotators import match_annotators
 from keras_robust.data.dataset import Case, Dataset
 from keras_robust.quality.review.decision import DECISIONS
 
@@ -92,7 +93,8 @@ def disagreement(
     Args:
         dataset: The dataset.
         annotator: Whose masks are to be judged.
-        other: With whom to compare; `None` for all others that drew the image.
+        other: With whom to compare; `None` for all others who drew the image on their own, see
+            `keras_robust.data.match_annotators`.
         progress: Called with the number of masks done and of masks in total.
 
     Returns:
@@ -109,8 +111,9 @@ def disagreement(
 
     own = dataset.select(annotator=annotator).cases
     others: dict[str, list[Case]] = {}
+    peers = match_annotators(dataset)["all"] if other is None else (other,)
     for case in dataset if other is None else dataset.select(annotator=other):
-        if case.mask is not None and case.annotator != annotator:
+        if case.mask is not None and case.annotator in peers and case.annotator != annotator:
             others.setdefault(case.id, []).append(case)
     scores: dict[str, float] = {}
     ignored = dataset.ignore_label

@@ -1,10 +1,10 @@
 """The result of a review: one annotator with the masks that a reviewer holds for right."""
 
+from keras_robust.data.annotators import REVIEWED
 from keras_robust.data.manifest import MANIFEST
 from keras_robust.data.manifest_writing import append_rows, remove_rows
 from keras_robust.files import locked, remove_leftovers
 from keras_robust.quality.review.session import ReviewSession
-from keras_robust.quality.review.sources import REVIEWED
 
 __all__ = ["write_reviewed"]
 

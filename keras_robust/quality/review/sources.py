@@ -7,14 +7,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from keras_robust.data.annotators import simulated_annotators
+from keras_robust.data.annotators import match_annotators, reviewers
 from keras_robust.data.dataset import Case, Dataset
-from keras_robust.quality.review.files import ReviewFiles, reviewers
+from keras_robust.quality.review.files import ReviewFiles
 
 __all__ = ["open_audit", "refuse_foreign", "reviewed_cases", "suggestions"]
 
 CONSENSUS = "consensus-"
-REVIEWED = "-reviewed"
 
 
 def open_audit(audit: Any) -> Any:
@@ -96,9 +95,6 @@ def suggestions(
 
 def _originals(dataset: Dataset, home: Path) -> set[str]:
     """Annotators whose masks somebody drew."""
-    made = {*simulated_annotators(dataset), *reviewers(home), *reviewers(dataset.root)}
-    return {
-        name
-        for name in dataset.annotators
-        if name not in made and not name.startswith(CONSENSUS) and not name.endswith(REVIEWED)
-    }
+    drew = match_annotators(dataset)["all"]
+    corrected = reviewers(home)
+    return {name for name in drew if name not in corrected and not name.startswith(CONSENSUS)}

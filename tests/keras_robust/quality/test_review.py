@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_robust.data import Dataset, read_mask
+from keras_robust.data import Dataset, match_annotators, read_mask
+from keras_robust.experiments.agreement import measure_agreement
 from keras_robust.quality.review import (
     ChangedFileError,
     QueueFilter,
@@ -271,6 +272,25 @@ def test_the_reviewed_masks_are_an_annotator_to_train_on(home):
     assert np.array_equal(masks[0], disc(32, 5)) and np.array_equal(masks[1], disc(32, 9))
     with ReviewSession(home, "anna") as session:
         assert {item.annotator for item in session.items} == {"clinic"}
+
+
+def test_a_review_is_no_further_annotator(home):
+    """Its corrections and its result are of the masks of `clinic`, and count only where named."""
+    manifest = home / "manifest.csv"
+    rows = manifest.read_text()
+    manifest.write_text(rows + "case3,images/case3.png,masks/case0.png,second,train\n")
+    before = measure_agreement(home)
+    alone = disagreement(before.dataset, "clinic")
+    with ReviewSession(home, "anna", annotator="clinic") as session:
+        session.decide("case0", "repair", mask=disc(32, 9))
+        write_reviewed(session)
+    after = measure_agreement(home)
+    assert after.dataset.annotators == ("anna", "anna-reviewed", "clinic", "second")
+    assert after.annotators == before.annotators == ("clinic", "second")
+    assert disagreement(after.dataset, "clinic") == alone
+    named = disagreement(after.dataset, "clinic", "anna-reviewed")
+    assert named["case0"] > 0 and named["case3"] == 0
+    assert match_annotators(after.dataset, ["anna*"]) == {"anna*": ("anna", "anna-reviewed")}
 
 
 def test_corrected_volumes_keep_affine_spacing_and_header(tmp_path):
