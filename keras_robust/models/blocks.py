@@ -1,5 +1,7 @@
 """The layers that U-Nets are made of, in two and in three dimensions."""
 
+from functools import partial
+
 import keras
 
 from keras_robust.models.normalization import InstanceNormalization
@@ -10,7 +12,7 @@ LEAKY_SLOPE = 0.01
 
 
 class Blocks:
-    """Makers of layers for one number of spatial axes, with nnU-Net's settings.
+    """Makers of layers for one number of spatial axes, channels last, with nnU-Net's settings.
 
     Convolutions are initialised after He for LeakyReLU(0.01) and have a bias, except those of
     residual connections.
@@ -21,11 +23,15 @@ class Blocks:
 
     def __init__(self, rank: int):
         layers = keras.layers
-        self.Conv = {2: layers.Conv2D, 3: layers.Conv3D}[rank]
-        self.ConvTranspose = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}[rank]
-        self.Pad = {2: layers.ZeroPadding2D, 3: layers.ZeroPadding3D}[rank]
-        self.Crop = {2: layers.Cropping2D, 3: layers.Cropping3D}[rank]
-        self.Pool = {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}[rank]
+
+        def last(flat, deep):  # whatever the user's `image_data_format`
+            return partial({2: flat, 3: deep}[rank], data_format="channels_last")
+
+        self.Conv = last(layers.Conv2D, layers.Conv3D)
+        self.ConvTranspose = last(layers.Conv2DTranspose, layers.Conv3DTranspose)
+        self.Pad = last(layers.ZeroPadding2D, layers.ZeroPadding3D)
+        self.Crop = last(layers.Cropping2D, layers.Cropping3D)
+        self.Pool = last(layers.AveragePooling2D, layers.AveragePooling3D)
 
     def plain(self, x, width: int, kernel, stride=1):
         """Convolution, instance norm, LeakyReLU."""

@@ -35,6 +35,22 @@ def test_three_spatial_axes_make_a_3d_network():
     assert model(np.zeros((1, 8, 12, 16, 1))).shape == (1, 8, 12, 16, 3)
 
 
+@pytest.mark.parametrize("shape", [(9, 16, 2), (8, 9, 16, 2)])
+def test_channels_are_last_whatever_the_setting_of_keras(shape):
+    """Padded, pooled and cropped, as the sizes and the encoder ask for."""
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = UNet(shape, classes=3, features=2, depth=1, encoder="residual")
+        again = keras.Model.from_config(model.get_config())
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    expected = UNet(shape, classes=3, features=2, depth=1, encoder="residual")
+    assert model.output_shape == again.output_shape == (None, *shape[:-1], 3)
+    x = RNG.normal(size=(1, *shape))
+    expected.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(x), expected(x), rtol=1e-6)
+
+
 def test_softmax_head_sums_to_one():
     y = UNet((16, 16, 1), classes=4, features=2)(RNG.normal(size=(1, 16, 16, 1)))
     np.testing.assert_allclose(np.sum(y, axis=-1), 1, atol=1e-6)
