@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from keras_robust.data import Case, Dataset
 from keras_robust.data.annotators import JOURNAL
 from keras_robust.files import atomic_write_text
-from keras_robust.metrics import dice
+from keras_robust.metrics.overlap import drawn_dice
 from keras_robust.quality.audit_folder import Audit, AuditCase
 from keras_robust.quality.detection import auroc, average_precision, precision_at_k, spearman
 
@@ -188,11 +187,7 @@ def _dice(dataset: Dataset, one: Case, other: Case) -> float:
             "Invalid value for argument `truth`. Expected masks of one size. Received: "
             f"{str(one.mask)!r} of {masks[0].shape} and {str(other.mask)!r} of {masks[1].shape}."
         )
-    values = dice(
-        masks[0], masks[1], classes=dataset.classes, empty=nan, ignore_label=dataset.ignore_label
-    )
-    present = np.atleast_1d(values)[~np.isnan(values)]
-    return float(present.mean()) if present.size else 1.0
+    return drawn_dice(*masks, dataset.classes, dataset.ignore_label)
 
 
 def _simulated_kinds(dataset: Dataset, annotator: str) -> dict[str, str]:

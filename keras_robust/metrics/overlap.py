@@ -50,6 +50,18 @@ def dice(
     return _ratio(*_counts(a, b, classes, ignore_label), empty=empty)
 
 
+def drawn_dice(a: ArrayLike, b: ArrayLike, classes: int, ignore_label: int | None = None) -> float:
+    """Mean of `dice` over the labels that either drew; 1 where both drew nothing.
+
+    >>> drawn_dice([1, 1, 0], [0, 0, 0], 9), drawn_dice([0, 0], [0, 0], 2)
+    (0.0, 1.0)
+    """
+    found = dice(a, b, classes=classes, empty=np.nan, ignore_label=ignore_label)
+    values = np.atleast_1d(found)
+    drawn = values[~np.isnan(values)]
+    return float(drawn.mean()) if drawn.size else 1.0
+
+
 def iou(
     a: ArrayLike,
     b: ArrayLike,

@@ -22,7 +22,8 @@ class ReviewAgreement:
         decisions: The decision of each by id.
         observed: Share of equal decisions; nan without any.
         kappa: Cohen's κ of the decisions; nan where chance alone explains them all.
-        dice: By id, the mean Dice over the classes of the masks that both hold for right.
+        dice: By id, the Dice of the masks that both hold for right, the mean over the classes that
+            either holds.
     """
 
     reviewers: tuple[str, str]
@@ -57,7 +58,7 @@ def agreement(a: "ReviewLog | ReviewSession", b: "ReviewLog | ReviewSession") ->
     References:
         Cohen 1960, https://doi.org/10.1177/001316446002000104
     """
-    from keras_robust.metrics import dice
+    from keras_robust.metrics.overlap import drawn_dice
 
     first = a if isinstance(a, ReviewLog) else a.log
     second = b if isinstance(b, ReviewLog) else b.log
@@ -67,10 +68,9 @@ def agreement(a: "ReviewLog | ReviewSession", b: "ReviewLog | ReviewSession") ->
     dataset = first.dataset
     overlaps: dict[str, float] = {}
     for id in both:
-        masks = first.final_mask(id), second.final_mask(id)
-        if masks[0] is not None and masks[1] is not None and masks[0].shape == masks[1].shape:
-            value = dice(*masks, classes=dataset.classes, ignore_label=dataset.ignore_label)
-            overlaps[id] = float(np.mean(value))
+        one, two = first.final_mask(id), second.final_mask(id)
+        if one is not None and two is not None and one.shape == two.shape:
+            overlaps[id] = drawn_dice(one, two, dataset.classes, dataset.ignore_label)
     return ReviewAgreement((first.reviewer, second.reviewer), both, observed, kappa, overlaps)
 
 

@@ -90,6 +90,8 @@ def disagreement(
 ) -> dict[str, float]:
     """A score without any model: one minus the mean Dice with the masks of others.
 
+    The Dice of two masks is the mean over the classes that either holds.
+
     Args:
         dataset: The dataset.
         annotator: Whose masks are to be judged.
@@ -107,7 +109,7 @@ def disagreement(
     >>> disagreement(sample(), "isic_gt")
     {}
     """
-    from keras_robust.metrics import dice
+    from keras_robust.metrics.overlap import drawn_dice
 
     own = dataset.select(annotator=annotator).cases
     others: dict[str, list[Case]] = {}
@@ -116,14 +118,14 @@ def disagreement(
         if case.mask is not None and case.annotator in peers and case.annotator != annotator:
             others.setdefault(case.id, []).append(case)
     scores: dict[str, float] = {}
-    ignored = dataset.ignore_label
+    labels = dataset.classes, dataset.ignore_label
     for number, case in enumerate(own, start=1):
         found = []
         for peer in others.get(case.id, ()):
             try:
                 first, second = (dataset.read_mask(one, anywhere=True) for one in (case, peer))
                 if first.shape == second.shape:
-                    found.append(dice(first, second, classes=dataset.classes, ignore_label=ignored))
+                    found.append(drawn_dice(first, second, *labels))
             except (OSError, ValueError):
                 continue  # the queue shows what is wrong with the file
         if found:

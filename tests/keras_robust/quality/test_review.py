@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_robust.data import Dataset, match_annotators, read_mask
 from keras_robust.experiments.agreement import measure_agreement
@@ -182,6 +183,30 @@ def test_disagreement_is_a_queue_without_a_model(home):
         assert session.current == "case3"
         assert np.array_equal(session.load("case3").suggestion, disc(32, 5))
         assert session.load("case1").suggestion is None
+
+
+def test_classes_that_nobody_drew_are_no_agreement(home):
+    """The two share not one pixel, whatever the number of classes."""
+    (home / "dataset.json").write_text(
+        json.dumps({"labels": dict(zip("abcd", range(4), strict=True))})
+    )
+    first, second = np.zeros((2, 32, 32), np.uint8)
+    first[2:6], second[12:16] = 1, 2
+    rows = (home / "manifest.csv").read_text().splitlines()[:3]
+    for path, mask in {"0": first, "1": 0 * first, "a": second, "b": 0 * first}.items():
+        Image.fromarray(mask).save(home / f"masks/case{path}.png")
+    rows += [rows[1].replace("masks/case0", "masks/casea").replace("clinic", "second")]
+    rows += [rows[2].replace("masks/case1", "masks/caseb").replace("clinic", "second")]
+    (home / "manifest.csv").write_text("\n".join(rows) + "\n")
+    assert disagreement(Dataset.open(home), "clinic") == {"case0": 1.0, "case1": 0.0}
+    with (
+        ReviewSession(home, "anna", annotator="clinic") as anna,
+        ReviewSession(home, "ben", annotator="second") as ben,
+    ):
+        for session in (anna, ben):
+            session.decide("case0", "accept")
+            session.decide("case1", "accept")
+        assert agreement(anna, ben).dice == {"case0": 0.0, "case1": 1.0}
 
 
 @pytest.mark.parametrize(
