@@ -170,8 +170,11 @@ class ImageLoss(SegmentationLoss):
     """A loss with one value per image; a subclass writes `values(targets, predictions, weights)`.
 
     `weights`, `(batch, *spatial)` or None, count voxels: one of weight 2 stands for two voxels,
-    one of weight 0 (an ignored one, too) is not there.
+    one of weight 0 (an ignored one, too) is not there. Where `batch` is true, the images share one
+    value: weights of images are then weights of their voxels.
     """
+
+    batch = False
 
     def values(self, targets, predictions, weights):
         """Loss of each image, `(batch,)`."""
@@ -179,7 +182,11 @@ class ImageLoss(SegmentationLoss):
 
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
-        per_image, weights = voxel_weights(sample_weight, aligned.predictions[..., 0])
+        like = aligned.predictions[..., 0]
+        per_image, weights = voxel_weights(sample_weight, like)
+        if self.batch and per_image is not None:
+            spread = ops.reshape(per_image, (-1,) + (1,) * (len(like.shape) - 1))
+            per_image, weights = None, spread * ops.ones_like(like)
         if aligned.valid is not None:
             valid = ops.cast(aligned.valid, self.compute_dtype)
             weights = valid if weights is None else weights * valid

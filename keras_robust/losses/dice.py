@@ -55,7 +55,7 @@ class Dice(ImageLoss):
     Args:
         smooth: the summand $s$ > 0.
         batch: sums over the batch, on all devices, instead of over each image (nnU-Net's batch
-            Dice).
+            Dice). Weights of images then count in the sums, as weights of their voxels.
         include_background: count class 0 of a softmax head, too.
         **options: see `SegmentationLoss`.
 

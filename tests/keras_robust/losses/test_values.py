@@ -125,6 +125,18 @@ def test_weight_zero_drops_an_image_from_the_sum(name):
     np.testing.assert_allclose(actual, value(loss(labels[:1], logits[:1])), rtol=1e-5)
 
 
+@pytest.mark.parametrize("ignore_label", [None, 9])
+def test_an_image_of_weight_zero_is_not_in_the_sums_of_the_batch(ignore_label):
+    labels, logits = problem(7, batch=3)
+    loss = losses.Dice(batch=True, from_logits=True, ignore_label=ignore_label)
+    found = value(loss(labels, logits, np.array([1.0, 1.0, 0.0])))
+    np.testing.assert_allclose(found, value(loss(labels[:2], logits[:2])), rtol=1e-6)
+    twice = value(loss(labels, logits, np.array([2.0, 1.0, 0.0])))
+    picked = value(loss(labels[[0, 0, 1]], logits[[0, 0, 1]]))
+    np.testing.assert_allclose(twice, picked, rtol=1e-5)
+    assert value(loss(labels, logits, np.zeros(3))) == 0
+
+
 def test_voxel_weights_follow_keras():
     """As Keras's own cross entropy: the weighted sum over the number of voxels."""
     labels, logits = problem(7)
