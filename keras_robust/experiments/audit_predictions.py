@@ -1,7 +1,7 @@
 """Predictions of any other model, as files in a folder."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from keras_robust.quality.maps import has_map, write_map
 
 SUFFIXES = (".png", ".npy", ".nii.gz", ".nii")
 OVERSHOOT = 0.01  # of probabilities in half precision
+SUM_TOLERANCE = 0.05  # of those of all classes, after resizing
 
 Progress = Callable[[int, int], None]
 
@@ -25,17 +26,18 @@ class GivenPredictions:
 
     A file `<id>` with the suffix .png, .npy, .nii.gz or .nii holds the probability of the
     foreground (0..255, or numbers from 0 to 1), or labels 0 to K - 1. A .npy file may have the
-    classes as its last axis; else `<id>_0` to `<id>_K-1` hold the probabilities of the classes.
+    classes as its last axis; else `<id>_0` to `<id>_K-1` hold the probabilities of the classes,
+    which add up to one.
 
     Args:
         files: One file, or one per class, for each id.
         classes: Number of classes, background included.
-        labels: Whether integers in the file of a binary prediction are 0 and 1.
+        ones: Whether integers are 0 and 1, labels or certain probabilities, rather than 0..255.
     """
 
     files: dict[str, list[Path]]
     classes: int
-    labels: bool = False
+    ones: bool = False
 
     @classmethod
     def find(cls, folder: str | Path, ids: Iterable[str], classes: int) -> "GivenPredictions":
@@ -47,7 +49,9 @@ class GivenPredictions:
         folder = Path(folder)
         wanted = list(dict.fromkeys(ids))
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        found = {id: _files(folder, names, id, classes) for id in wanted}
+        # `a_0.png` of an id `a_0` is no class of `a`.
+        taken = {f"{name}{suffix}" for id in wanted for name in _names(id) for suffix in SUFFIXES}
+        found = {id: _files(folder, names, taken, id, classes) for id in wanted}
         missing = [id for id, files in found.items() if not files]
         if missing:
             of_classes = f", or ID_0 to ID_{classes - 1} for the classes" if classes > 2 else ""
@@ -108,15 +112,17 @@ class GivenPredictions:
                 f"{arrays[0].shape}. Predict in the size of the original image, as "
                 "`keras-robust predict --probabilities` does."
             )
-        if array.dtype != np.uint8:
+        if array.dtype == bool or (self.ones and array.dtype.kind in "iu"):
+            array = np.where(array, np.uint8(255), np.uint8(0))
+        elif array.dtype != np.uint8:
             array = _checked(array, files[0])
+        if array.shape[-1] > 1:
+            _check_sum(array, files[0])
         return array[..., 1:] if self.classes == 2 and array.shape[-1] == 2 else array
 
     def _one_axis_more(self, array: NDArray, case: Case) -> NDArray:
         """From one number per element to probabilities."""
-        if array.dtype.kind == "f" and self.classes == 2:
-            return array[..., np.newaxis]
-        if self.classes == 2 and not self.labels and array.dtype != bool:
+        if self.classes == 2:
             return array[..., np.newaxis]
         # Labels may have been stored as floats.
         with np.errstate(invalid="ignore"):
@@ -127,33 +133,37 @@ class GivenPredictions:
                 f"{self.classes - 1}, or one file per class. Received: "
                 f"{str(self.files[case.id][0])!r} with values from {array.min()} to {array.max()}."
             )
-        if self.classes == 2:
-            return np.where(labels, np.uint8(255), np.uint8(0))[..., np.newaxis]
         return np.equal.outer(labels, np.arange(self.classes)) * np.uint8(255)
 
     def _with_meaning(self) -> "GivenPredictions":
-        """Whether binary integers are labels 0 and 1, rather than 0..255: from all of them.
+        """Whether integers are 0 and 1, rather than 0..255: from all of them.
 
         A single prediction does not tell: all of its probabilities may round to 0 and 1 of 255.
         """
-        if self.classes != 2:
-            return self
         for files in self.files.values():
-            array = _read(files[0])
-            if array.dtype.kind not in "iu" or array.max(initial=0) > 1:
-                return self
-        return GivenPredictions(self.files, self.classes, labels=True)
+            for array in map(_read, files):
+                one_per_class = len(files) > 1 or array.shape[-1:] == (self.classes,)
+                if array.dtype == bool or (self.classes > 2 and not one_per_class):
+                    continue  # labels
+                bounds = array.min(initial=0), array.max(initial=0)
+                if array.dtype.kind not in "iu" or bounds[0] < 0 or bounds[1] > 1:
+                    return self
+        return replace(self, ones=True)
 
 
-def _files(folder: Path, names: set[str], id: str, classes: int) -> list[Path]:
-    for name in dict.fromkeys((id, quote(id, safe=""))):
+def _names(id: str) -> dict[str, None]:
+    return dict.fromkeys((id, quote(id, safe="")))
+
+
+def _files(folder: Path, names: set[str], taken: set[str], id: str, classes: int) -> list[Path]:
+    for name in _names(id):
         if name_problem("id", name):
             continue  # never a path out of the folder
         for suffix in SUFFIXES:
             if f"{name}{suffix}" in names:
                 return [folder / f"{name}{suffix}"]
             of_classes = [f"{name}_{label}{suffix}" for label in range(classes)]
-            if all(file in names for file in of_classes):
+            if names.issuperset(of_classes) and taken.isdisjoint(of_classes):
                 return [folder / file for file in of_classes]
     return []
 
@@ -183,6 +193,18 @@ def _read(path: Path) -> NDArray:
     from keras_robust.data.volumes import read_volume
 
     return read_volume(path)[0]
+
+
+def _check_sum(array: NDArray, path: Path) -> None:
+    total = array.sum(axis=-1, dtype=np.float32) / (255 if array.dtype == np.uint8 else 1)
+    # Each of the classes may have been cut down to whole numbers.
+    if np.abs(total - 1).max(initial=0) > max(SUM_TOLERANCE, array.shape[-1] / 255):
+        raise ValueError(
+            "Invalid value for argument `predictions`. Expected probabilities that add up to one "
+            f"(255 of whole numbers) over the {array.shape[-1]} classes. Received: {str(path)!r}, "
+            f"where they add up to {total.min():.3g} to {total.max():.3g} of it. End the model "
+            "with a softmax."
+        )
 
 
 def _checked(array: NDArray, path: Path) -> NDArray:

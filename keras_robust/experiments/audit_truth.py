@@ -187,7 +187,7 @@ def _dice(dataset: Dataset, one: Case, other: Case) -> float:
             "Invalid value for argument `truth`. Expected masks of one size. Received: "
             f"{str(one.mask)!r} of {masks[0].shape} and {str(other.mask)!r} of {masks[1].shape}."
         )
-    return drawn_dice(*masks, dataset.classes, dataset.ignore_label)
+    return drawn_dice(masks[0], masks[1], dataset.classes, dataset.ignore_label)
 
 
 def _simulated_kinds(dataset: Dataset, annotator: str) -> dict[str, str]:

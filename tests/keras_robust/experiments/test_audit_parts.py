@@ -68,9 +68,33 @@ def test_several_classes(tmp_path):
     np.testing.assert_array_equal(found.argmax(axis=-1), labels)
     assert set(np.unique(found)) == {0, 255} and (found.sum(axis=-1) == 255).all()
     for label in range(3):
-        png(tmp_path / "of classes" / f"a 1_{label}.png", np.full(SHAPE, 10 * label))
+        png(tmp_path / "of classes" / f"a 1_{label}.png", np.full(SHAPE, 84 + label))
     found = given(tmp_path / "of classes", classes=3).read(CASE, SHAPE)
-    assert found[0, 0].tolist() == [0, 10, 20]
+    assert found[0, 0].tolist() == [84, 85, 86]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, float])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_one_of_the_classes_with_certainty(tmp_path, classes, dtype):
+    labels = np.array([[0, 1, classes - 1, 0]] * 3)
+    certain = np.eye(classes, dtype=dtype)[labels]
+    np.save(tmp_path / "a 1.npy", certain)
+    found = given(tmp_path, classes).read(CASE, SHAPE)
+    top = 1 if dtype is float else 255
+    np.testing.assert_array_equal(found, certain[..., 1:] * top if classes == 2 else certain * top)
+    if found.dtype == np.uint8 and dtype is not bool:
+        # A file with more than zeros and ones says that all are of 255.
+        np.save(tmp_path / "b.npy", np.full((*SHAPE, classes), 255 // classes, np.uint8))
+        with pytest.raises(ValueError, match="add up to 0.00392 to 0.00392 of it.*softmax"):
+            given(tmp_path, classes, ids=("a 1", "b")).read(CASE, SHAPE)
+
+
+def test_files_of_other_images_are_no_classes(tmp_path):
+    for id in ("case_0", "case_1"):
+        png(tmp_path / f"{id}.png", np.full(SHAPE, 200))
+    assert len(GivenPredictions.find(tmp_path, ["case"], 2).files["case"]) == 2
+    with pytest.raises(FileNotFoundError, match="without 1 of them, such as 'case'"):
+        GivenPredictions.find(tmp_path, ["case", "case_0", "case_1"], 2)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +102,7 @@ def test_several_classes(tmp_path):
     [
         (np.zeros((4, 3)), 2, r"3 x 4 elements.*shape \(4, 3\).*predict --probabilities"),
         (np.zeros((*SHAPE, 4)), 3, r"each 3 probabilities"),
+        (np.full((*SHAPE, 3), 0.9), 3, r"3 classes.*add up to 2.7 to 2.7 of it"),
         (np.full(SHAPE, 5.0), 2, "from 5.0 to 5.0.*sigmoid"),
         (np.full(SHAPE, np.nan), 2, "sigmoid"),
         (np.full(SHAPE, 300), 2, "300"),
