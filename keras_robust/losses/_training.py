@@ -125,14 +125,15 @@ def _install() -> None:
 
 def _host(model: keras.Model) -> keras.layers.Layer:
     # What a Sequential model owns is its sequence, so its last layer takes the parameters in.
-    if not isinstance(model, keras.Sequential):
-        return model
-    if not model.layers:
-        raise ValueError(
-            "A Sequential model without layers has no place for the parameters of its loss. "
-            "Expected at least one layer. Received: none. Add the layers before `compile`."
-        )
-    return model.layers[-1]
+    host: keras.layers.Layer = model
+    while isinstance(host, keras.Sequential):
+        if not host.layers:
+            raise ValueError(
+                "A Sequential model without layers has no place for the parameters of its loss. "
+                "Expected at least one layer. Received: none. Add the layers before `compile`."
+            )
+        host = host.layers[-1]
+    return host
 
 
 def _set(host: keras.layers.Layer, layer: LossParameters) -> None:
@@ -160,14 +161,13 @@ def _exempt_from_weight_decay(model: keras.Model) -> None:
     """Weight decay would pull ν towards 1, which no prior asks for."""
     optimizer = getattr(model, "optimizer", None)
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    hosts = [model, *model.layers[-1:]]
-    host = next((h for h in (getattr(h, _ATTRIBUTE, None) for h in hosts) if h), None)
-    if host is None or optimizer is None or optimizer.built:
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, LossParameters)]
+    if not layers or optimizer is None or optimizer.built:
         return
     # Whether or not `weight_decay` is set: an optimiser of one's own may have a penalty beside it.
     exempt: set = getattr(optimizer, "_exclude_from_weight_decay", set())
     optimizer._exclude_from_weight_decay = exempt | {
-        optimizer._var_key(v) for v in host.trainable_variables
+        optimizer._var_key(v) for layer in layers for v in layer.trainable_variables
     }
 
 

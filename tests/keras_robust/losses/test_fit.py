@@ -194,6 +194,16 @@ def test_weight_decay_leaves_nu_alone():
     assert optimizer._use_weight_decay(model.layers[-1].kernel)
 
 
+def test_a_sequential_model_may_end_in_another(tmp_path):
+    """The innermost last layer owns ν, which weight decay leaves alone there, too."""
+    loss = TLoss(nu_tilde=5.0)
+    model = keras.Sequential([L.Rescaling(1.0), keras.Sequential([sequential()])])
+    fit(model, loss, epochs=1, optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e2))
+    assert 4.9 < loss.nu_tilde < 5.0
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").loss.nu_tilde == loss.nu_tilde
+
+
 def test_a_loss_hidden_in_a_function_is_an_error():
     loss = TLoss()
     model = functional()
