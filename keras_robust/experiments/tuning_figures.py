@@ -1,6 +1,7 @@
 """The figures of tuning: course, importance, each parameter, and stability."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from keras_robust.experiments.figures import style
-from keras_robust.experiments.labels import in_order, line_styles
-from keras_robust.experiments.tuning_results import TuningRecord
+from keras_robust.experiments.labels import line_styles
+from keras_robust.experiments.tuning_results import TuningRecord, comparable
 from keras_robust.experiments.tuning_space import Range
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ _SOFT = "#888888"
 _LEAST_SPAN = 0.02
 
 
-def short_name(field: str) -> str:
-    """A field without its sections.
+def short_names(fields: Iterable[str]) -> dict[str, str]:
+    """Fields without their sections, where that tells them apart.
 
-    >>> short_name("selection.options.alpha")
-    'alpha'
+    >>> list(short_names(["loss_options.q", "x.alpha", "y.alpha"]).values())
+    ['q', 'x.alpha', 'y.alpha']
     """
-    return field.split(".")[-1]
+    ends = {field: field.split(".")[-1] for field in fields}
+    counts = Counter(ends.values())
+    return {field: end if counts[end] == 1 else field for field, end in ends.items()}
 
 
 def course_figure(study: TuningRecord) -> Figure | None:
@@ -86,7 +89,8 @@ def importance_figure(study: TuningRecord) -> Figure | None:
         figure = Figure(figsize=(6.2, 1.1 + 0.38 * len(shares)), layout="constrained")
         axis = figure.subplots()
         names = sorted(shares, key=lambda name: shares[name])
-        bars = axis.barh([short_name(n) for n in names], [shares[n] for n in names], color=_POINT)
+        shown = short_names(names)
+        bars = axis.barh([shown[n] for n in names], [shares[n] for n in names], color=_POINT)
         axis.bar_label(bars, fmt="%.2f", padding=3)
         axis.set_xlim(0, 1.1 * max(shares.values()))
         axis.set_xlabel("importance")
@@ -104,6 +108,7 @@ def parameter_figure(study: TuningRecord) -> Figure | None:
     if best is None:
         return None
     ranges = study.space.search
+    names = short_names(ranges)
     trials = study.trials
     shown = trials[trials["state"].isin(["finished", "pruned"]) & trials["value"].notna()]
     columns = min(4, len(ranges))
@@ -132,7 +137,7 @@ def parameter_figure(study: TuningRecord) -> Figure | None:
             )
             at = _positions(best.to_frame().T[name], range_.choices)
             axis.plot(at, [best["value"]], "o", mfc="none", color=_BEST, ms=11, mew=2)
-            axis.set_xlabel(short_name(name))
+            axis.set_xlabel(names[name])
             if range_.choices:
                 axis.set_xticks(range(len(range_.choices)), [str(c) for c in range_.choices])
             else:
@@ -193,40 +198,38 @@ def stability_figure(studies: Sequence[TuningRecord]) -> Figure | None:
     """Hyper-parameter stability: how far the objective depends on the hyper-parameters.
 
     The distribution of the objective over the trials of each method, as in Figure 1 of
-    nnRobustLoss (2026): one panel per dataset, one box per method (median, quartiles, whiskers to
-    1.5 times their distance), one point per trial. Studies of one method on one dataset, such as
-    those of the folds, share a box. A narrow box is a method that needs no tuning; trials that
-    were pruned or failed have no value, which the number below the box shows.
+    nnRobustLoss (2026): one panel per dataset and objective, one box per method (median,
+    quartiles, whiskers to 1.5 times their distance), one point per trial. Studies of one method on
+    one dataset, such as those of the folds, share a box. A narrow box is a method that needs no
+    tuning; trials that were pruned or failed have no value, which the number below the box shows.
 
     Args:
-        studies: With objectives that can be compared.
+        studies: Any; those of other objectives have panels of their own.
 
     Returns:
         The figure; None where no trial has a value.
     """
-    groups: dict[str, dict[str, list[TuningRecord]]] = {}
-    for study in studies:
-        if len(study.values):
-            groups.setdefault(study.dataset, {}).setdefault(study.label, []).append(study)
+    groups = comparable(study for study in studies if len(study.values))
     if not groups:
         return None
     styles = line_styles({label for methods in groups.values() for label in methods})
+    several = len({objective for _, objective, _ in groups}) > 1
     widths = [max(2, len(methods)) for methods in groups.values()]
     with style():
         size = (1.4 + 0.95 * sum(widths) + 0.6 * len(widths), 4.1)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
-        for axis, (dataset, methods) in zip(axes, groups.items(), strict=True):
-            for place, label in enumerate(in_order(methods)):
-                _box(axis, place, methods[label], styles[label]["color"])
-            names = [_ticks(label, methods[label]) for label in in_order(methods)]
+        for axis, ((dataset, objective, _), methods) in zip(axes, groups.items(), strict=True):
+            for place, (label, same) in enumerate(methods.items()):
+                _box(axis, place, same, styles[label]["color"])
+            names = [_ticks(label, same) for label, same in methods.items()]
             axis.set_xticks(range(len(methods)), names)
             axis.set_xlim(-0.7, len(methods) - 0.3)
             axis.set_title(dataset)
             axis.grid(axis="x", visible=False)
             axis.margins(y=0.08)
-        objectives = list(dict.fromkeys(study.objective for study in studies))
-        axes[0].set_ylabel(" or ".join(objectives))
+            if axis is axes[0] or several:
+                axis.set_ylabel(objective)
     return figure
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from keras_robust.experiments import html, tuning_figures
-from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.live import duration
-from keras_robust.experiments.tuning_results import TuningRecord, find_studies
+from keras_robust.experiments.tuning_results import TuningRecord, comparable, find_studies
 from keras_robust.files import atomic_write_bytes, atomic_write_text
 
 __all__ = ["NO_EFFECT", "stability_table", "write_stability", "write_tuning_report"]
@@ -109,7 +108,7 @@ def _trials(study: TuningRecord) -> str:
     for column in ("epochs", "seconds"):
         table[column] = table[column].map(lambda value: "" if pd.isna(value) else f"{value:.0f}")
     table["error"] = table["error"].fillna("")
-    table = table.rename(columns={n: tuning_figures.short_name(n) for n in study.space.search})
+    table = table.rename(columns=tuning_figures.short_names(study.space.search))
     return html.table(table, text=["error"], index=False)
 
 
@@ -120,19 +119,16 @@ def _number(value: Any) -> str:
 
 
 def stability_table(studies: Sequence[TuningRecord]) -> pd.DataFrame:
-    """One row per dataset and method: trials, those with a value, best, quartiles, worst.
+    """One row per dataset, objective and method: trials, those with a value, best, median, worst.
 
     `spread` is the distance between the quartiles, `gain` that of the best from the median: what
     tuning brings over hyper-parameters taken at random from the space.
     """
     rows = []
-    for dataset in dict.fromkeys(study.dataset for study in studies):
-        here = [study for study in studies if study.dataset == dataset]
-        for label in in_order(study.label for study in here):
-            same = [study for study in here if study.label == label]
+    for (dataset, objective, maximizes), methods in comparable(studies).items():
+        for label, same in methods.items():
             values = pd.concat([study.values for study in same])
             low, middle, high = values.quantile([0.25, 0.5, 0.75])
-            maximizes = same[0].maximizes
             best, worst = (
                 (values.max(), values.min()) if maximizes else (values.min(), values.max())
             )
@@ -140,7 +136,7 @@ def stability_table(studies: Sequence[TuningRecord]) -> pd.DataFrame:
                 {
                     "dataset": dataset,
                     "method": label,
-                    "objective": same[0].objective,
+                    "objective": objective,
                     "trials": sum(len(study.trials) for study in same),
                     "with value": len(values),
                     "best": best,

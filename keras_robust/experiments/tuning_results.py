@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from keras_robust.experiments.labels import in_order
 from keras_robust.experiments.tuning_space import Space
 from keras_robust.experiments.tuning_study import number_of
 from keras_robust.files import atomic_write_text
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["TuningRecord", "find_studies", "write_results"]
+__all__ = ["TuningRecord", "comparable", "find_studies", "write_results"]
 
 _STATES = {"COMPLETE": "finished", "FAIL": "failed"}
 # Fewer values say nothing about which parameter matters.
@@ -63,10 +64,15 @@ class TuningRecord:
         return str(self.info.get("label", self.folder.name))
 
     @property
+    def dataset_folder(self) -> Path:
+        """Folder of the dataset, on the machine that trained."""
+        data = (self.info.get("config") or {}).get("data") or {}
+        return Path(str(data.get("path", "")))
+
+    @property
     def dataset(self) -> str:
         """Name of the dataset folder."""
-        data = (self.info.get("config") or {}).get("data") or {}
-        return Path(str(data.get("path", ""))).name
+        return self.dataset_folder.name
 
     @property
     def objective(self) -> str:
@@ -157,6 +163,44 @@ def find_studies(paths: Iterable[str | Path]) -> list[TuningRecord]:
             for folder in ([path] if (path / "tuning.yaml").is_file() or not inner else inner)
         ]
     return found
+
+
+def comparable(
+    studies: Iterable[TuningRecord],
+) -> dict[tuple[str, str, bool], dict[str, list[TuningRecord]]]:
+    """Studies by what their values are of, then by label in the order of tables.
+
+    Returns:
+        (dataset, objective, whether larger is better) -> label -> studies. Datasets whose folders
+        have one name are told apart by more of their paths.
+    """
+    studies = list(studies)
+    names = _names({study.dataset_folder for study in studies})
+    groups: dict[tuple[str, str, bool], dict[str, list[TuningRecord]]] = {}
+    for study in studies:
+        key = (names[study.dataset_folder], study.objective, study.maximizes)
+        groups.setdefault(key, {}).setdefault(study.label, []).append(study)
+    return {
+        key: {label: methods[label] for label in in_order(methods)}
+        for key, methods in groups.items()
+    }
+
+
+def _names(folders: Collection[Path]) -> dict[Path, str]:
+    """The shortest ends of paths that tell them apart.
+
+    >>> list(_names([Path("/a/x"), Path("/b/x"), Path("/b/y")]).values())
+    ['a/x', 'b/x', 'y']
+    """
+
+    def name(folder: Path) -> str:
+        for count in range(1, len(folder.parts)):
+            end = folder.parts[-count:]
+            if sum(other.parts[-count:] == end for other in folders) == 1:
+                return Path(*end).as_posix()
+        return folder.as_posix()
+
+    return {folder: name(folder) for folder in folders}
 
 
 def write_results(

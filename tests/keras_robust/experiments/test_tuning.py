@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import optuna
 import pandas as pd
@@ -12,8 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from keras_robust.experiments.runs import read_status
 from keras_robust.experiments.tuning import trial_config, tune
-from keras_robust.experiments.tuning_figures import parameter_figure
+from keras_robust.experiments.tuning_figures import (
+    importance_figure,
+    parameter_figure,
+    stability_figure,
+)
 from keras_robust.experiments.tuning_objective import Objective
+from keras_robust.experiments.tuning_report import stability_table
 from keras_robust.experiments.tuning_results import TuningRecord
 from keras_robust.experiments.tuning_space import SPACES, Range, Space, configured, load_space
 from keras_robust.experiments.tuning_study import SharedStudy, number_of
@@ -425,3 +431,40 @@ def test_choices_of_every_kind_are_drawn(tmp_path, choices):
     table.assign(error=None).to_csv(tmp_path / "trials.csv", index=False)
     axis = parameter_figure(TuningRecord.read(tmp_path)).axes[0]
     assert axis.collections[0].get_offsets()[:, 0].tolist() == [0, 1]
+
+
+def test_only_studies_of_one_dataset_objective_and_direction_share_a_box():
+    def record(folder, data, values, **info):
+        info |= {"label": "HRL", "config": {"data": {"path": data}}}
+        trials = {"trial": range(len(values)), "state": "finished", "value": values}
+        study = TuningRecord(Path(folder), info)
+        study.__dict__["trials"] = pd.DataFrame(trials)
+        return study
+
+    studies = [
+        record("a", "/kidney/masks", [0.9, 0.7], objective="dice"),
+        record("b", "/kidney/masks", [0.8], objective="dice"),
+        record("c", "/liver/masks", [0.3], objective="dice"),
+        record("d", "/liver/masks", [0.2, 0.1], objective="loss", direction="minimize"),
+        record("e", "/skin", [0.2, 0.1], objective="loss"),
+    ]
+    table = stability_table(studies).set_index(["dataset", "objective"])
+    assert table["trials"].to_dict() == {
+        ("kidney/masks", "dice"): 3,
+        ("liver/masks", "dice"): 1,
+        ("liver/masks", "loss"): 2,
+        ("skin", "loss"): 2,
+    }
+    assert table["best"].tolist() == [0.9, 0.3, 0.1, 0.2]
+    panels = stability_figure(studies).axes
+    assert [(a.get_title("left"), a.get_ylabel()) for a in panels] == table.index.tolist()
+
+
+def test_parameters_of_one_short_name_have_a_bar_each(tmp_path):
+    shares = {"loss_options.alpha": 0.5, "selection.options.alpha": 0.3, "loss_options.q": 0.2}
+    table = pd.DataFrame({"parameter": list(shares), "importance": list(shares.values())})
+    table.to_csv(tmp_path / "importance.csv", index=False)
+    axis = importance_figure(TuningRecord(tmp_path, {})).axes[0]
+    labels = [tick.get_text() for tick in axis.get_yticklabels()]
+    assert labels == ["q", "selection.options.alpha", "loss_options.alpha"]
+    assert [bar.get_width() for bar in axis.patches] == [0.2, 0.3, 0.5]
