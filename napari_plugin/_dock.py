@@ -12,7 +12,7 @@ __all__ = ["DockWidget", "button", "check", "row", "text", "timer"]
 
 
 class DockWidget(QWidget):
-    """A widget that says what goes wrong, and gives the viewer back when its dock is closed.
+    """A widget that says what goes wrong, and gives the viewer back when its dock or window ends.
 
     Attributes:
         column: Where the controls go; it scrolls down, never sideways.
@@ -22,6 +22,7 @@ class DockWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._closed = self._docked = False
+        self._window: QWidget | None = None
         content = QWidget()
         self.column = QVBoxLayout(content)
         self.column.setContentsMargins(6, 6, 6, 6)
@@ -46,14 +47,30 @@ class DockWidget(QWidget):
         """What the widget undoes at its end."""
         raise NotImplementedError
 
+    def keep(self) -> None:
+        """What the widget writes when its window is about to close, which may be called off."""
+
     def event(self, event: Any) -> bool:
         """napari takes a closed dock's widget out of the dock and drops it."""
-        if event.type() == QEvent.Type.ParentChange:
+        if event.type() == QEvent.Type.Show and self.window() is not self._window:
+            # Held, since napari lets go of a window that it closes: Python would delete it unheard.
+            self._window = self.window()
+            self._window.installEventFilter(self)
+            self._window.destroyed.connect(lambda: setattr(self, "_window", None))
+        elif event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
             elif self._docked:
                 self.close_down()
         return super().event(event)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A closed window deletes its widgets, and tells them of neither."""
+        if watched is not self and event.type() == QEvent.Type.Close:
+            self.keep()
+        elif watched is not self and event.type() == QEvent.Type.DeferredDelete:
+            self.close_down()
+        return super().eventFilter(watched, event)
 
     def closeEvent(self, event: Any) -> None:
         self.close_down()

@@ -56,6 +56,7 @@ class ReviewDesk(QObject):
             viewer, session.reviewer, session.dataset.classes, session.dataset.ignore_label
         )
         self.layers.painted.connect(self._keep_soon)
+        self.layers.leaving.connect(self.keep)
         self.case: ReviewCase | None = None
         self.comment = ""
         # What is painted and on its way to the disk, by id: a case shown again starts from it.

@@ -42,9 +42,11 @@ class CaseLayers(QObject):
 
     Attributes:
         painted: The mask was painted on, undone, or set.
+        leaving: The layer to paint on is about to be taken out of the viewer, not by this object.
     """
 
     painted = Signal()
+    leaving = Signal()
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class CaseLayers(QObject):
         self._loading = False
         self._brushing: int | None = None
         self._soon = timer(self, 0, self.finish_stroke)
+        viewer.layers.events.removing.connect(self._on_removing)
 
     # Layers
 
@@ -130,6 +133,7 @@ class CaseLayers(QObject):
     def remove(self) -> None:
         """Take the layers out of the viewer."""
         self._soon.stop()
+        self.viewer.layers.events.removing.disconnect(self._on_removing)
         for name in ORDER:
             layer = self._get(name)
             if layer is not None:
@@ -209,6 +213,10 @@ class CaseLayers(QObject):
             # A stroke is done, and napari is still writing the step of history that it tells of.
             self._soon.start()
         self.painted.emit()
+
+    def _on_removing(self, event: Any) -> None:
+        if self.viewer.layers[event.index] is self._layers.get("corrected"):
+            self.leaving.emit()
 
     def _get(self, name: str) -> Layer | None:
         layer = self._layers.get(name)

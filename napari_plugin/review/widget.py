@@ -295,6 +295,11 @@ class ReviewWidget(DockWidget):
 
     # The end
 
+    def keep(self) -> None:
+        """Write what is painted to a draft."""
+        if self.desk is not None:
+            self.desk.keep()
+
     def give_back(self) -> None:
         """Keep what is painted and give viewer, keys and lock back."""
         self.opening.stop()

@@ -419,6 +419,18 @@ def test_closing_gives_keys_layers_and_lock_back(reviewing, lesions, audit):
         pass
 
 
+def test_a_closed_window_keeps_the_painting_and_gives_the_lock_back(
+    reviewing, qtbot, lesions, audit
+):
+    viewer, widget = reviewing(show=True)
+    id = widget.desk.case.id
+    stroke(widget.desk.layers.corrected, [10], [10], label=1)
+    viewer.close()  # which takes the layers out first, and lets go of its window
+    qtbot.waitUntil(lambda: widget._closed)
+    with ReviewSession(lesions, "anna", audit) as session:
+        assert session.current == id and session.load(id).corrected[10, 10] == 1
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_no_key_is_one_of_naparis_where_labels_are_painted(name):
     from napari.components import ViewerModel
