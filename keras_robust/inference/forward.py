@@ -1,6 +1,7 @@
 """Running a model on batches of NumPy arrays."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,28 @@ from numpy.typing import NDArray
 from keras_robust.data import Case
 from keras_robust.data.large_arrays import slabs
 
-__all__ = ["forward", "require_finite"]
+__all__ = ["forward", "input_shape_of", "require_finite"]
+
+
+def input_shape_of(model: keras.Model) -> tuple[Any, ...]:
+    """`(*spatial, channels)` of the images that a model takes; sizes may be `None`.
+
+    Raises:
+        ValueError: The model has no shape of its own, or other inputs than one of images.
+    """
+    try:
+        shape = model.input_shape
+    except AttributeError:
+        shape = None  # subclassed, or not built
+    if not (isinstance(shape, tuple) and len(shape) in (4, 5) and shape[-1]):
+        raise ValueError(
+            "Invalid value for argument `model`. Expected one input of a known shape, (batch, "
+            "*spatial, channels) with two or three spatial axes. Received: a "
+            f"{type(model).__name__} of the input shape {shape}. Wrap a model that is subclassed "
+            "or not built: `inputs = keras.Input((256, 256, 3))`, then `keras.Model(inputs, "
+            "model(inputs))`."
+        )
+    return shape[1:]
 
 
 def forward(
@@ -19,16 +41,18 @@ def forward(
     """A compiled function from a batch to the probabilities that a model returns for it.
 
     Args:
-        model: Returns probabilities, of one output.
+        model: Returns probabilities, of one output or of several, of which the first, the finest
+            of `keras_robust.models.UNet`, is taken.
         prepare: What is done to the batch first; `None` for a batch of float32 that is ready.
 
     Returns:
         A function that raises ValueError where the model's values are no probabilities.
     """
-    ready = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    ready = [tf.TensorSpec((None, *input_shape_of(model)), tf.float32)]
 
     def run(images: tf.Tensor) -> tf.Tensor:
-        return model(images if prepare is None else prepare(images), training=False)
+        outputs = model(images if prepare is None else prepare(images), training=False)
+        return outputs[0] if isinstance(outputs, list | tuple) else outputs
 
     compiled = (
         tf.function(run, input_signature=ready)
@@ -37,7 +61,15 @@ def forward(
     )
 
     def predict(images: NDArray) -> NDArray[np.float32]:
-        probabilities = np.asarray(compiled(tf.constant(images)))
+        returned = compiled(tf.constant(images))
+        found = sorted(returned) if isinstance(returned, dict) else tuple(returned.shape)
+        if len(found) != images.ndim or isinstance(returned, dict):
+            raise ValueError(
+                "Invalid value for argument `model`. Expected an output (batch, *spatial, "
+                f"classes), or a list that begins with it. Received: {found}. Choose an output: "
+                "`keras.Model(model.inputs, model.outputs[0])`."
+            )
+        probabilities = np.asarray(returned)
         low, high = probabilities.min(), probabilities.max()
         # Half precision may overshoot a little; logits overshoot by far.
         if not (low >= -0.01 and high <= 1.01):  # so that NaN does not pass

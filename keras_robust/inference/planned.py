@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from keras_robust.data import Case, Dataset, read_image
 from keras_robust.data.fingerprint import Fingerprint
 from keras_robust.inference.cases import case_by_case
-from keras_robust.inference.forward import forward, require_finite
+from keras_robust.inference.forward import forward, input_shape_of, require_finite
 from keras_robust.models.planning import Plan
 from keras_robust.training.restoring import planned_probabilities
 
@@ -57,10 +57,11 @@ class PlannedPredictor:
         overlap: float = 0.5,
     ):
         expected = (*plan.patch_size, len(plan.normalization))
-        if tuple(model.input_shape[1:]) != expected:
+        taken = input_shape_of(model)
+        if taken != expected:
             raise ValueError(
                 f"Invalid value for argument `model`. Expected one that takes {expected}, patches "
-                f"and channels as planned. Received: a model that takes {model.input_shape[1:]}"
+                f"and channels as planned. Received: a model that takes {taken}"
             )
         self.model, self.plan, self.fingerprint = model, plan, fingerprint
         self.mirror_axes = tuple(range(len(plan.axes)) if mirror_axes is None else mirror_axes)

@@ -15,7 +15,7 @@ from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
-from keras_robust.inference.forward import forward, require_finite
+from keras_robust.inference.forward import forward, input_shape_of, require_finite
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.regions import labels_of
 from keras_robust.training.augment import normalize_batch, to_unit_range
@@ -33,10 +33,15 @@ class Predictor:
 
     Args:
         model: From `(batch, H, W, C)` to probabilities `(batch, H, W, 1)` or `(batch, H, W, K)`;
-            for volumes with three axes.
+            for volumes with three axes. Of several outputs in a list the first is taken.
         normalize: What the model expects: `"range"` or `"zscore"`, see
             `keras_robust.training.DataConfig`, or `"none"`, values as they are stored (8-bit:
             0..255), for a model that scales by itself.
+        size: Spatial size to which images are resized, as for training; needed where the model
+            takes any.
+
+    Raises:
+        ValueError: A model without a known input, or another size than it takes.
 
     >>> from keras_robust.models import UNet
     >>> predictor = Predictor(UNet((32, 32, 3), features=2))
@@ -44,7 +49,9 @@ class Predictor:
     (50, 40, 1)
     """
 
-    def __init__(self, model: keras.Model, normalize: str = "range"):
+    def __init__(
+        self, model: keras.Model, normalize: str = "range", size: tuple[int, ...] | None = None
+    ):
         if normalize not in NORMALIZE:
             raise ValueError(
                 f"Invalid value for argument `normalize`. Expected one of {NORMALIZE}. "
@@ -53,8 +60,7 @@ class Predictor:
         self.model = model
         self.normalize = normalize
         self.regions: Regions = ()
-        _, *size, self.channels = model.input_shape
-        self.size = tuple(size)
+        self.size, self.channels = _taken(model, size)
         self._predict = forward(model, lambda images: _prepared(images, normalize))
 
     @classmethod
@@ -75,13 +81,14 @@ class Predictor:
         """Probabilities `(H, W, 1)` or `(H, W, K)` of one image `(H, W, C)` of any size, or of one
         volume with three axes; whatever its spacing."""
         image = np.asarray(image)
-        if image.ndim != len(self.size) + 1:
+        if image.ndim != len(self.size) + 1 or image.shape[-1] != self.channels:
             raise ValueError(
                 f"Invalid value for argument `image`. Expected {len(self.size)} axes and one of "
-                f"channels, as the model was trained with. Received: shape={image.shape}"
+                f"{self.channels} channel(s), as the model was trained with. Received: "
+                f"shape={image.shape}"
             )
-        if image.ndim == 4:
-            image = image.astype(np.float32)  # as volumes are read
+        if image.ndim == 4 or image.dtype != np.uint8:
+            image = image.astype(np.float32)  # as volumes and deeper images are read
         small = _resize(image, self.size)
         return _resize(self._predict(small[np.newaxis])[0], image.shape[:-1])
 
@@ -119,6 +126,22 @@ class Predictor:
             images.append(image)
             shapes.append(image_shape(case.image))
         return images, shapes
+
+
+def _taken(model: keras.Model, size: tuple[int, ...] | None) -> tuple[tuple[int, ...], int]:
+    """The spatial size and the channels that a model is given."""
+    *spatial, channels = input_shape_of(model)
+    known = tuple(n for n in (spatial if size is None else size) if n)
+    fits = len(known) == len(spatial) and all(
+        own in (None, given) for given, own in zip(known, spatial, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "Invalid value for argument `size`. Expected the size of the images that the model was "
+            f"trained with, as it takes {tuple(spatial)}. Received: size={size}. Say "
+            "`Predictor(model, size=(256, 256))`, or build the model with a fixed size."
+        )
+    return known, channels
 
 
 def _prepared(images: tf.Tensor, normalize: str) -> tf.Tensor:

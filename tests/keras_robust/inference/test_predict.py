@@ -92,6 +92,57 @@ def test_nan_is_no_background():
         Predictor(model).probabilities(np.full((16, 16, 3), 200, np.uint8))
 
 
+def _pixelwise(*size, several=None):
+    """A model that says half everywhere: of one output, or of several as `several` holds them."""
+    inputs = keras.Input((*size, 1))
+    half = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros")(inputs)
+    return keras.Model(inputs, several(half) if several else half)
+
+
+class _Subclassed(keras.Model):
+    def call(self, images):
+        return keras.ops.sigmoid(images)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "message"),
+    [
+        (lambda: _Subclassed(), None, "Received: a _Subclassed of the input shape None. Wrap"),
+        (lambda: keras.Sequential([keras.layers.Dense(1)]), None, "a Sequential of.*None. Wrap"),
+        (lambda: _pixelwise(8), None, r"two or three spatial axes.*\(None, 8, 1\)"),
+        (lambda: _pixelwise(None, None), None, r"takes \(None, None\). Received: size=None. Say"),
+        (lambda: _pixelwise(None, 8), (8, 4), r"takes \(None, 8\). Received: size=\(8, 4\)"),
+        (lambda: _pixelwise(8, 8), (8, 8, 8), r"takes \(8, 8\). Received: size=\(8, 8, 8\)"),
+    ],
+)
+def test_models_of_an_unknown_input_are_refused(model, size, message):
+    with pytest.raises(ValueError, match=message):
+        Predictor(model(), size=size)
+
+
+def test_a_model_of_open_size_is_given_one():
+    predictor = Predictor(_pixelwise(None, None), size=(8, 4))
+    assert predictor.size == (8, 4)
+    for kind in ("uint8", "bool", "float16", "int64"):
+        np.testing.assert_array_equal(predictor.probabilities(np.ones((5, 6, 1), kind)), 0.5)
+    with pytest.raises(ValueError, match=r"1 channel\(s\).*shape=\(5, 6, 3\)"):
+        predictor.probabilities(np.ones((5, 6, 3), np.uint8))
+
+
+def test_of_several_outputs_the_first_is_taken():
+    """As the finest of a deeply supervised U-Net."""
+    image = np.zeros((8, 8, 1), np.uint8)
+    coarse = keras.layers.AveragePooling2D(2)
+    model = _pixelwise(8, 8, several=lambda half: [half, coarse(half) * 0])
+    np.testing.assert_array_equal(Predictor(model).probabilities(image), np.full((8, 8, 1), 0.5))
+    for several, received in (
+        (lambda half: {"b": half, "a": half}, r"\['a', 'b'\]"),
+        (keras.layers.Flatten(), r"\(1, 64\)"),
+    ):
+        with pytest.raises(ValueError, match=f"list that begins with it. Received: {received}"):
+            Predictor(_pixelwise(8, 8, several=several)).probabilities(image)
+
+
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl", "missing"])
 def test_other_files_are_refused(name, tmp_path):
     (tmp_path / name).mkdir() if name == "missing" else (tmp_path / name).write_bytes(b"")
