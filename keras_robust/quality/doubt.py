@@ -113,7 +113,7 @@ def _structure(
     probability = comparison.probabilities[label] * comparison.known
     log_odds = calibration.log_odds(label, comparison.probabilities[label])
     log_odds[~comparison.known] = 0.0
-    mask = (comparison.labels == label) & comparison.known
+    mask = comparison.labels == label
     variance = float((probability * (1 - probability)).sum(dtype=np.float64))
     variance /= max(float(probability.sum(dtype=np.float64)), 1.0)
     size = max(int((log_odds > 0).sum()), 1)

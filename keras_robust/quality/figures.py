@@ -98,7 +98,7 @@ def soft_dice_score(comparison: Comparison, figures: tuple[ClassFigures, ...]) -
     values: list[float] = []
     known = comparison.known
     for found in present(figures):
-        mask: NDArray = (comparison.labels == found.label) & known
+        mask: NDArray = comparison.labels == found.label
         probability = comparison.probabilities[found.label]
         total = float(mask.sum()) + float(probability.sum(where=known, dtype=np.float64))
         shared = float(probability.sum(where=mask, dtype=np.float64))

@@ -37,7 +37,8 @@ class Judged:
 class Comparison:
     """What the scores look at: labels and probabilities of one image, checked.
 
-    Elements with the label to be ignored take the predicted label, so that they never disagree.
+    Elements with the label to be ignored are background of mask and prediction, so that they never
+    disagree and are no part of any object.
 
     Args:
         case: Mask and probabilities.
@@ -51,8 +52,9 @@ class Comparison:
     def __init__(self, case: Judged, classes: int, ignore_label: int | None = None):
         self.id, self.classes = case.id, classes
         self.probabilities = _probabilities(case, classes)
+        self.labels, self.known = _labels(case, classes, ignore_label)
         self.predicted: NDArray[np.uint8] = self.probabilities.argmax(axis=0).astype(np.uint8)
-        self.labels, self.known = _labels(case, classes, ignore_label, self.predicted)
+        self.predicted[~self.known] = 0
         self.spacing = checked_spacing(
             (1.0,) * self.labels.ndim if case.spacing_mm is None else case.spacing_mm,
             self.labels.ndim,
@@ -102,7 +104,7 @@ def _probabilities(case: Judged, classes: int) -> NDArray[np.float32]:
 
 
 def _labels(
-    case: Judged, classes: int, ignore_label: int | None, predicted: NDArray[np.uint8]
+    case: Judged, classes: int, ignore_label: int | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     given = np.asarray(case.labels)
     if given.ndim not in (2, 3) or not (given.dtype == bool or given.dtype.kind in "iu"):
@@ -111,7 +113,7 @@ def _labels(
             f"dimensions. Received: shape {given.shape}, dtype {given.dtype}, case {case.id!r}."
         )
     known = np.ones(given.shape, bool) if ignore_label is None else given != ignore_label
-    labels = np.where(known, given, predicted)
+    labels = np.where(known, given, 0)
     if classes == 2:
         return (labels != 0).astype(np.uint8), known
     if not 0 <= labels.min() <= labels.max() < classes:

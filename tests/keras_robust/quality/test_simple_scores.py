@@ -142,6 +142,24 @@ def test_ignored_elements_count_for_nothing():
     assert not error_map(np.full((24, 24), 255), soft(disc()), ignore_label=255).any()
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_what_is_ignored_might_as_well_be_cut_away(classes):
+    """In half of the image nothing is known, and the model sees a large object there."""
+    mask = np.full((24, 48), 255)
+    mask[:, :24] = disc(radius=5, centre=(7, 7))
+    predicted = np.ones((24, 48), np.uint8)
+    predicted[:, :24] = disc(radius=5, centre=(14, 14))
+    p = soft(predicted)
+    p = np.concatenate([1 - p - 0.02, p, 0 * p + 0.02], axis=-1) if classes == 3 else p
+    names = ["soft_dice", "surface", "t_residual"]
+    whole, cut = (
+        scored(case, classes=classes, scores=names, ignore_label=255)[0]
+        for case in (Judged("a", mask, p), Judged("a", mask[:, :24], p[:, :24]))
+    )
+    assert whole.classes[0] == cut.classes[0] and whole.kind == cut.kind
+    assert whole.scores == pytest.approx(cut.scores) and whole.scores["surface"] > 3
+
+
 def test_error_map_is_one_minus_the_probability_of_the_label():
     p = np.array([[[0.5, 0.25, 0.25], [0.0, 0.2, 0.8]]])
     assert error_map(np.array([[1, 2]]), p, classes=3).tolist() == [[191, 51]]
