@@ -33,6 +33,12 @@ def agree(
     workers: Processes = 1,
 ) -> None:
     """Compare annotators with each other, or write their consensus as a new annotator."""
+    with friendly_errors():
+        if consensus is None:
+            hint = "Add --consensus, or name the folder of the report with --report."
+            _refuse("without --consensus", hint, name=name, output=output)
+        else:
+            _refuse("with --consensus, which writes no report", "Leave it out.", report=report)
     if consensus is not None:
         from keras_robust.quality import write_consensus
 
@@ -62,6 +68,15 @@ def agree(
     typer.echo(f"Mean Dice between annotators, {overall['images']} images: {overall['dice']:.4f}")
     typer.echo(f"Fleiss' kappa: {overall['fleiss_kappa']:.4f}")
     typer.echo(f"Pairs: {folder / 'agreement.csv'}\nReport: {page}")
+
+
+def _refuse(where: str, hint: str, **options: Any) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"Invalid value for argument `{option}`. Expected none {where}. "
+                f"Received: {option}={str(value)!r}. {hint}"
+            )
 
 
 def audit(

@@ -76,6 +76,9 @@ def test_predict_and_evaluate(trained_run, tmp_path):
         (["benchmark", "/"], "path='/', which is a folder."),
         (["evaluate", "/nowhere", "/nowhere"], "/nowhere"),
         (["preprocess", "/nowhere", "--workers", "0"], "--workers"),
+        (["agree", "/nowhere", "--output", "report"], "argument `output`. Expected none without"),
+        (["agree", "/nowhere", "--name", "mine"], "argument `name`. Expected none without"),
+        (["agree", "/nowhere", "--consensus", "soft", "--report", "x"], "argument `report`"),
     ],
 )
 def test_errors_are_messages_without_traceback(arguments, message):
