@@ -27,7 +27,12 @@ from keras_robust.experiments.audit_inputs import (
     require_same,
 )
 from keras_robust.experiments.audit_predictions import GivenPredictions
-from keras_robust.experiments.audit_truth import check_truth, compare_with_truth
+from keras_robust.experiments.audit_truth import (
+    DETECTION,
+    TRUTH,
+    check_truth,
+    compare_with_truth,
+)
 from keras_robust.experiments.scheduler import StudyState
 from keras_robust.files import atomic_write_json, locked
 from keras_robust.quality.audit_folder import (
@@ -147,6 +152,9 @@ def audit(
                 result, opened, truth, wrong_below, lambda done, n: tell("truth", done, n)
             )
             compared.write(output)
+        else:
+            for name in (TRUTH, DETECTION):  # of an earlier call
+                (output / name).unlink(missing_ok=True)
         from keras_robust.experiments.audit_report import write_audit_report
 
         write_audit_report(result, opened, compared)

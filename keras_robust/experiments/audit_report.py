@@ -25,7 +25,7 @@ from keras_robust.quality.audit_folder import PREDICTIONS, Audit, AuditCase
 REPORT = "report.html"
 WORST, ROWS = 50, 300
 POOR_DICE = 0.7  # of predictions with the masks as they are: such a judge is not worth much
-_RIGHT, _WRONG = "#7F8FA6", "#D55E00"
+_RIGHT, _WRONG, _UNKNOWN = "#7F8FA6", "#D55E00", "#D8DCE3"
 
 
 def write_audit_report(audit: Audit, dataset: Dataset, truth: Truth | None = None) -> Path:
@@ -91,12 +91,7 @@ def _dice(case: AuditCase) -> float:
 
 def _distribution(audit: Audit, truth: Truth | None) -> list[str]:
     scores = np.array([case.score for case in audit.cases], float)
-    wrong = {(c.case.id, c.case.annotator): c.wrong for c in truth.cases} if truth else {}
-    groups: dict[str, tuple[str, NDArray[np.bool_]]] = {}
-    flags = np.array([wrong.get((c.id, c.annotator), False) for c in audit.cases], bool)
-    groups["right" if truth else "all"] = (_RIGHT, ~flags)
-    if truth:
-        groups["wrong"] = (_WRONG, flags)
+    groups = _groups(audit, truth)
     kinds = Counter(case.kind for case in audit.cases)
     shown = [kind for kind in KINDS if kinds[kind]] + sorted(set(kinds) - set(KINDS))
     with style():
@@ -136,6 +131,17 @@ def _distribution(audit: Audit, truth: Truth | None) -> list[str]:
     caption = f"{_score_sentence(audit, audit.ranked_by)} Kinds: {counted}."
     picture = html.picture(html.png(figure), alternative, caption, figure.get_figwidth())
     return [html.heading("Scores"), picture]
+
+
+def _groups(audit: Audit, truth: Truth | None) -> dict[str, tuple[str, NDArray[np.bool_]]]:
+    """Colour of each group of masks, and which of them are in it."""
+    if truth is None:
+        return {"all": (_RIGHT, np.ones(len(audit.cases), bool))}
+    found = {(c.case.id, c.case.annotator): "wrong" if c.wrong else "right" for c in truth.cases}
+    verdicts = np.array([found.get((c.id, c.annotator), "not known") for c in audit.cases])
+    colours = {"right": _RIGHT, "wrong": _WRONG, "not known": _UNKNOWN}
+    groups = {name: (colour, verdicts == name) for name, colour in colours.items()}
+    return {name: group for name, group in groups.items() if name in ("right", "wrong", *verdicts)}
 
 
 def _score_sentence(audit: Audit, name: str) -> str:

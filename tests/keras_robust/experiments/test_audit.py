@@ -316,5 +316,10 @@ def test_the_command(dataset, predictions, tmp_path):
     assert done.exit_code == 0, done.output
     assert "   1  " in done.output and (output / "report.html").is_file()
     assert read_audit(output).ranked_by == "surface"
+    # Without the truth, nothing of it is left.
+    assert (output / "truth.csv").is_file() and (output / "detection.csv").is_file()
+    again = CliRunner().invoke(app, [*arguments, "--annotator", NOISY])
+    assert again.exit_code == 0, again.output
+    assert not (output / "truth.csv").exists() and not (output / "detection.csv").exists()
     size = CliRunner().invoke(app, [*arguments, "--annotator", NOISY, "--size", "big"])
     assert size.exit_code == 2 and "256x256" in size.output

@@ -15,6 +15,7 @@ from keras_robust.experiments.audit_folds import training_config
 from keras_robust.experiments.audit_inputs import choose_inputs
 from keras_robust.experiments.audit_panels import MASK_COLOUR, PREDICTION_COLOUR, panel, to_rgb
 from keras_robust.experiments.audit_predictions import GivenPredictions
+from keras_robust.experiments.audit_report import _groups
 from keras_robust.experiments.audit_truth import TrueCase, Truth, compare_with_truth
 from keras_robust.experiments.scheduler import RunState, StudyState
 from keras_robust.experiments.worker import LOCK
@@ -210,6 +211,24 @@ def test_a_given_limit_holds_for_simulated_masks_too(dataset):
 def test_a_truth_that_is_none(dataset, truth, below):
     with pytest.raises(ValueError, match="truth|annotator|wrong_below"):
         compare_with_truth(audit_of("ben"), dataset, truth, below)
+
+
+def test_masks_whose_truth_is_not_known_are_not_called_right(dataset):
+    manifest = dataset.root / "manifest.csv"
+    rows = manifest.read_text().split()
+    rows = [row for row in rows if ",anna," not in row or row[0] in "ad"]
+    manifest.write_text("\n".join(rows) + "\n")
+    audit = audit_of("noise")
+    truth = compare_with_truth(audit, Dataset.open(dataset.root), "anna")
+    groups = {name: chosen.tolist() for name, (_, chosen) in _groups(audit, truth).items()}
+    assert groups == {
+        "right": [False, False, False, True],
+        "wrong": [True, False, False, False],
+        "not known": [False, True, True, False],
+    }
+    truth = compare_with_truth(audit, dataset, "anna")
+    assert list(_groups(audit, truth)) == ["right", "wrong"]
+    assert list(_groups(audit, None)) == ["all"]
 
 
 def test_truth_is_written(dataset, tmp_path):
