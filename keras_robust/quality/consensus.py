@@ -135,7 +135,8 @@ def staple(
     # (patterns, annotators, classes): what each said; nothing where they ignored.
     said = patterns[..., np.newaxis] == np.arange(classes)
     votes = (said * counts[:, np.newaxis, np.newaxis]).sum(axis=(0, 1))
-    prior = votes / max(votes.sum(), 1)
+    # Where everyone ignores everything, nothing tells the labels apart.
+    prior = votes / votes.sum() if votes.any() else np.full(classes, 1 / classes)
     with np.errstate(divide="ignore"):
         log_prior = np.log(prior)  # a label nobody drew is true nowhere
     # As Warfield starts: everyone is nearly perfect.

@@ -74,6 +74,8 @@ def test_ignored_is_no_vote():
     np.testing.assert_array_equal(majority(masks, ignore_label=9), [1, 1, 0, 9])
     np.testing.assert_allclose(soft_consensus(masks[:, :3], ignore_label=9), [2 / 3, 1, 0])
     np.testing.assert_array_equal(staple(masks[:, :3], ignore_label=9).labels, [1, 1, 0])
+    nothing = staple(masks[:, 3:], ignore_label=9)
+    assert nothing.probabilities.tolist() == [[0.5, 0.5]]
     with pytest.raises(ValueError, match="1 elements that all of them ignore"):
         soft_consensus(masks, ignore_label=9)
 
