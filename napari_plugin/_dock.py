@@ -56,7 +56,6 @@ class DockWidget(QWidget):
             # Held, since napari lets go of a window that it closes: Python would delete it unheard.
             self._window = self.window()
             self._window.installEventFilter(self)
-            self._window.destroyed.connect(lambda: setattr(self, "_window", None))
         elif event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True

@@ -71,8 +71,8 @@ def reviewing(make_napari_viewer, qtbot, lesions, audit):
         return viewer, widget
 
     yield open_
-    for widget in widgets:
-        widget.close_down()
+    while widgets:  # and none is held, for napari looks what is left of its windows
+        widgets.pop().close_down()
 
 
 def ready(widget) -> bool:
