@@ -1,7 +1,10 @@
 """What a study consists of: methods x label noise x folds x seeds, expanded to named runs."""
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +67,7 @@ class LossEntry(BaseModel):
 
     @property
     def slug(self) -> str:
-        """The entry's part of a folder name.
+        """The entry's part of a folder name; of other characters the letters and digits alone.
 
         >>> LossEntry(name="t", options={"event": "voxel"}).slug
         't-event=voxel'
@@ -76,7 +79,27 @@ class LossEntry(BaseModel):
             parts += [self.selection.name, *_options(self.selection.options)]
         if self.annotator is not None:
             parts.append(self.annotator)
-        return re.sub(r"[^A-Za-z0-9._+=-]+", "", "-".join(parts))
+        return re.sub(r"[^\w.+=-]+", "", unicodedata.normalize("NFC", "-".join(parts)))
+
+
+def _folders(entries: Sequence[LossEntry]) -> list[str]:
+    """The slugs, with a digest where entries before have the same: slugs are rounded.
+
+    >>> _folders([LossEntry(name="gce", options={"q": q}) for q in (0.1234567, 0.1234568)])
+    ['gce-q=0.123457', 'gce-q=0.123457-c41a998e']
+    """
+    names: list[str] = []
+    for entry in entries:
+        name = entry.slug
+        if name in names:
+            content = json.dumps(_trained(entry), sort_keys=True, default=str)
+            name += f"-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        names.append(name)
+    return names
+
+
+def _trained(entry: LossEntry) -> dict[str, Any]:
+    return {**entry.training(), "annotator": entry.annotator}
 
 
 @dataclass(frozen=True)
@@ -107,8 +130,8 @@ class BenchmarkConfig(BaseModel):
             figure of its sensitivity.
 
     Raises:
-        pydantic.ValidationError: If the study is empty, two losses would share a folder, or
-            `base` names what the study varies.
+        pydantic.ValidationError: If the study is empty, has a loss twice, or `base` names what the
+            study varies.
 
     >>> config = BenchmarkConfig(losses=["t"], noise=[(0, 0.7), (0.7, 0.7)], seeds=[0])
     >>> [run.name for run in config.runs()]
@@ -136,9 +159,9 @@ class BenchmarkConfig(BaseModel):
 
     @field_validator("losses")
     @classmethod
-    def _one_folder_each(cls, value: list[LossEntry]) -> list[LossEntry]:
-        slugs = [entry.slug for entry in value]
-        twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    def _each_once(cls, value: list[LossEntry]) -> list[LossEntry]:
+        given = [(entry.slug, _trained(entry)) for entry in value]
+        twice = sorted({entry[0] for entry in given if given.count(entry) > 1})
         if twice:
             raise ValueError(
                 "Invalid value for argument `losses`. Expected every loss once. "
@@ -198,12 +221,13 @@ class BenchmarkConfig(BaseModel):
     def runs(self) -> list[PlannedRun]:
         """All runs, in the order of their use: the first seed and fold of everything first."""
         folds = [None] if self.folds is None else [*range(self.folds)]
+        losses = [*zip(_folders(self.losses), self.losses, strict=True)]
         main = [
-            self._run(entry, setting, fold, seed)
+            self._run(folder, entry, setting, fold, seed)
             for seed in self.seeds
             for fold in folds
             for setting in self.noise
-            for entry in self.losses
+            for folder, entry in losses
         ]
         taken = {run.name for run in main}
         # The default start of nu_tilde is the main run itself.
@@ -214,7 +238,7 @@ class BenchmarkConfig(BaseModel):
         ]
         hardest = max(self.noise)
         extra = [
-            replace(self._run(entry, hardest, fold, seed), start=True)
+            replace(self._run(entry.slug, entry, hardest, fold, seed), start=True)
             for seed in self.seeds
             for fold in folds
             for entry in starts
@@ -222,7 +246,12 @@ class BenchmarkConfig(BaseModel):
         return main + [run for run in extra if run.name not in taken]
 
     def _run(
-        self, entry: LossEntry, setting: tuple[float, float], fold: int | None, seed: int
+        self,
+        folder: str,
+        entry: LossEntry,
+        setting: tuple[float, float],
+        fold: int | None,
+        seed: int,
     ) -> PlannedRun:
         alpha, beta = setting
         noise = None
@@ -237,5 +266,5 @@ class BenchmarkConfig(BaseModel):
         if data:
             config["data"] = {**(self.base.get("data") or {}), **data}
         part = "" if fold is None else f"_f{fold}"
-        name = f"{entry.slug}_a{alpha:g}_b{beta:g}{part}_s{seed}"
+        name = f"{folder}_a{alpha:g}_b{beta:g}{part}_s{seed}"
         return PlannedRun(name, config, entry.label)

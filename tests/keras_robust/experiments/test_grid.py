@@ -59,10 +59,34 @@ def test_folder_names_hold_no_separators():
 
 
 @pytest.mark.parametrize(
+    ("entries", "folders"),
+    [
+        (["李", "王"], ["t-李", "t-王"]),
+        (["expert 1", "Müller"], ["t-expert1", "t-Müller"]),  # ASCII as ever
+    ],
+)
+def test_letters_of_any_script_stay_in_folder_names(entries, folders):
+    losses = [{"name": "t", "annotator": annotator} for annotator in entries]
+    config = BenchmarkConfig(losses=losses, seeds=[0])
+    assert names(config) == [f"{folder}_a0.7_b0.7_s0" for folder in folders]
+
+
+def test_losses_whose_folders_would_meet_have_one_each():
+    losses = [{"name": "gce", "options": {"q": q}} for q in (0.1234567, 0.1234568)]
+    losses += [{"name": "t", "annotator": annotator} for annotator in ("expert 1", "expert1")]
+    found = names(BenchmarkConfig(losses=losses, seeds=[0]))
+    assert len(set(found)) == 4
+    # The first keeps the name that it has alone.
+    assert found[0] == "gce-q=0.123457_a0.7_b0.7_s0" and found[2] == "t-expert1_a0.7_b0.7_s0"
+    assert found[:2] == names(BenchmarkConfig(losses=losses[:2], seeds=[0]))
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"losses": []},
         {"losses": ["t", "t"]},
+        {"losses": ["t-cot", {"name": "t", "selection": {"name": "cot"}, "label": "another"}]},
         {"losses": ["t"], "noise": [(1.2, 0.5)]},
         {"losses": ["t"], "seeds": []},
         {"losses": ["t"], "epoch": 3},
