@@ -110,16 +110,17 @@ class Filters(QWidget):
             found = [item.score for item in items if item.score is not None]
             self._scores.setVisible(bool(found))
             low, high = (min(found), max(found)) if found else (0.0, 0.0)
-            for spin, value in ((self.lowest, low - 0.01), (self.highest, high + 0.01)):
+            for spin in (self.lowest, self.highest):
                 spin.setRange(low - 0.01, high + 0.01)
-                spin.setValue(value)
-            self.status.setCurrentIndex(0)
-            self.text.clear()
             self._only = None
+            self._clear()
 
     def only(self, ids: Collection[str] | None) -> None:
-        """List these cases alone, `None` for all."""
+        """List these cases alone, whatever was filtered before; `None` for all."""
         self._only = None if ids is None else tuple(ids)
+        if ids is not None:
+            with QSignalBlocker(self):
+                self._clear()
         self.everything.setVisible(ids is not None)
         self._tell()
 
@@ -136,6 +137,13 @@ class Filters(QWidget):
             ids=self._only,
             text=self.text.text().strip(),
         )
+
+    def _clear(self) -> None:
+        for box in (self.status, self.kind, self.annotator):
+            box.setCurrentIndex(0)
+        self.lowest.setValue(self.lowest.minimum())
+        self.highest.setValue(self.highest.maximum())
+        self.text.clear()
 
     def _fill(self, box: QComboBox, every: str, names: set[str]) -> None:
         with QSignalBlocker(box):

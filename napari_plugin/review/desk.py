@@ -62,6 +62,7 @@ class ReviewDesk(QObject):
         # What is painted and on its way to the disk, by id: a case shown again starts from it.
         self.unsaved: dict[str, tuple[NDArray[np.uint8], str]] = {}
         self._pending: set[str] = set()
+        self._closing = False
         self._kept: tuple[NDArray[np.uint8], str] | None = None
         self._ahead: dict[str, ReviewCase] = {}
         self._asked: set[str] = set()
@@ -130,7 +131,8 @@ class ReviewDesk(QObject):
         if decision == "repair" and case.image is None:
             self.said.emit("Without its image the mask cannot be repaired. Reject it or ask.")
             return False
-        keeps = decision == "repair" or (decision != "accept" and painted and labels.any())
+        some = case.labels is not None or labels.any()
+        keeps = decision == "repair" or (decision != "accept" and painted and some)
         mask = labels if keeps else None
         id, comment = case.id, self.comment
         self._timer.stop()
@@ -209,11 +211,15 @@ class ReviewDesk(QObject):
         )
 
     def close(self) -> None:
-        """Keep what is painted, wait until all is written, and give viewer and lock back."""
+        """Keep what is painted, wait until all is written, and give viewer and lock back.
+
+        What could not be written is said.
+        """
         self.keep()
         self._timer.stop()
-        self._writer.end()
+        self._closing = True
         self._reader.end()
+        self._writer.end(answer=True)
         try:
             self._rescue()
         finally:
@@ -241,9 +247,11 @@ class ReviewDesk(QObject):
         return None
 
     def _read(self, id: str) -> None:
-        if id not in self._asked:
+        pending = id in self._pending
+        if pending or id not in self._asked:
             self._asked.add(id)
-            self._reader.ask(
+            # What is being decided on is read when that is done, as it then is.
+            (self._writer if pending else self._reader).ask(
                 self.session.load,
                 id,
                 done=self._loaded,
@@ -260,6 +268,8 @@ class ReviewDesk(QObject):
 
     def _loaded(self, case: ReviewCase) -> None:
         self._asked.discard(case.id)
+        if self._closing or case.id in self._pending:
+            return
         if case.id == self.session.current and self.case is None:
             self._display(case)
         elif case.id != self.session.current and case.id not in self.unsaved:
@@ -291,7 +301,7 @@ class ReviewDesk(QObject):
     def _failed(self, id: str, error: Exception, back: bool = False) -> None:
         self._pending.discard(id)
         self.changed.emit(id)
-        if back and self.session.current != id:
+        if back and self.session.current != id and not self._closing:
             self.go(id)
         self._tell(error)
 
@@ -301,6 +311,7 @@ class ReviewDesk(QObject):
     def _drop(self, id: str, state: tuple[NDArray[np.uint8], str]) -> None:
         if self.unsaved.get(id) is state:
             del self.unsaved[id]
+            self.changed.emit(id)
 
     def _keep_soon(self) -> None:
         if self.case is not None and not self._timer.isActive():
@@ -310,26 +321,8 @@ class ReviewDesk(QObject):
         """Whatever could not be written to the dataset goes to a temporary folder."""
         for id, (labels, comment) in self.unsaved.items():
             try:
-                if self._is_safe(id, labels):
-                    continue
                 self.session.save_draft(id, labels, comment)
             except OSError:
                 folder = Path(tempfile.mkdtemp(prefix="keras-robust-"))
                 np.save(folder / f"{id}.npy", labels)
                 self.said.emit(f"Your painting of {id!r} could not be saved; it is in {folder}.")
-
-    def _is_safe(self, id: str, labels: NDArray[np.uint8]) -> bool:
-        """Whether the lanes had written it before they ended, unanswered."""
-        decision = self.session.decisions.get(id)
-        if decision is not None and decision.decision == "repair":
-            case = self.session.item(id).case
-            try:
-                if np.array_equal(self.session.log.read_version(case, decision), labels):
-                    return True
-            except (OSError, ValueError):
-                pass
-        try:
-            draft = self.session.log.files.read_draft(id)
-        except ValueError:
-            return False
-        return draft is not None and np.array_equal(draft[0], labels)

@@ -1,5 +1,6 @@
 """Threads that do one thing after the other, in the order asked for."""
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,12 +19,13 @@ class Lane(QObject):
         name: Of the thread.
     """
 
-    _answered = Signal(object, object)
+    _answered = Signal()
 
     def __init__(self, name: str):
         super().__init__()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._open = True
+        self._answers: deque[tuple[Callable[[Any], None] | None, Any]] = deque()
         self.waiting = 0
         self._answered.connect(self._answer)
 
@@ -46,22 +48,32 @@ class Lane(QObject):
             self.waiting += 1
             self._pool.submit(self._run, function, args, kwargs, done, failed)
 
-    def end(self) -> None:
-        """Wait until all is done; nothing is answered or taken on any more."""
+    def end(self, answer: bool = False) -> None:
+        """Wait until all is done; nothing is taken on any more, nor answered after this.
+
+        Args:
+            answer: Whether what has been done by now is answered.
+        """
         self._open = False
         self._pool.shutdown(wait=True)
+        if answer:
+            self._answer()
+        self._answers.clear()
 
     def _run(self, function: Any, args: Any, kwargs: Any, done: Any, failed: Any) -> None:
         try:
             value, handler = function(*args, **kwargs), done
         except Exception as error:
             value, handler = error, failed
+        self._answers.append((handler, value))
         try:
-            self._answered.emit(handler, value)
+            self._answered.emit()
         except RuntimeError:
             pass  # the window is gone
 
-    def _answer(self, handler: Callable[[Any], None] | None, value: Any) -> None:
-        self.waiting -= 1
-        if handler is not None and self._open:
-            handler(value)
+    def _answer(self) -> None:
+        while self._answers:
+            handler, value = self._answers.popleft()
+            self.waiting -= 1
+            if handler is not None:
+                handler(value)

@@ -158,14 +158,18 @@ class ReviewWidget(DockWidget):
         desk.start()
 
     def finish(self) -> None:
-        """Close the data set; all that was painted and decided is kept."""
+        """Close the data set; all that was painted and decided is kept, or said not to be."""
         if self.desk is None or self.model is None:
             return
         desk, self.desk = self.desk, None
         if self._keys is not None:
             self._keys.release()
         self._filter_soon.stop()
+        told: list[str] = []
+        desk.said.connect(told.append)
         desk.close()
+        if told:
+            self.say("\n".join(told))
         self.list.setModel(None)
         self.model.stop()
         self.model = None
@@ -243,7 +247,8 @@ class ReviewWidget(DockWidget):
 
     def _changed(self, id: str) -> None:
         if self.model is not None and self.desk is not None:
-            self.model.unsaved = set(self.desk.unsaved) if id in self.desk.unsaved else set()
+            mark = self.model.unsaved.add if id in self.desk.unsaved else self.model.unsaved.discard
+            mark(id)
             self.model.update_row(id)
             self._count()
 

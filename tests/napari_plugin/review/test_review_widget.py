@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from keras_robust.data import Dataset
-from keras_robust.quality.review import ReviewSession
+from keras_robust.quality.review import QueueFilter, ReviewSession
 from napari_plugin.review.keys import KEYS
 from napari_plugin.review.layers import BRUSH
 
@@ -325,10 +325,13 @@ def test_a_full_disk_is_told_and_the_painting_comes_back(reviewing, qtbot, monke
     settle(qtbot, widget)
     assert widget.desk.case.id == id and painted(widget)[10, 10] == 1
     assert "Free space" in widget.message.text()
+    widget.desk.changed.emit(widget.desk.session.items[5].id)
+    assert widget.model.unsaved == {id}, "whatever becomes of other cases"
     monkeypatch.setattr(os, "fsync", real)
     widget.act("repair")
     settle(qtbot, widget)
     assert widget.desk.session.load(id).corrected[10, 10] == 1
+    assert not widget.model.unsaved
 
 
 def test_a_mask_changed_by_someone_else_blocks_and_explains(reviewing, qtbot, lesions):
@@ -346,6 +349,36 @@ def test_a_mask_changed_by_someone_else_blocks_and_explains(reviewing, qtbot, le
     widget.act("repair")
     settle(qtbot, widget)
     assert id in widget.desk.session.decisions
+    second = widget.desk.session.item(widget.desk.case.id).case
+    second.mask.write_bytes(case.mask.read_bytes())
+    widget.act("accept")
+    widget.finish()
+    assert "changed by someone else" in widget.message.text() and len(log(lesions)) == 1
+
+
+def test_what_is_just_being_decided_is_shown_as_it_then_is(reviewing, qtbot, monkeypatch):
+    _, widget = reviewing()
+    session, id = widget.desk.session, widget.desk.case.id
+    session.filter(QueueFilter(ids=(id,)))
+    decide = session.decide
+
+    def slowly(*args):
+        time.sleep(0.2)
+        return decide(*args)
+
+    monkeypatch.setattr(session, "decide", slowly)
+    stroke(widget.desk.layers.corrected, [10], [10], label=1)
+    widget.desk.keep()
+    widget.act("start over")
+    widget.desk.write_comment("small")
+    widget.act("accept")
+    settle(qtbot, widget)
+    assert widget.desk.case.id == id and not widget.desk.case.draft
+    assert painted(widget)[10, 10] == 0 and widget.controls.comment.text() == "small"
+    widget.desk.layers.put(np.zeros_like(painted(widget)))
+    widget.act("ask an expert")
+    settle(qtbot, widget)
+    assert widget.desk.case.draft and not painted(widget).any(), "also a mask wholly erased"
 
 
 def test_a_second_reviewers_agreement_is_one_click_away(reviewing, qtbot, lesions, audit):
@@ -357,6 +390,8 @@ def test_a_second_reviewers_agreement_is_one_click_away(reviewing, qtbot, lesion
     for _ in range(2):
         widget.act("accept")
         settle(qtbot, widget)
+    widget.filters.status.setCurrentText("not decided")
+    qtbot.waitUntil(lambda: widget.model.rowCount() == 113)
     widget._list_reviewers()
     (action,) = widget.agree_menu.actions()
     assert action.text() == "with ben"
