@@ -179,8 +179,8 @@ def _read_foreground(path: Path) -> NDArray[np.float32]:
     if not 0 <= low <= high <= WHOLE:
         raise _refused(path, 2, f"values from {low:g} to {high:g}")
     if levels.dtype.kind == "f" and (0 < high <= 1 or not _whole(levels)):
-        found = f"values from {low:g} to {high:g} that are no 255ths: multiply by 255 and round"
-        raise _refused(path, 2, found)
+        remedy = "multiply them by 255 and round" if high <= 1 else "round them"
+        raise _refused(path, 2, f"values from {low:g} to {high:g} that are no 255ths: {remedy}")
     return np.asarray(levels[..., 0] / np.float32(WHOLE), np.float32)
 
 

@@ -108,9 +108,14 @@ def test_fractions_are_not_taken_for_255ths(tmp_path, name):
             nibabel.Nifti1Image(values[..., None], np.eye(4)).to_filename(tmp_path / name)
         return tmp_path / name
 
-    for fractions in ([0, 0.25, 0.5, 1], [0, 0, 0, 1], [1, 1, 1, 1], [0, 63.75, 127.5, 255]):
-        with pytest.raises(ValueError, match="that are no 255ths: multiply by 255.*write_soft"):
-            read_soft_mask(written(fractions), (4,) * (2 if name == "a.tif" else 3))
+    for values, remedy in (
+        ([0, 0.25, 0.5, 1], "multiply them by 255"),
+        ([0, 0, 0, 1], "multiply them by 255"),
+        ([1, 1, 1, 1], "multiply them by 255"),
+        ([0, 63.75, 127.5, 255], "round them"),
+    ):
+        with pytest.raises(ValueError, match=f"that are no 255ths: {remedy}.*write_soft_mask"):
+            read_soft_mask(written(values), (4,) * (2 if name == "a.tif" else 3))
     for levels in ([0, 0, 0, 0], [0, 1, 51, 255]):
         found = read_soft_mask(written(levels))
         np.testing.assert_array_equal(found.ravel(), np.float32(levels) / np.float32(255))
