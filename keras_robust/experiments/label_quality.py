@@ -43,7 +43,7 @@ def label_quality(runs: Sequence[RunRecord]) -> "pd.DataFrame":
         seen.add((pair, choice))
         try:
             dataset = Dataset.open(str(pair[0]))
-            own = choose_cases(dataset, pair[1], *choice)
+            own = choose_cases(dataset, str(pair[1]), *choice)
             clean = dataset.select(annotator=pair[2])
         except (OSError, ValueError):
             continue
