@@ -84,7 +84,7 @@ class Predictor:
         if image.ndim != len(self.size) + 1 or image.shape[-1] != self.channels:
             raise ValueError(
                 f"Invalid value for argument `image`. Expected {len(self.size)} axes and one of "
-                f"{self.channels} channel(s), as the model was trained with. Received: "
+                f"channels, {self.channels}, as the model was trained with. Received: "
                 f"shape={image.shape}"
             )
         if image.ndim == 4 or image.dtype != np.uint8:

@@ -125,7 +125,7 @@ def test_a_model_of_open_size_is_given_one():
     assert predictor.size == (8, 4)
     for kind in ("uint8", "bool", "float16", "int64"):
         np.testing.assert_array_equal(predictor.probabilities(np.ones((5, 6, 1), kind)), 0.5)
-    with pytest.raises(ValueError, match=r"1 channel\(s\).*shape=\(5, 6, 3\)"):
+    with pytest.raises(ValueError, match=r"one of channels, 1,.*shape=\(5, 6, 3\)"):
         predictor.probabilities(np.ones((5, 6, 3), np.uint8))
 
 
