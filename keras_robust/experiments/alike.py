@@ -1,7 +1,7 @@
 """Which runs of a study are the same, and in what they differ beyond what is compared."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,10 +54,13 @@ def told_apart(records: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def differences(runs: Sequence[RunRecord]) -> list[str]:
-    """A warning that names the fields in which runs differ beyond what is compared, if any."""
+    """A warning that names the fields in which runs differ beyond what is compared, if any.
+
+    A field that a run does not have, as one written by an older version, differs from none.
+    """
     found: dict[str, dict[str, None]] = {}
     for run in runs:
-        shared = shared_fields(run)
+        shared = dict(_leaves(shared_fields(run)))
         for key in ("kinds", "mode"):
             if key in (run.config.get("noise") or {}):
                 shared[f"noise.{key}"] = run.config["noise"][key]
@@ -76,3 +79,11 @@ def shared_fields(run: RunRecord) -> dict[str, Any]:
         data = shared["data"].items()
         shared["data"] = {key: value for key, value in data if key not in _VARIED_DATA}
     return shared
+
+
+def _leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
