@@ -1,6 +1,7 @@
 """Two peers as one Keras model."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -99,6 +100,8 @@ class CoTeaching(keras.Model):
         self._losses_of_peers: tuple[Any, Any] | None = None
         self._weights_of_losses: Any = None
         self.built = all(peer.built for peer in peers)
+        if self.built and (shape := getattr(self.peer_a, "input_shape", None)):
+            self.build(shape)  # `export` asks Keras for the shape of this call
 
     @property
     def peers(self) -> tuple[keras.Model, keras.Model]:
@@ -219,9 +222,18 @@ class CoTeaching(keras.Model):
         return [m for m in metrics if m not in self._kept] if self._evaluating else metrics
 
     def evaluate(self, *args: Any, **kwargs: Any):
+        with self._evaluation():
+            return super().evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any):
+        with self._evaluation():
+            return super().test_on_batch(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _evaluation(self) -> Iterator[None]:
         self._evaluating = True
         try:
-            return super().evaluate(*args, **kwargs)
+            yield
         finally:
             self._evaluating = False
 

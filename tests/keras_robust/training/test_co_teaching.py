@@ -195,6 +195,7 @@ def test_evaluation_shows_no_kept_fraction_and_is_of_the_mean():
         expected, rel=1e-5
     )
     assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-5)
+    assert sorted(pair.test_on_batch(x, y[..., None], return_dict=True)) == ["loss", "mse"]
 
 
 def test_inference_by_the_first_peer():

@@ -11,6 +11,8 @@ import pytest
 if keras.backend.backend() != "tensorflow":
     pytest.skip("needs the TensorFlow backend", allow_module_level=True)
 
+import tensorflow as tf
+
 from keras_robust import losses
 from keras_robust.training import (
     CoTeaching,
@@ -145,3 +147,12 @@ def test_a_run_with_peers_resumes_exactly(small_config, tmp_path):
     with pytest.raises(ValueError, match="among .*forget_rate"):
         train(wrong, tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
+
+
+def test_peers_of_known_input_are_exported_as_one_model(tmp_path):
+    x, _ = data()
+    model = CoTeaching(network(), SmallLossSelection(0.1))
+    expected = model.predict(x, verbose=0)
+    model.export(tmp_path / "exported", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(served.serve(x), expected, atol=1e-6)
