@@ -26,6 +26,7 @@ from keras_robust.quality.review.queue import UNDECIDED, worst_first
 from keras_robust.quality.review.sources import (
     open_audit,
     refuse_foreign,
+    refuse_other_audit,
     reviewed_cases,
     suggestions,
 )
@@ -61,7 +62,8 @@ class ReviewSession(Navigation):
             dataset is read-only or not a manifest folder.
 
     Raises:
-        FileNotFoundError, ValueError: No such dataset, audit or annotator, or no good name.
+        FileNotFoundError, ValueError: No such dataset, audit or annotator, no good name, or an
+            audit of other masks.
         PermissionError: The folder is read-only, and `output` is not given.
         FileExistsError: An annotator has the name of the reviewer.
         BlockingIOError: The reviewer has the dataset open already.
@@ -91,6 +93,7 @@ class ReviewSession(Navigation):
     ):
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
         self.audit = open_audit(audit)
+        refuse_other_audit(self.dataset, self.audit)
         home = writable_home(self.dataset, output)
         files = ReviewFiles(home, reviewer)
         refuse_foreign(self.dataset, files)
@@ -262,20 +265,20 @@ class ReviewSession(Navigation):
                     "shown. Nothing was decided, and what you painted is kept. Load the case "
                     "again, look, and decide then."
                 )
-            record = Decision(
-                datetime.now(UTC).isoformat(timespec="milliseconds"),
-                self.reviewer,
-                id,
-                item.annotator,
-                decision,
-                comment,
-                *now,
-            )
             try:
-                if decision == "repair" and labels is not None:
-                    record = self._keep(item.case, labels, record)
-                elif labels is not None:
+                if labels is not None and decision != "repair":
                     self.save_draft(id, labels, comment)
+                record = Decision(
+                    datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    self.reviewer,
+                    id,
+                    item.annotator,
+                    decision,
+                    comment,
+                    *now,
+                )
+                if labels is not None and decision == "repair":
+                    record = self._keep(item.case, labels, record)
                 append_record(self.log.files.log, record.to_record())
             except OSError as reason:
                 raise _explained(reason, f"The decision on {id!r} is not saved") from reason
@@ -326,7 +329,7 @@ class ReviewSession(Navigation):
 
     def _resume(self) -> None:
         """Go to the draft painted last, else past the last decision, else to the worst mask."""
-        drafts = [id for id in self.log.files.drafts() if id in self._by_id]
+        drafts = [id for id in self.log.files.drafts() if id in self._by_id and self._is_open(id)]
         if drafts:
             self.current = drafts[0]
             return
@@ -334,6 +337,12 @@ class ReviewSession(Navigation):
         self.current = decided[-1] if decided else None
         if self.next_undecided() is None and self.current is None and self.items:
             self.current = self.items[0].id
+
+    def _is_open(self, id: str) -> bool:
+        """Whether a draft was painted after the last decision, not left with it."""
+        decision = self.log._latest.get(id)
+        painted = datetime.fromtimestamp(self.log.files.draft(id).stat().st_mtime, UTC)
+        return decision is None or painted.isoformat(timespec="milliseconds") > decision.time
 
     def _is_changed(self, decision: Decision, mask: str | None, image: str | None) -> bool:
         return (decision.mask_sha256, decision.image_sha256) != (mask, image)

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from keras_robust.data.annotators import match_annotators, reviewers
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.quality.review.case import sha256
 from keras_robust.quality.review.files import ReviewFiles
 
-__all__ = ["open_audit", "refuse_foreign", "reviewed_cases", "suggestions"]
+__all__ = ["open_audit", "refuse_foreign", "refuse_other_audit", "reviewed_cases", "suggestions"]
 
 CONSENSUS = "consensus-"
+CHECKED_MASKS = 100
 
 
 def open_audit(audit: Any) -> Any:
@@ -23,6 +25,33 @@ def open_audit(audit: Any) -> Any:
     from keras_robust.quality.audit_folder import read_audit
 
     return read_audit(Path(audit))
+
+
+def refuse_other_audit(dataset: Dataset, audit: Any) -> None:
+    """Never suggest what a model made of images of another dataset with the same ids.
+
+    The audit of a folder goes with it, whatever was corrected since. Where it was made of another
+    folder, which may be this one before it was moved, half of the masks, of up to 200 spread over
+    the audit, have to be the files that were judged.
+
+    Raises:
+        ValueError: They are not.
+    """
+    made_of = getattr(audit, "info", {}).get("dataset", "")
+    judged = [case for case in getattr(audit, "cases", ()) if getattr(case, "mask_sha256", "")]
+    if not judged or (made_of and Path(made_of).resolve() == dataset.root.resolve()):
+        return
+    masks = {(case.id, case.annotator): case.mask for case in dataset}
+    known = [case for case in judged if (case.id, case.annotator) in masks]
+    some = known[:: max(1, len(known) // CHECKED_MASKS)]
+    same = sum(sha256(masks[case.id, case.annotator]) == case.mask_sha256 for case in some)
+    if same < max(1, len(some) / 2):
+        raise ValueError(
+            "Invalid value for argument `audit`. Expected an audit of this dataset. Received: "
+            f"audit={str(audit.folder)!r}, made of {str(made_of)!r}; of {len(some)} masks that "
+            f"were compared, {same} are those that it judged. Choose the audit of this dataset, "
+            "or none."
+        )
 
 
 def refuse_foreign(dataset: Dataset, files: ReviewFiles) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from keras_robust.data import Dataset, match_annotators, read_mask
 from keras_robust.experiments.agreement import measure_agreement
+from keras_robust.quality.audit_folder import Audit, AuditCase
 from keras_robust.quality.review import (
     ChangedFileError,
     QueueFilter,
@@ -19,6 +22,7 @@ from keras_robust.quality.review import (
     reviewers,
     write_reviewed,
 )
+from keras_robust.quality.review.case import sha256
 
 from .conftest import IDS, disc
 
@@ -113,6 +117,32 @@ def test_the_next_session_goes_on_where_the_last_one_was(home, audit):
     with ReviewSession(home, "anna", audit) as session:
         assert session.progress == (3, 6)
         assert session.current == "case0"  # the next undecided after case1
+        session.decide("case0", "ask an expert", mask=disc(32, 4))
+    with ReviewSession(home, "anna", audit) as session:
+        assert session.current == "case3"  # not where a draft was left with a decision
+        time.sleep(0.02)
+        session.save_draft("case0", disc(32, 5))
+    with ReviewSession(home, "anna", audit) as session:
+        assert session.current == "case0"  # painted on after the decision
+
+
+def test_an_audit_of_other_masks_is_refused(home, tmp_path):
+    masks = {id: home / "masks" / f"{id}.png" for id in IDS}
+    judged = [
+        AuditCase(1, id, "clinic", 1.0, "", {}, mask_sha256=sha256(mask) or "")
+        for id, mask in masks.items()
+    ]
+    moved = Audit(tmp_path / "audit", {"dataset": str(tmp_path / "before")}, tuple(judged))
+    for count, id in enumerate(IDS[:4], start=1):
+        Image.fromarray(disc(32, 2) * 255).save(masks[id])
+        if count <= 3:  # corrected since: half of the six are as they were
+            ReviewSession(home, "anna", moved).close()
+    with pytest.raises(ValueError, match="of 6 masks that were compared, 2 are"):
+        ReviewSession(home, "anna", moved)
+    ReviewSession(home, "anna", replace(moved, info={"dataset": str(home)})).close()
+    elsewhere = [replace(case, annotator="lab") for case in judged]
+    with pytest.raises(ValueError, match="of 0 masks"):
+        ReviewSession(home, "anna", replace(moved, cases=tuple(elsewhere)), annotator="clinic")
 
 
 def test_moving_stays_at_the_ends_and_skips_what_is_decided(home):
