@@ -47,7 +47,7 @@ class DockWidget(QWidget):
         """What the widget undoes at its end."""
         raise NotImplementedError
 
-    def keep(self) -> None:
+    def about_to_close(self) -> None:
         """What the widget writes when its window is about to close, which may be called off."""
 
     def event(self, event: Any) -> bool:
@@ -66,7 +66,7 @@ class DockWidget(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """A closed window deletes its widgets, and tells them of neither."""
         if watched is not self and event.type() == QEvent.Type.Close:
-            self.keep()
+            self.about_to_close()
         elif watched is not self and event.type() == QEvent.Type.DeferredDelete:
             self.close_down()
         return super().eventFilter(watched, event)

@@ -127,8 +127,7 @@ class ReviewWidget(DockWidget):
         """
         self.finish()
         self.opening.dataset.setText(str(dataset))
-        if audit is not None:
-            self.opening.audit.setText(str(audit))
+        self.opening.audit.setText("" if audit is None else str(audit))
         if reviewer is not None:
             self.opening.reviewer.setText(reviewer)
         self.opening.dataset.editingFinished.emit()
@@ -300,7 +299,7 @@ class ReviewWidget(DockWidget):
 
     # The end
 
-    def keep(self) -> None:
+    def about_to_close(self) -> None:
         """Write what is painted to a draft."""
         if self.desk is not None:
             self.desk.keep()
