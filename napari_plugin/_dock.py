@@ -63,7 +63,7 @@ class DockWidget(QWidget):
                 self.close_down()
         return super().event(event)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, watched: Any, event: Any) -> bool:
         """A closed window deletes its widgets, and tells them of neither."""
         if watched is not self and event.type() == QEvent.Type.Close:
             self.about_to_close()

@@ -38,22 +38,25 @@ class Keys:
     def __init__(
         self, viewer: "ViewerModel", widget: QWidget, actions: Mapping[str, Callable[[], object]]
     ):
-        self._viewer, self._bound = viewer, []
+        self._viewer = viewer
+        self._bound: dict[str, QShortcut] = {}
         for name, act in actions.items():
             key = KEYS[name]
             try:
                 viewer.bind_key(key, _calling(act))
             except ValueError:
                 continue
-            self._bound.append(key)
             shortcut = QShortcut(QKeySequence(_QT.get(key, key)), widget)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(act)
+            self._bound[key] = shortcut
 
     def release(self) -> None:
-        """Give the keys of the canvas back."""
-        for key in self._bound:
+        """Give the keys back; two shortcuts of one key would make it do nothing."""
+        for key, shortcut in self._bound.items():
             self._viewer.bind_key(key, None)
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
         self._bound.clear()
 
 

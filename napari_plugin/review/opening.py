@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from keras_robust.data import Dataset
 from keras_robust.quality.review import ReviewSession, disagreement
+from keras_robust.quality.review.sources import reviewed_cases
 from napari_plugin._child import in_words
 from napari_plugin._style import preference
 from napari_plugin._tasks import ChildProcess, run_in_background
@@ -51,8 +52,8 @@ class Request:
         """
         dataset, scores = Dataset.open(self.dataset), None
         if self.by_disagreement and self.audit is None:
-            drawn = self.annotator or next(iter(dataset.annotators), "")
-            scores = disagreement(dataset, drawn, self.suggest)
+            first, *_ = reviewed_cases(dataset, dataset.root, self.annotator, None)
+            scores = disagreement(dataset, first.annotator, self.suggest)
         return ReviewSession(
             dataset,
             self.reviewer,
@@ -78,6 +79,7 @@ class Opening(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._child: ChildProcess | None = None
+        self._found = ""  # the audit that was filled in, and goes with the data set
         self.dataset = _line("Folder of the data set", "The folder with images and masks")
         self.audit = _line(
             "Folder of an audit (optional)",
@@ -189,6 +191,7 @@ class Opening(QWidget):
             self._child.cancel(grace=0.5)
 
     def _audited(self, output: str) -> None:
+        self._found = output
         self.audit.setText(output)
         self.said.emit("The audit is done. Open the data set to review the worst masks first.")
 
@@ -199,7 +202,7 @@ class Opening(QWidget):
     def _refused(self, error: Exception, request: Request) -> None:
         self.open_button.setEnabled(True)
         text = in_words(error)
-        if "output" in text and request.output is None:
+        if "`output`" in text and request.output is None:  # the argument, not a part of a path
             self._ask_for_output(True)
             root = Path(request.dataset).resolve()
             self.output.setText(str(root.with_name(f"{root.name}-reviewed")))
@@ -220,8 +223,10 @@ class Opening(QWidget):
         self._ask_for_output(False)
         if not folder or not Path(folder).is_dir():
             return
-        if not self.audit.text() and (_audit_folder(folder) / "audit.json").is_file():
-            self.audit.setText(str(_audit_folder(folder)))
+        if self.audit.text() in ("", self._found):
+            audit = _audit_folder(folder)
+            self._found = str(audit) if (audit / "audit.json").is_file() else ""
+            self.audit.setText(self._found)
         run_in_background(
             Dataset.open,
             folder,

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShortcut
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -448,6 +449,7 @@ def test_closing_gives_keys_layers_and_lock_back(reviewing, lesions, audit):
     viewer.add_points([[1, 1]])
     assert "A" in {str(key) for key in viewer.keymap}
     viewer.window.remove_dock_widget(widget)
+    assert not any(shortcut.isEnabled() for shortcut in widget.findChildren(QShortcut))
     assert [layer.name for layer in viewer.layers] == ["Points"]
     assert not {str(key) for key in viewer.keymap}
     with ReviewSession(lesions, "anna", audit):
