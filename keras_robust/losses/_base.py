@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._targets import align, voxel_weights
+from keras_robust.losses._probabilities import probabilities
+from keras_robust.losses._targets import Aligned, align, voxel_weights
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -32,7 +33,12 @@ class SegmentationLoss(keras.losses.Loss):
 
     Raises:
         ValueError: shapes that do not fit, or an option outside its range.
+
+    `values` of a subclass is given probabilities, whatever `from_logits`, unless the subclass sets
+    `takes_logits = True`: then it is given `y_pred` as it is, and minds `self.from_logits` itself.
     """
+
+    takes_logits = False
 
     def __init__(
         self,
@@ -88,6 +94,13 @@ class SegmentationLoss(keras.losses.Loss):
         count = ops.cast(count, total.dtype)
         return ops.where(count > 0, total / ops.maximum(count, 1e-12), 0.0) / replicas()
 
+    def align(self, y_true, y_pred, kept=None) -> Aligned:
+        """Targets and predictions as `values` takes them."""
+        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
+        if self.from_logits and not self.takes_logits:
+            return aligned._replace(predictions=probabilities(aligned.predictions, True))
+        return aligned
+
     def terms(self) -> Iterator["SegmentationLoss"]:
         """The elementary losses that this loss is made of."""
         yield self
@@ -136,7 +149,7 @@ class VoxelLoss(SegmentationLoss):
 
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         y_true = ops.convert_to_tensor(y_true)
-        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
+        aligned = self.align(y_true, y_pred, kept)
         is_hard = "float" not in keras.backend.standardize_dtype(y_true.dtype)
         is_hard &= y_true.shape[-1] == 1 or len(y_true.shape) < len(aligned.targets.shape)
         values = (self.hard_values if is_hard else self.values)(
@@ -181,7 +194,7 @@ class ImageLoss(SegmentationLoss):
         raise NotImplementedError
 
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
-        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
+        aligned = self.align(y_true, y_pred, kept)
         like = aligned.predictions[..., 0]
         per_image, weights = voxel_weights(sample_weight, like)
         if self.batch and per_image is not None:

@@ -53,6 +53,8 @@ class CE(VoxelLoss):
     0.6931
     """
 
+    takes_logits = True
+
     def values(self, targets, predictions):
         return cross_entropy(targets, predictions, from_logits=self.from_logits)
 
@@ -70,6 +72,8 @@ class GCE(VoxelLoss):
     >>> round(float(GCE(q=1.0)([[1, 0]], [[[0.9], [0.2]]])), 4)  # (0.1 + 0.2) / 2
     0.15
     """
+
+    takes_logits = True
 
     def __init__(self, q: float = 0.7, **options: Any):
         super().__init__(**options)
@@ -98,6 +102,8 @@ class SCE(VoxelLoss):
 
     [Wang et al., 2019]: https://arxiv.org/abs/1908.06112
     """
+
+    takes_logits = True
 
     def __init__(self, alpha: float = 0.1, beta: float = 1.0, clamp: float = 1e-4, **options: Any):
         super().__init__(**options)

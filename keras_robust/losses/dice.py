@@ -65,6 +65,8 @@ class Dice(ImageLoss):
     0.3333
     """
 
+    takes_logits = True
+
     def __init__(
         self,
         smooth: float = 1e-5,

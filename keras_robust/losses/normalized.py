@@ -99,6 +99,8 @@ class NCE(VoxelLoss):
     0.5
     """
 
+    takes_logits = True
+
     def values(self, targets, predictions):
         return normalized_cross_entropy(targets, predictions, from_logits=self.from_logits)
 
@@ -114,6 +116,8 @@ class NGCE(VoxelLoss):
     >>> round(float(NGCE(q=1.0)([[1, 0]], [[[0.9], [0.2]]])), 4)
     0.15
     """
+
+    takes_logits = True
 
     def __init__(self, q: float = 0.7, **options: Any):
         super().__init__(**options)

@@ -52,6 +52,8 @@ class MAE(VoxelLoss):
     0.15
     """
 
+    takes_logits = True
+
     def values(self, targets, predictions):
         return mean_absolute_error(targets, predictions, from_logits=self.from_logits)
 
@@ -69,6 +71,8 @@ class RCE(VoxelLoss):
     >>> round(float(RCE()([[1, 0]], [[[0.9], [0.2]]])), 4)  # -ln(1e-4) (0.1 + 0.2) / 2
     1.3816
     """
+
+    takes_logits = True
 
     def __init__(self, clamp: float = 1e-4, **options: Any):
         super().__init__(**options)

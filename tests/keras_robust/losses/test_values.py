@@ -87,6 +87,21 @@ def test_logits_and_probabilities_agree(name):
     np.testing.assert_allclose(value(losses.get(name)(labels, p)), with_logits, rtol=1e-5)
 
 
+@pytest.mark.parametrize("base", [losses.VoxelLoss, losses.ImageLoss])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_loss_of_ones_own_is_given_probabilities(base, classes):
+    class Squares(base):
+        def values(self, targets, predictions, weights=None):
+            squares = (targets - predictions) ** 2
+            over = -1 if base is losses.VoxelLoss else (1, 2, 3)
+            return keras.ops.mean(squares, axis=over)
+
+    labels, logits = problem(9, classes=classes)
+    p = 1 / (1 + np.exp(-logits)) if classes == 1 else softmax(logits)
+    found = Squares(from_logits=True)(labels, logits)
+    np.testing.assert_allclose(value(found), value(Squares()(labels, p)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", PAPER_NAMES)
 @pytest.mark.parametrize("spatial", SPATIAL)
 def test_ignored_voxels_are_as_if_they_were_not_there(name, spatial):
