@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_robust.losses._probabilities import probabilities
 from keras_robust.losses._targets import Aligned, align, voxel_weights
+from keras_robust.losses._training import require_trained
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -95,7 +96,13 @@ class SegmentationLoss(keras.losses.Loss):
         return ops.where(count > 0, total / ops.maximum(count, 1e-12), 0.0) / replicas()
 
     def align(self, y_true, y_pred, kept=None) -> Aligned:
-        """Targets and predictions as `values` takes them."""
+        """Targets and predictions as `values` takes them.
+
+        Raises:
+            RuntimeError: the model in training does not train the parameters of the loss.
+        """
+        if self.trainable_variables:
+            require_trained(self)
         aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
         if self.from_logits and not self.takes_logits:
             return aligned._replace(predictions=probabilities(aligned.predictions, True))
@@ -109,6 +116,17 @@ class SegmentationLoss(keras.losses.Loss):
     def trainable_variables(self) -> list:
         """Parameters of the loss that train with the weights of the model."""
         return []
+
+    def renew_variables(self) -> None:
+        """Make the parameters anew, of their present values, under the strategy in scope.
+
+        Called where the loss was made outside of the scope of the model's `tf.distribute` strategy.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has parameters made outside of the scope of the model's "
+            "strategy. Expected a loss made inside it, or one that has `renew_variables`. Make the "
+            "loss under `with strategy.scope():`."
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -108,7 +108,7 @@ def _trains(model: keras.Model, loss: Any) -> bool:
 
 
 def _install() -> None:
-    """Let `compile` of every Keras model attach the parameters of its losses."""
+    """Let every Keras model attach the parameters of its losses, and save them or say why not."""
     # Keras reloads the compilation only of models whose `compile` is the one of this class.
     owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
     original = owner.compile
@@ -121,6 +121,23 @@ def _install() -> None:
         _exempt_from_weight_decay(self)
 
     owner.compile = compile_and_attach
+    save = keras.Model.save
+
+    @functools.wraps(save)
+    def save_with_parameters(self, filepath, *args, **kwargs):
+        if str(filepath).endswith((".h5", ".hdf5")) and _layers(self):
+            raise ValueError(
+                "A model file in the legacy HDF5 format cannot hold the parameters of a loss. "
+                f"Expected a path that ends in '.keras'. Received: filepath={str(filepath)!r}. "
+                "Save the model as '.keras', or its weights alone by `save_weights`."
+            )
+        return save(self, filepath, *args, **kwargs)
+
+    keras.Model.save = save_with_parameters
+
+
+def _layers(model: keras.Model) -> list[LossParameters]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, LossParameters)]
 
 
 def _host(model: keras.Model) -> keras.layers.Layer:
@@ -154,14 +171,14 @@ def _move_into_scope(model: keras.Model, losses: list) -> None:
     with strategy.scope():
         for loss in losses:
             if not strategy.extended.variable_created_in_scope(loss.trainable_variables[0].value):
-                loss.create_variable(loss.nu_tilde)
+                loss.renew_variables()
 
 
 def _exempt_from_weight_decay(model: keras.Model) -> None:
     """Weight decay would pull ν towards 1, which no prior asks for."""
     optimizer = getattr(model, "optimizer", None)
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, LossParameters)]
+    layers = _layers(model)
     if not layers or optimizer is None or optimizer.built:
         return
     # Whether or not `weight_decay` is set: an optimiser of one's own may have a penalty beside it.

@@ -22,10 +22,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses import _training
 from keras_robust.losses._base import SegmentationLoss, invalid
 from keras_robust.losses._probabilities import probabilities
-from keras_robust.losses._targets import align, sum_over, voxel_weights
+from keras_robust.losses._targets import sum_over, voxel_weights
 
 # r(x) = 1/(12x) - 1/(360x^3) + ..., and φ(x) = -1/(2x) - 1/(12x^2) + 1/(120x^4) - ...
 # (Abramowitz & Stegun 6.1.41, 6.3.18), below 1e-8 off for x >= _ASYMPTOTIC.
@@ -154,6 +153,8 @@ class TLoss(SegmentationLoss):
     1.9111
     """
 
+    takes_logits = True
+
     def __init__(
         self,
         nu_tilde: float = 0.0,
@@ -177,11 +178,10 @@ class TLoss(SegmentationLoss):
         self.epsilon, self.event = float(epsilon), event
         self.log_precision, self.scale = float(log_precision), scale
         self._initial_nu_tilde = float(nu_tilde)
-        self.create_variable(self._initial_nu_tilde)
+        self._nu_tilde = _variable(self._initial_nu_tilde)
 
-    def create_variable(self, value: float) -> None:
-        """Make the variable ν̃ anew, under the distribution strategy in scope."""
-        self._nu_tilde = keras.Variable(value, dtype="float32", name="nu_tilde")
+    def renew_variables(self) -> None:
+        self._nu_tilde = _variable(self.nu_tilde)
 
     @property
     def trainable_variables(self) -> list:
@@ -198,8 +198,7 @@ class TLoss(SegmentationLoss):
         return math.exp(self.nu_tilde) + self.epsilon
 
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
-        _training.require_trained(self)
-        aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
+        aligned = self.align(y_true, y_pred, kept)
         error = ops.square(aligned.targets - probabilities(aligned.predictions, self.from_logits))
         per_image, weights = voxel_weights(sample_weight, aligned.predictions[..., 0])
         if aligned.valid is not None:
@@ -251,6 +250,10 @@ class TLoss(SegmentationLoss):
             "scale": self.scale,
         }
         return {**own, **super().get_config()}
+
+
+def _variable(value: float) -> keras.Variable:
+    return keras.Variable(value, dtype="float32", name="nu_tilde")
 
 
 def _sum_per_image(values):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_robust.losses import CE, Dice, Sum, TLoss, attach, elementary
+from keras_robust.losses import CE, Dice, Sum, TLoss, VoxelLoss, attach, elementary
 from tests.keras_robust.losses.helpers import value
 
 L = keras.layers
@@ -204,8 +204,32 @@ def test_a_sequential_model_may_end_in_another(tmp_path):
     assert keras.models.load_model(tmp_path / "model.keras").loss.nu_tilde == loss.nu_tilde
 
 
-def test_a_loss_hidden_in_a_function_is_an_error():
-    loss = TLoss()
+class Scaled(VoxelLoss):
+    """A loss of one's own, with a parameter that trains."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.scale = keras.Variable(0.0)
+
+    @property
+    def trainable_variables(self):
+        return [self.scale]
+
+    def values(self, targets, predictions):
+        squares = keras.ops.mean(keras.ops.square(targets - predictions), axis=-1)
+        return keras.ops.exp(self.scale) * squares - self.scale
+
+
+def test_legacy_files_that_cannot_hold_nu_are_refused(tmp_path):
+    for model in (functional(), keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(1, 1)])):
+        model.compile("adam", loss=TLoss())
+        with pytest.raises(ValueError, match="ends in '.keras'"):
+            model.save(tmp_path / "model.h5")
+        model.save_weights(tmp_path / "model.weights.h5")
+
+
+@pytest.mark.parametrize("loss", [TLoss(), Scaled()])
+def test_a_loss_hidden_in_a_function_is_an_error(loss):
     model = functional()
     model.compile("adam", loss=lambda y, p: loss(y, p))
     with pytest.raises(RuntimeError, match=r"does not train.*compile\(loss=\.\.\.\)"):

@@ -157,7 +157,7 @@ def test_mirrored_strategy_on_two_virtual_cpus():
         tf.config.set_logical_device_configuration(cpu, halves)
         import keras
         from keras_robust import TLoss
-        from tests.keras_robust.losses.test_fit import data, functional, sequential
+        from tests.keras_robust.losses.test_fit import Scaled, data, functional, sequential
 
         x, y = data()
         for make in (functional, sequential):
@@ -176,7 +176,14 @@ def test_mirrored_strategy_on_two_virtual_cpus():
             assert reached[0][0] < -0.02, reached[0][0]
             for a, b in zip(*reached, strict=True):
                 np.testing.assert_allclose(a, b, atol=1e-4)
-        print("equal")
+        outside = Scaled()  # one that does not know how to make its parameter anew
+        with strategy.scope():
+            model.compile("adam", loss=Scaled())
+            try:
+                model.compile("adam", loss=outside)
+            except ValueError as error:
+                assert "strategy.scope()" in str(error)
+                print("equal")
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True
