@@ -154,6 +154,7 @@ def hippocampus(data: Path, work: Path) -> None:
     train_tuned(base, harsh, work, base)
     train_tuned(base, mild, work, base)
     train(base, [REFERENCE, *harsh], work, seeds=SEEDS[:2])
+    train(base, [REFERENCE, *mild[:2]], work, seeds=SEEDS[:2])
     alone = [method for method in harsh if not LossEntry(**method).training()["selection"]]
     train(base, [REFERENCE, *alone], work, seeds=SEEDS)
 
