@@ -20,6 +20,8 @@ __all__ = ["read_volume_layer", "write_volume_file"]
 def read_volume_layer(path: Path) -> LayerData:
     """A .nii or .nii.gz file: labels where it holds few small whole numbers, else an image.
 
+    A single label above 255 becomes 1, as in pictures.
+
     Raises:
         ValueError: The file is damaged, or no volume.
     """
@@ -28,7 +30,7 @@ def read_volume_layer(path: Path) -> LayerData:
     notes = {"dataset": "", "id": name, "annotator": "", "path": str(path)} | header_notes(header)
     if not looks_like_labels(array):
         return image_layer(array[..., np.newaxis], name, notes)
-    labels = array.astype(np.uint8)
+    labels = (array if array.max() <= 255 else array != 0).astype(np.uint8)
     return labels_layer(labels, name, notes, classes=int(labels.max(initial=0)) + 1)
 
 

@@ -129,10 +129,10 @@ class NoiseLabWidget(DockWidget):
             self._log = None
             self.slices.setChecked(any(about(mask).get("stack") for mask in masks))
             self._ask_soon()
+            folder = about(layer).get("dataset") if layer is not None else None
+            if folder and Path(folder) != self.dataset_box.path:
+                self.dataset_box.open_dataset(folder)
         self.slices.setVisible(layer is not None and layer.ndim == 3)
-        folder = about(layer).get("dataset") if layer is not None else None
-        if folder and Path(folder) != self.dataset_box.path:
-            self.dataset_box.open_dataset(folder)
 
     def _on_settings(self) -> None:
         self._log = None
@@ -351,4 +351,5 @@ def _in_words(done: Corruption) -> str:
         return "left clean"
     reached = f"asked β = {done.asked:.2f}, reached {done.reached:.2f}, Dice {done.dice:.3f}"
     note = f"<br>{done.note}" if done.note else ""
-    return f"<b>{KIND_NAMES[done.kind][0]}</b> ({done.kind}): {reached}{note}"
+    name = KIND_NAMES.get(done.kind, (done.kind.capitalize(),))[0]
+    return f"<b>{name}</b> ({done.kind}): {reached}{note}"

@@ -81,6 +81,10 @@ def test_a_mask_opens_as_labels(viewer_model, tmp_path):
     (layer,) = viewer_model.open(tmp_path / "mask.nii.gz", plugin="keras-robust")
     assert layer._type_string == "labels" and layer.data.dtype == np.uint8
     np.testing.assert_array_equal(layer.data, mask)
+    # One label that 8 bits cannot hold, as of atlases, is where it was.
+    nibabel.Nifti1Image(mask * 512, np.eye(4)).to_filename(tmp_path / "atlas.nii.gz")
+    (layer,) = viewer_model.open(tmp_path / "atlas.nii.gz", plugin="keras-robust")
+    np.testing.assert_array_equal(layer.data, mask > 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_robust.data import Dataset, sample_path, simulate_dataset
-from keras_robust.noise import Corruption, LabelNoise, read_log
+from keras_robust.noise import BoundaryNoise, Corruption, LabelNoise, read_log
 from napari_plugin._cases import case_layers
 from napari_plugin.noise_lab import NoiseLabWidget
 
@@ -150,6 +150,17 @@ def test_a_folder_that_is_no_dataset_is_said(lab, qtbot, tmp_path):
     assert widget.dataset_box.name.text() == "data" and widget.dataset_box.measure.isEnabled()
 
 
+def test_a_dataset_that_was_opened_stays_while_layers_come_and_go(lab, small, qtbot, tmp_path):
+    viewer, widget = lab
+    other = shutil.copytree(small.root, tmp_path / "other")
+    widget.dataset_box.open_dataset(other)
+    qtbot.waitUntil(lambda: widget.dataset_box.dataset.root == other, timeout=WAIT)
+    widget.keep.click()
+    viewer.layers[0].name = "renamed"
+    qtbot.wait(50)
+    assert widget.dataset_box.path == other
+
+
 def test_histogram_over_the_dataset_of_the_layer(lab, qtbot):
     _, widget = lab
     box = widget.dataset_box
@@ -219,6 +230,9 @@ def test_replay_from_a_log_until_a_control_is_moved(lab, small, qtbot, tmp_path)
     )
     widget.settings.beta.setValue(0.3)
     qtbot.waitUntil(lambda: "Replayed" not in widget.result.text(), timeout=WAIT)
+    boundary = simulate_dataset(small.root, BoundaryNoise(0.9), source="isic_gt")
+    widget.replay_log(boundary / "noise.jsonl")
+    qtbot.waitUntil(lambda: "Boundary" in widget.result.text(), timeout=WAIT)
     broken = tmp_path / "broken.jsonl"
     broken.write_text("{")
     widget.replay_log(broken)
