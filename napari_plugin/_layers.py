@@ -5,14 +5,29 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox
+
+from napari_plugin.files.grids import layer_affine
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["LayerBox", "LayerList", "Spacing", "about", "case_id", "guess", "role", "spacing"]
+__all__ = [
+    "LayerBox",
+    "LayerList",
+    "Spacing",
+    "about",
+    "case_id",
+    "guess",
+    "place",
+    "role",
+    "spacing",
+    "to_world",
+]
 
 WORDS = {
     "difference": r"differen|disagree",
@@ -83,12 +98,27 @@ class Spacing:
     unit: str
 
 
+def place(layer: Layer) -> dict[str, Any]:
+    """Arguments that put another layer where this one lies."""
+    found = {name: getattr(layer, name) for name in ("scale", "translate", "rotate", "shear")}
+    return found | {"affine": layer.affine.affine_matrix, "units": layer.units}
+
+
+def to_world(layer: Layer) -> NDArray[np.float64]:
+    """From the indices of a layer to the world, as a matrix of homogeneous coordinates."""
+    return layer_affine(place(layer), layer.ndim)
+
+
 def spacing(layer: Layer) -> Spacing:
-    """Of a layer: as noted with its dataset, otherwise its scale, in its units or else in mm."""
+    """Of a layer: as noted with its dataset, otherwise from its place in the world.
+
+    That is in the units of the layer, or else in mm.
+    """
     noted = about(layer).get("spacing_mm")
     if noted is not None and len(noted) == layer.ndim:
         return Spacing(tuple(float(s) for s in noted), "mm")
-    scale = tuple(abs(float(s)) or 1.0 for s in layer.scale)
+    steps = np.linalg.norm(to_world(layer)[:-1, :-1], axis=0).round(9)
+    scale = tuple(float(s) or 1.0 for s in steps)
     try:
         step = tuple(
             float((s * unit).to("mm").magnitude) for s, unit in zip(scale, layer.units, strict=True)

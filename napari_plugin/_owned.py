@@ -8,6 +8,8 @@ from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_plugin._layers import place
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -56,8 +58,7 @@ class OwnedLabels:
             below: Put a new layer below `like`, not on top of all.
             look: Further arguments of the layer, such as its name.
         """
-        place = ("scale", "translate", "rotate", "shear", "units")
-        placed = look | {name: getattr(like, name) for name in place}
+        placed = look | place(like)
         described = repr((colours, placed))
         layer = self.layer
         if (

@@ -1,13 +1,14 @@
 """Two layers to compare: their data, spacing, and what is found."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_plugin._layers import Spacing, about, spacing
+from napari_plugin._layers import Spacing, about, spacing, to_world
 from napari_plugin.compare.difference import Tally, difference, tally
 from napari_plugin.compare.measures import ClassMeasures, Comparer
 
@@ -80,6 +81,11 @@ def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool
             f"“{a.name}” is stored as {stored[0]}, “{b.name}” as {stored[1]}, so that one would be "
             "compared mirrored or turned. Export one on the grid of the other."
         )
+    if _lie_apart(a, b):
+        raise ValueError(
+            f"“{a.name}” and “{b.name}” have one shape, but not one place or spacing, so that what "
+            "lies apart would be compared. Export one on the grid of the other."
+        )
     step = spacing(a)
     if step.unit == "px":
         step = spacing(b)
@@ -103,6 +109,19 @@ def find(pair: Pair, tolerance: float, comparer: Comparer) -> Found:
         whole[pair.where] = codes
         codes = whole
     return Found(rows, codes, tallies, pair.spacing, pair.a.ndim, tolerance)
+
+
+def _lie_apart(a: Labels, b: Labels) -> bool:
+    """Whether any corner of one grid is a tenth of an element away from that of the other."""
+    noted = [about(layer).get("affine") for layer in (a, b)]
+    known = all(matrix is not None for matrix in noted)
+    matrices = [np.asarray(m) for m in noted] if known else [to_world(a), to_world(b)]
+    if not known and any(np.array_equal(m, np.eye(len(m))) for m in matrices):
+        return False  # one of them says nothing of its place
+    corners = np.array([*product(*([0, size - 1] for size in a.data.shape), [1])])
+    apart = np.linalg.norm(corners @ (matrices[0] - matrices[1]).T, axis=1).max()
+    steps = np.linalg.norm(matrices[0][:-1, :-1], axis=0)
+    return bool(apart > 0.1 * steps.min())
 
 
 def _by(shape: tuple[int, ...]) -> str:

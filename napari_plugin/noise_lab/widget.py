@@ -13,7 +13,7 @@ from keras_robust.noise import Corruption, LabelNoise, read_log
 from napari_plugin._child import in_words
 from napari_plugin._dock import DockWidget, button, check, row, text, timer
 from napari_plugin._latest import Latest
-from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, role
+from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, place, role
 from napari_plugin._owned import OwnedLabels
 from napari_plugin._painting import Painting
 from napari_plugin._style import ROLE_COLOURS
@@ -303,11 +303,7 @@ class NoiseLabWidget(DockWidget):
             name=name,
             metadata={"keras_robust": notes},
             opacity=layer.opacity,
-            scale=layer.scale,
-            translate=layer.translate,
-            rotate=layer.rotate,
-            shear=layer.shear,
-            units=layer.units,
+            **place(layer),
         )
 
     def _ask_log(self) -> None:
@@ -341,9 +337,8 @@ class NoiseLabWidget(DockWidget):
 
 
 def _is_mask(layer: Layer) -> bool:
-    return (
-        isinstance(layer, Labels) and role(layer) != "difference" and not about(layer).get(PREVIEW)
-    )
+    own = role(layer) == "difference" or about(layer).get(PREVIEW)
+    return isinstance(layer, Labels) and not layer.multiscale and not own
 
 
 def _in_words(done: Corruption) -> str:

@@ -41,6 +41,8 @@ class TrainForm(QGroupBox):
     def __init__(self, say: Callable[[str], None]):
         super().__init__("Train")
         self._say = say
+        self._folders: list[QWidget] = []  # what chooses them
+        self._proposed = ("", "")  # dataset, and the run folder that was proposed for it
         self.rows = QFormLayout(self)
         self.rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.dataset = _path_line("Folder of the dataset", str(sample_path()))
@@ -95,14 +97,24 @@ class TrainForm(QGroupBox):
         for name in dataset.annotators:
             self.annotator.addItem(name, name)
         self.annotator.setCurrentIndex(max(0, self.annotator.findData(before)))
-        if not self.run.text():
-            base = preference("train", "runs", "") or Path.home() / "keras-robust-runs"
-            self.run.setText(str(free_folder(Path(base).expanduser(), dataset.name)))
+        self._propose_run(dataset)
         self._say(f"{len(dataset.ids)} images, {len(dataset.annotators)} annotator(s).")
+
+    def _propose_run(self, dataset: Dataset) -> None:
+        """A run folder of its own for each dataset, unless the user named one."""
+        known, proposed = self._proposed
+        named = self.run.text()
+        if named and (named != proposed or known == str(dataset.root)):
+            return
+        base = preference("train", "runs", "") or Path.home() / "keras-robust-runs"
+        folder = str(free_folder(Path(base).expanduser(), dataset.name))
+        self._proposed = (str(dataset.root), folder)
+        self.run.setText(folder)
+        self.run_chosen.emit()
 
     def set_busy(self, busy: bool) -> None:
         """Keep the folders that a child process works in."""
-        for field in (self.dataset, self.run):
+        for field in self._folders:
             field.setEnabled(not busy)
 
     def _choose_dataset(self) -> None:
@@ -123,6 +135,7 @@ class TrainForm(QGroupBox):
     def _add(self, title: str, line: QLineEdit, choose: Callable[[], None]) -> None:
         browse = button("...", f"Choose: {line.toolTip()}", choose)
         browse.setMaximumWidth(36)
+        self._folders += [line, browse]
         self.rows.addRow(_label(title, line), row(line, browse, fill=True))
 
 

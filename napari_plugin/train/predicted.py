@@ -7,6 +7,7 @@ from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_plugin._cases import LayerData, labels_layer
+from napari_plugin._layers import place, to_world
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -15,16 +16,17 @@ __all__ = ["image_to_predict", "images_of", "prediction_layer"]
 
 
 def image_to_predict(viewer: "ViewerModel") -> Image | None:
-    """The selected image, or else the uppermost."""
+    """The selected image, or else the uppermost; none of several resolutions."""
     active = viewer.layers.selection.active
-    if isinstance(active, Image):
-        return active
-    return next((layer for layer in reversed(viewer.layers) if isinstance(layer, Image)), None)
+    layers = [active, *reversed(viewer.layers)]
+    return next((one for one in layers if isinstance(one, Image) and not one.multiscale), None)
 
 
 def images_of(layer: Image) -> list[NDArray]:
     """Images (*spatial, C) of a layer: one, or those of a stack."""
     data = np.asarray(layer.data)
+    if _is_channels_first(layer):
+        return [np.moveaxis(data, 0, -1)]
     array = data[..., :3] if layer.rgb else data[..., np.newaxis]
     return list(array) if _is_stack(layer) else [array]
 
@@ -36,8 +38,17 @@ def prediction_layer(layer: Layer, labels: list[NDArray], name: str) -> LayerDat
     data = np.stack(labels) if _is_stack(layer) else labels[0]
     classes = int(data.max(initial=0)) + 1
     result, options, kind = labels_layer(data, f"prediction ({name})", notes, classes)
-    options |= {"scale": layer.scale, "translate": layer.translate, "affine": layer.affine}
+    options |= place(layer)
+    if _is_channels_first(layer):
+        for key in ("scale", "translate", "rotate", "shear", "units"):
+            options.pop(key)
+        matrix = to_world(layer)
+        options["affine"] = matrix[1:, 1:]
     return result, options, kind
+
+
+def _is_channels_first(layer: Layer) -> bool:
+    return layer.axis_labels[0] == "channel"
 
 
 def _is_stack(layer: Layer) -> bool:

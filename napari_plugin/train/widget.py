@@ -11,6 +11,7 @@ from napari_plugin._dock import button, row
 from napari_plugin._style import scrolled
 from napari_plugin.train.curves import Curves
 from napari_plugin.train.form import TrainForm
+from napari_plugin.train.inputs import TrainInputs
 from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
 from napari_plugin.train.progress import Progress
 from napari_plugin.train.work import audit_run, predict_dataset, predict_image, train_run
@@ -87,9 +88,9 @@ class TrainWidget(QWidget):
 
     def show_run(self) -> None:
         """Show what is in the run folder, and offer what can be done with it."""
-        run = Run(self.form.inputs.run)
+        run, named = Run(self.form.inputs.run), bool(self.form.run.text().strip())
         try:
-            status, rows = run.status, run.history
+            status, rows = (run.status, run.history) if named else ("absent", [])
         except (ValueError, OSError) as error:
             self.progress.say(f"This run cannot be read: {in_words(error)}")
             status, rows = "absent", []
@@ -97,7 +98,12 @@ class TrainWidget(QWidget):
         self._resumes = status in ("running", "interrupted", "failed") and bool(rows)
         busy = self.progress.child is not None
         self.train_button.setText("Con&tinue" if self._resumes else "&Train")
-        self.train_button.setEnabled(not busy)
+        self.train_button.setToolTip(
+            "Continue this run, with the loss and all else that it began with"
+            if self._resumes
+            else "Train in the background"
+        )
+        self.train_button.setEnabled(not busy and named)
         if not busy:
             self.pause_button.setText("&Pause")
         for each in (self.pause_button, self.stop_button):
@@ -110,6 +116,8 @@ class TrainWidget(QWidget):
         """Begin the run, or continue it where it stopped."""
         inputs = self.form.inputs
         try:
+            if self._resumes:
+                _check_dataset(inputs)
             fields = None if self._resumes else inputs.as_core_arguments()
         except (ValueError, OSError) as error:
             self.progress.say(in_words(error))
@@ -178,6 +186,16 @@ class TrainWidget(QWidget):
 
     def _say_audited(self, folder: Path) -> None:
         self.progress.say(f"The audit is in {folder}. Open it with the widget Review.")
+
+
+def _check_dataset(inputs: TrainInputs) -> None:
+    """Raise where a run would continue on another dataset than the one that is shown."""
+    began = Run(inputs.run).config.data.path
+    if began.resolve() != inputs.dataset.resolve():
+        raise ValueError(
+            f"This run was begun on {began}. Choose that dataset to continue it, or name another "
+            "run folder for this one."
+        )
 
 
 def _beside(run: Path, what: str) -> Path:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_plugin._layers import guess, role, spacing
+from napari_plugin._layers import guess, place, role, spacing
+from napari_plugin.compare.pair import read_pair
 
 
 def labels(name, **notes):
@@ -53,3 +54,34 @@ def test_spacing_is_noted_scaled_with_units_or_unknown():
     micro = Labels(mask, scale=(500, 500), units=("um", "um"))
     assert spacing(micro).step == pytest.approx((0.5, 0.5)) and spacing(micro).unit == "mm"
     assert spacing(Labels(mask)).unit == "px" and spacing(Labels(mask, scale=(2, 1))).unit == "mm"
+
+
+def test_an_affine_alone_places_a_layer():
+    lying = np.array([[0, 0.5, 9], [-0.5, 0, 5], [0, 0, 1]])
+    layer = Labels(np.zeros((4, 4), int), affine=lying)
+    assert spacing(layer).step == (0.5, 0.5) and spacing(layer).unit == "mm"
+    other = Labels(np.zeros((4, 4), int), **place(layer))
+    np.testing.assert_allclose(other.extent.world, layer.extent.world)
+
+
+def test_masks_that_lie_apart_are_not_compared():
+    from napari.components import ViewerModel
+
+    dims = ViewerModel().dims
+    one = Labels(np.ones((4, 4), int), name="one", scale=(2, 2))
+    moved = Labels(np.ones((4, 4), int), name="moved", scale=(2, 2), translate=(0, 1))
+    finer = Labels(np.ones((4, 4), int), name="finer", scale=(2, 1.9))
+    alike = Labels(np.ones((4, 4), int), name="alike", affine=np.diag([2, 2.01, 1]))
+    bare = Labels(np.ones((4, 4), int), name="bare")
+    for other in (moved, finer):
+        with pytest.raises(ValueError, match="not one place or spacing"):
+            read_pair(one, other, dims, False)
+    for other in (alike, bare):
+        assert read_pair(one, other, dims, False).spacing.step == (2, 2)
+    noted = [
+        Labels(np.ones((4, 4, 4), int), metadata={"keras_robust": {"affine": affine.tolist()}})
+        for affine in (np.eye(4), np.diag([1, 1, 2, 1]), np.eye(4))
+    ]
+    with pytest.raises(ValueError, match="not one place"):
+        read_pair(*noted[:2], dims, False)
+    assert read_pair(noted[0], noted[2], dims, False).shape == (4, 4, 4)

@@ -1,6 +1,7 @@
 """Training, prediction and audit from the real window, in real child processes."""
 
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from qtpy.QtCore import Qt
 from keras_robust.data import sample_path
 from keras_robust.quality.audit_folder import read_audit
 from keras_robust.training import Run, TrainConfig
+from napari_plugin._cases import image_layer
 from napari_plugin.train.curves import Curves
 from napari_plugin.train.inputs import TrainInputs, free_folder
 from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
@@ -222,6 +224,35 @@ def test_what_is_no_dataset_is_said(widget, tmp_path):
     assert widget.progress.child is None and "manifest.csv" in widget.progress.message.text()
 
 
+def choose(line, text):
+    line.setText(str(text))
+    line.editingFinished.emit()
+
+
+def test_each_dataset_has_a_run_of_its_own(widget, lesions, tmp_path):
+    form = widget.form
+    choose(form.run, "")
+    assert not widget.train_button.isEnabled()
+    choose(form.dataset, lesions)
+    assert Path(form.run.text()).name.startswith("lesions") and widget.train_button.isEnabled()
+    choose(form.dataset, shutil.copytree(lesions, tmp_path / "other"))
+    assert Path(form.run.text()).name.startswith("other")
+    # A run that was begun on the one is not continued where the other is chosen.
+    run = tmp_path / "interrupted"
+    run.mkdir()
+    fields = {"data": {"path": str(lesions)}, "loss": "ce", "epochs": 2}
+    (run / "config.yaml").write_text(json.dumps(fields))
+    (run / "run.json").write_text(json.dumps({"status": "interrupted"}))
+    (run / "history.csv").write_text("epoch,step,loss\n1,2,0.5\n")
+    choose(form.run, run)
+    assert widget.train_button.text() == "Con&tinue"
+    widget.train()
+    assert f"was begun on {lesions}" in widget.progress.message.text()
+    assert widget.progress.child is None
+    choose(form.dataset, lesions)
+    assert form.inputs.run == run
+
+
 def test_prediction_needs_an_image(widget):
     widget.predict()
     assert "Open an image" in widget.progress.message.text() and widget.progress.child is None
@@ -240,6 +271,13 @@ def test_images_of_layers(viewer_model):
     assert image_to_predict(viewer_model) is volume
     _, options, _ = prediction_layer(volume, [np.ones((4, 8, 9), np.uint8)], "run")
     assert tuple(options["scale"]) == (2, 1, 1)
+    # Of several channels the layer has them first.
+    data, options, _ = image_layer(np.zeros((8, 9, 4), np.float32), "channels", {})
+    channels = viewer_model.add_image(data, translate=(0, 5, 6), **options)
+    assert [image.shape for image in images_of(channels)] == [(8, 9, 4)]
+    labels, options, _ = prediction_layer(channels, [np.ones((8, 9), np.uint8)], "run")
+    predicted = viewer_model.add_labels(labels, **options)
+    np.testing.assert_allclose(predicted.data_to_world((1, 2)), (6, 8))
 
 
 def test_it_fits_beside_the_canvas(widget):
