@@ -86,6 +86,10 @@ def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool
             f"“{a.name}” and “{b.name}” have one shape, but not one place or spacing, so that what "
             "lies apart would be compared. Export one on the grid of the other."
         )
+    if this_slice and first.ndim == 3 and dims.ndisplay == 3 and about(a).get("stack"):
+        raise ValueError(
+            f"“{a.name}” is a stack of images, which are measured one by one: leave the 3-D view."
+        )
     step = spacing(a)
     if step.unit == "px":
         step = spacing(b)

@@ -78,6 +78,12 @@ def test_masks_that_lie_apart_are_not_compared():
             read_pair(one, other, dims, False)
     for other in (alike, bare):
         assert read_pair(one, other, dims, False).spacing.step == (2, 2)
+    note = {"keras_robust": {"stack": True}}
+    stack = [Labels(np.ones((3, 4, 4), int), metadata=note) for _ in range(2)]
+    dims.ndim, dims.ndisplay = 3, 3
+    with pytest.raises(ValueError, match="leave the 3-D view"):
+        read_pair(*stack, dims, True)
+    assert read_pair(*stack, dims, False).shape == (3, 4, 4)
     noted = [
         Labels(np.ones((4, 4, 4), int), metadata={"keras_robust": {"affine": affine.tolist()}})
         for affine in (np.eye(4), np.diag([1, 1, 2, 1]), np.eye(4))
