@@ -2,7 +2,7 @@
 
 A trial counts unless it failed without an `error`: then it was given up for another that takes it
 up, and the same run folder, anew. What no process may miss, a count of trials that is right
-whoever dies when, follows from the trials alone: those with the lowest numbers count.
+whoever dies when, follows from the trials alone: those of the lowest run folders count.
 """
 
 import json
@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -198,8 +198,7 @@ class SharedStudy:
             trial = self.study.ask()
             # At once: a process that dies before is noticed by its silence alone.
             trial.set_user_attr("owner", self.owner)
-            rank = sum(t.number < trial.number for t in self._counting())
-            if rank >= self.trials:  # another process was quicker
+            if trial.number not in {t.number for t in self.counted()}:  # another was quicker
                 self._give_up(trial.number)
                 continue
             run = self._run_number(trial)
@@ -265,13 +264,13 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         trials = self.study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state != TrialState.FAIL or "error" in t.user_attrs]
+        runs = _run_numbers(trials)
+        counting = (t for t in trials if t.state != TrialState.FAIL or "error" in t.user_attrs)
+        # While one trial changes hands another process may begin a new one, which is then too many.
+        return sorted(counting, key=lambda trial: runs[trial.number])
 
     def _run_number(self, trial: "Trial | FrozenTrial") -> int:
-        if "run" in trial.user_attrs:
-            return int(trial.user_attrs["run"])
-        before = (t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number)
-        return sum("again" not in t.user_attrs for t in before)
+        return _run_numbers(self.study.get_trials(deepcopy=False))[trial.number]
 
     def _give_up(self, number: int) -> bool:
         from optuna.exceptions import UpdateFinishedTrialError
@@ -304,6 +303,15 @@ class SharedStudy:
             self._seen[trial.number] = (beat, now)
             return False
         return now - since > self.patience_beats * self.beat_seconds
+
+
+def _run_numbers(trials: "Sequence[FrozenTrial]") -> dict[int, int]:
+    """Of the run folder of each trial, by the number of the trial."""
+    numbers, new = {}, 0
+    for trial in trials:
+        numbers[trial.number] = int(trial.user_attrs.get("run", new))
+        new += "again" not in trial.user_attrs
+    return numbers
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -417,6 +417,27 @@ def test_machines_share_a_study_and_take_over_from_one_that_died(shared, tmp_pat
         assert trial.params == first.get(trial.user_attrs.get("run"), trial.params)
 
 
+def test_a_trial_that_changes_hands_counts_before_one_begun_meanwhile(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = (SharedStudy(tmp_path / n, SPACE, 2, storage=url, name="s") for n in ("one", "two"))
+    first, second = one.claim(), one.claim()
+    assert [number_of(trial) for trial in (first, second)] == [0, 1] and two.claim() is None
+    enqueue, begun = one.study.enqueue_trial, []
+
+    def late(*arguments, **options):
+        begun.append(two.claim())
+        enqueue(*arguments, **options)
+
+    monkeypatch.setattr(one.study, "enqueue_trial", late)
+    one.hand_over(first)
+    assert number_of(begun[0]) == 2
+    again = two.claim()
+    assert number_of(again) == 0 and again.params == first.params
+    for trial in (begun[0], again, second):
+        two.complete(trial, 0.5)
+    assert [number_of(trial) for trial in one.counted()] == [0, 1] and one.settled
+
+
 @pytest.mark.parametrize(
     "choices", [[4, 8], [0.1, 1], [None, 4], ["voxel", "NA"], [True, False], ["1e5", "2"]]
 )
