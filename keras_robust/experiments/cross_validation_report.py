@@ -51,9 +51,9 @@ _TESTS = (
     "Over folds: one-way ANOVA over the methods and Tukey's honestly significant difference, as "
     "the paper has it. Paired: every method against {baseline}, on the same cases (Wilcoxon's "
     "signed-rank test), and on the same folds (t-test), both with Holm's correction. Each case "
-    "and each fold is the mean over its seeds; without folds, each seed is one. Cases of one fold "
-    "are predicted by one model: the test over cases says that these models differ, not that "
-    "others trained anew would."
+    "and each fold is the mean over its seeds; without folds, each seed is one. Images of one "
+    "group, such as a patient, count as one case. Cases of one fold are predicted by one model: "
+    "the test over cases says that these models differ, not that others trained anew would."
 )
 
 
@@ -169,7 +169,9 @@ def _add_setting(
 ) -> Comparison:
     values = over_seeds(per_fold(scores, "dice"))
     folds = [name for name in values.columns if not name.startswith("test ")]
-    told = f"{scores['id'].nunique()} cases" + (f" in {len(folds)} fold(s)" if folds else "")
+    cases, units = scores["id"].nunique(), scores["unit"].nunique()
+    told = f"{cases} cases" + (f", {units} apart by their groups" if units < cases else "")
+    told += f" in {len(folds)} fold(s)" if folds else ""
     report.parts.append(html.heading(f"Trained on the masks of {setting}"))
     table = table1(scores)
     rule = _RULE + (_MISSED if "missed" in table else "")

@@ -61,7 +61,8 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
     beside, its rows are those of a further method, whose name ends in "(one peer)".
 
     Columns: method, trained_on, reference (see `is_reference`), fold (a text, with the seed),
-    id, label, and the measures. Where runs on other masks are there too, the method of a reference
+    id, unit (what is independent: the group of the image, such as a patient, else its id), label,
+    and the measures. Where runs on other masks are there too, the method of a reference
     ends in "(ref.)".
     """
     import pandas as pd
@@ -76,7 +77,7 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
         # Images and regions may be called "NA" or "None", which pandas would take for nothing.
         frame = pd.read_csv(
             run.folder / name,
-            dtype={"id": str, "label": str},
+            dtype={"id": str, "group": str, "label": str},
             keep_default_na=False,
             na_values=dict.fromkeys((*MEASURES, "hd95_mm"), ["", "nan"]),
         )
@@ -84,9 +85,12 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
         frame.insert(1, "trained_on", trained_on(run))
         frame.insert(2, "reference", is_reference(run))
         frame.insert(3, "fold", fold_of(run))
+        frame["unit"] = frame["id"]
+        if "group" in frame:
+            frame["unit"] = frame["id"].where(frame["group"] == "", "group " + frame["group"])
         frames.append(frame)
     if not frames:
-        columns = ["method", "trained_on", "reference", "fold", "id", "label", *MEASURES]
+        columns = ["method", "trained_on", "reference", "fold", "id", "unit", "label", *MEASURES]
         return pd.DataFrame(columns=columns)
     table = pd.concat(frames, ignore_index=True)
     if not table["reference"].all():
@@ -131,13 +135,14 @@ def over_seeds(values: "pd.DataFrame") -> "pd.DataFrame":
 def per_case(scores: "pd.DataFrame", measure: str) -> dict[str, dict[str, float]]:
     """Mean over labels, and over trainings with other seeds, of a measure for each method and case.
 
-    A case counts once however often a method was trained: what trainings say of the same case is
-    not independent.
+    A case counts once however often a method was trained, and a group, such as the images of one
+    patient, as one case: what is said of the same one is not independent.
     """
-    trainings = _finite(scores, measure).groupby(["method", "id", "fold"])[measure].mean()
+    trainings = _finite(scores, measure).groupby(["method", "unit", "id", "fold"])[measure].mean()
+    images = trainings.groupby(["method", "unit", "id"]).mean()
     found: dict[str, dict[str, float]] = {}
-    for (method, id), value in trainings.groupby(["method", "id"]).mean().items():
-        found.setdefault(method, {})[id] = float(value)
+    for (method, unit), value in images.groupby(["method", "unit"]).mean().items():
+        found.setdefault(method, {})[unit] = float(value)
     return {method: found[method] for method in in_order(found)}
 
 

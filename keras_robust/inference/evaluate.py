@@ -44,6 +44,7 @@ class Evaluation:
         rows: All measures by image and class or region, where they were asked for.
         reliabilities: Confidence and correctness by class or region over all images, where they
             were asked for and the predictions are those of a model.
+        groups: Of the images that the dataset gives one, such as a patient, by id.
     """
 
     per_image: dict[str, float]
@@ -52,6 +53,7 @@ class Evaluation:
     reliabilities: Mapping[str, Reliability] = field(
         default_factory=dict, repr=False, compare=False
     )
+    groups: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def mean(self) -> float:
@@ -102,9 +104,13 @@ class Evaluation:
 
     def write_rows(self, path: str | Path) -> Path:
         """Write `id, label, dice, asd_mm, surface_dice, hd95_mm, ece`, one row per image and class
-        or region."""
+        or region; before the label, the `group`, where the dataset has groups."""
         columns = [column.name for column in fields(LabelScores)]
-        write_csv(Path(path), columns, [asdict(row) for row in self.rows])
+        rows = [asdict(row) for row in self.rows]
+        if self.groups:
+            columns.insert(1, "group")
+            rows = [row | {"group": self.groups.get(row["id"], "")} for row in rows]
+        write_csv(Path(path), columns, rows)
         return Path(path)
 
     def write_reliability(self, path: str | Path) -> Path:
@@ -202,7 +208,8 @@ def evaluate(
     first, second = itertools.tee(pairs())
     ours, theirs = (pair[0] for pair in first), (pair[1] for pair in second)
     pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
-    return Evaluation(scores, pooled, tuple(rows), bins)
+    groups = {case.id: case.group for case in chosen if case.group}
+    return Evaluation(scores, pooled, tuple(rows), bins, groups)
 
 
 def _is_masks(path: Path) -> bool:

@@ -115,11 +115,34 @@ def test_a_paired_test_sees_what_lies_below_the_spread_between_cases(study):
 
 def test_a_case_counts_once_however_often_a_method_was_trained():
     rows = [("A", "test s0", "x", 0.6), ("A", "test s1", "x", 0.8), ("A", "test s0", "y", 0.5)]
-    scores = pd.DataFrame(rows, columns=["method", "fold", "id", "dice"]).assign(label="1")
+    scores = pd.DataFrame(rows, columns=["method", "fold", "id", "dice"])
+    scores = scores.assign(label="1", unit=scores["id"])
     # Two classes of one training weigh as much as one of another: ((.6 + .2) / 2 + .8) / 2.
     other = scores.iloc[[0]].assign(label="2", dice=0.2)
     found = per_case(pd.concat([scores, other]), "dice")
     assert found == {"A": pytest.approx({"x": 0.6, "y": 0.5})}
+
+
+def test_images_of_one_patient_count_once(study, tmp_path):
+    for name in ("Baseline_f0", "CoT_f0"):
+        shutil.copytree(study / name, tmp_path / name)
+        path = tmp_path / name / "evaluation.csv"
+        table = pd.read_csv(path)
+        group = (
+            table["id"].replace({"f0c0": "f0c3", "f0c1": "f0c3"}).where(table["id"] < "f0c5", "")
+        )
+        table.insert(1, "group", group)
+        table.to_csv(path, index=False)
+    scores = read_scores(find_runs(tmp_path))
+    found = per_case(scores, "dice")["CoT"]
+    # Patients c3 (images c0, c1, one of its own), c2, c4; c5 to c9 have no group.
+    assert len(found) == 8
+    of_image = scores[scores["method"] == "CoT"].groupby("id")["dice"].mean()
+    assert found["group f0c3"] == pytest.approx(of_image[["f0c0", "f0c1", "f0c3"]].mean())
+    assert found["f0c7"] == pytest.approx(of_image["f0c7"])
+    assert list(compare_methods(scores, "crowd").paired_cases["pairs"]) == [8]
+    page = write_cross_validation_report(tmp_path, tmp_path / "report")
+    assert "10 cases, 8 apart by their groups" in page.read_text()
 
 
 def test_seeds_of_a_fold_are_no_further_folds():
@@ -130,7 +153,7 @@ def test_seeds_of_a_fold_are_no_further_folds():
             dice = folds[fold] + gains[fold] + rng.normal(0, 0.003)
             rows.append((method, f"{fold} s{seed}", f"c{fold}", dice))
     scores = pd.DataFrame(rows, columns=["method", "fold", "id", "dice"])
-    scores = scores.assign(label="1", trained_on="crowd", reference=False)
+    scores = scores.assign(label="1", trained_on="crowd", reference=False, unit=scores["id"])
     found = compare_methods(scores, "crowd")
     by_fold = scores.assign(fold=scores["fold"].str[0]).groupby(["method", "fold"])["dice"].mean()
     (row,) = found.paired_folds.itertuples()

@@ -108,7 +108,7 @@ def test_regions_of_the_dataset_are_scored(tmp_path):
             tmp_path / folder / "a.png", true.clip(0, 1 + (folder != "found")), classes=3
         )
     (tmp_path / "manifest.csv").write_text(
-        "id,image,mask,annotator,split\na,images/a.png,masks/a.png,ann,test\n"
+        "id,image,mask,annotator,split,group\na,images/a.png,masks/a.png,ann,test,NA\n"
     )
     (tmp_path / "dataset.json").write_text(
         '{"labels": {"background": 0, "whole": [1, 2], "core": 2}}'
@@ -125,6 +125,8 @@ def test_regions_of_the_dataset_are_scored(tmp_path):
     assert result.means["2"] == {"dice": 0, "surface_dice": 0}
     assert list(result.means["1"]) == ["dice", "asd_mm", "surface_dice", "hd95_mm"]
     assert not result.reliabilities
+    table = result.write_rows(tmp_path / "rows.csv").read_text().splitlines()
+    assert table[0].startswith("id,group,label,dice,") and table[3].startswith("a,NA,whole,1.0,")
     assert not evaluate(tmp_path / "found", tmp_path).rows
 
 
