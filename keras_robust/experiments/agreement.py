@@ -112,10 +112,16 @@ class Agreement:
         ]
         return pd.concat(sides).groupby(["annotator", "id"], as_index=False)["dice"].mean()
 
+    @cached_property
+    def _units(self) -> dict[str, object]:
+        """By id of an image what is drawn again with it: its group, else the image alone."""
+        return {case.id: (case.group or case.id, bool(case.group)) for case in self.dataset}
+
     def summary(self, chosen: NDArray[np.intp], pairs: bool = False) -> dict[str, float]:
         """Means over images of some rows of `scores`, with bootstrap intervals over images.
 
-        An image counts once, with the mean over its pairs.
+        Images of one group, such as a patient, are drawn together. An image counts
+        once, with the mean over its pairs.
 
         Args:
             chosen: Positions of the rows.
@@ -131,14 +137,15 @@ class Agreement:
         if pairs:
             result["masks_compared"] = len(rows)
         for name in MEASURES:
-            values = of_image[name].dropna().to_numpy()
-            low, high = bootstrap_interval(values, seed=self.seed)
+            known = of_image[name].dropna()
+            values, units = known.to_numpy(), [self._units[str(id)] for id in known.index]
+            low, high = bootstrap_interval(values, groups=units, seed=self.seed)
             result[name] = float(values.mean()) if len(values) else float("nan")
             result |= {f"{name}_low": low, f"{name}_high": high}
         result["surface_images"] = int(of_image["surface"].notna().sum())
         if not pairs:
-            tables = self.confusions[chosen]
-            low, high = bootstrap_interval(tables, cohen_kappa, seed=self.seed)
+            tables, units = self.confusions[chosen], [self._units[id] for id in rows["id"]]
+            low, high = bootstrap_interval(tables, cohen_kappa, groups=units, seed=self.seed)
             result["cohen_kappa"] = float(cohen_kappa(tables.sum(axis=0)))
             result |= {"cohen_kappa_low": low, "cohen_kappa_high": high}
         return result
@@ -148,7 +155,8 @@ class Agreement:
         tables = np.array(
             [rating_counts(self.confusions[chosen[ids == id]]) for id in dict.fromkeys(ids)]
         )
-        low, high = bootstrap_interval(tables, fleiss_kappa, seed=self.seed)
+        units = [self._units[id] for id in dict.fromkeys(ids)]
+        low, high = bootstrap_interval(tables, fleiss_kappa, groups=units, seed=self.seed)
         kappa = float(fleiss_kappa(tables.sum(axis=0)))
         return {"fleiss_kappa": kappa, "fleiss_kappa_low": low, "fleiss_kappa_high": high}
 

@@ -213,6 +213,7 @@ def bootstrap_interval(
     values: ArrayLike,
     statistic: Callable[[Floats], ArrayLike] | None = None,
     *,
+    groups: Sequence[object] | None = None,
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -224,15 +225,18 @@ def bootstrap_interval(
         statistic: From means over images, shape (resamples, ...), to the statistic of each,
             (resamples,); any function of sums that does not change with their scale, such as
             `cohen_kappa`. By default the mean itself.
+        groups: Of each image, such as its patient: then all images of a group are drawn together,
+            since they are not independent.
         confidence: Of the interval, between 0 and 1.
         resamples: How often the images are drawn.
         seed: Of the draws.
 
     Returns:
-        Lower and upper bound; `nan` with fewer than two images.
+        Lower and upper bound; `nan` with fewer than two images, or groups.
 
     Raises:
-        ValueError: `confidence` is not between 0 and 1, or a value is not finite.
+        ValueError: `confidence` is not between 0 and 1, a value is not finite, or there is not one
+            group per image.
 
     References:
         Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13
@@ -252,12 +256,23 @@ def bootstrap_interval(
             "Invalid value for argument `values`. Expected finite numbers. Received: "
             f"{np.count_nonzero(~np.isfinite(array))} others. Leave out images without a value."
         )
-    count = len(array)
+    if groups is not None and len(groups) != len(array):
+        raise ValueError(
+            f"Invalid value for argument `groups`. Expected one per image, {len(array)}. "
+            f"Received: {len(groups)}."
+        )
+    numbers = dict[object, int]()
+    drawn_with = [
+        numbers.setdefault(group, len(numbers))
+        for group in (range(len(array)) if groups is None else groups)
+    ]
+    count = len(numbers)
     if count < 2:
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
-    weights = generator.multinomial(count, np.full(count, 1 / count), resamples) / count
-    means = (weights @ array.reshape(count, -1)).reshape(resamples, *array.shape[1:])
+    drawn = generator.multinomial(count, np.full(count, 1 / count), resamples)[:, drawn_with]
+    weights = drawn / drawn.sum(axis=1, keepdims=True)
+    means = (weights @ array.reshape(len(array), -1)).reshape(resamples, *array.shape[1:])
     found = np.asarray(means if statistic is None else statistic(means), float)
     found = found[np.isfinite(found)]
     if not found.size:

@@ -77,6 +77,20 @@ def test_pairs_are_compared_on_the_images_they_share(dataset):
     assert np.isnan(pairs.loc[("anna", "carl"), "dice_low"])  # one image has no interval
 
 
+def test_intervals_draw_the_images_of_a_patient_together(dataset):
+    lines = (dataset / "manifest.csv").read_text().splitlines()
+    apart = measure_agreement(dataset).pairs.iloc[0]
+    patients = {"a": "p", "b": "p", "d": "a"}  # "a" the patient is not "a" the image
+    lines = [lines[0] + ",group", *(f"{line},{patients.get(line[0], '')}" for line in lines[1:])]
+    (dataset / "manifest.csv").write_text("\n".join(lines) + "\n")
+    row = measure_agreement(dataset).pairs.iloc[0]
+    assert row["dice"] == apart["dice"]
+    # Dice .8 and 6 / 7 of one patient, 0 of the other: all of one, or all of the other.
+    assert row["dice_low"] == 0 and row["dice_high"] == pytest.approx((0.8 + 6 / 7) / 2)
+    assert apart["dice_high"] > row["dice_high"]
+    assert np.isnan(row["surface_low"])  # of one patient alone
+
+
 def test_an_image_counts_once_whatever_the_number_of_its_annotators(dataset):
     found = measure_agreement(dataset)
     # a has three pairs (.8, 1, .8), b one, d one; c has one mask and nothing to compare.

@@ -165,6 +165,25 @@ def test_interval_of_kappa_draws_images_again():
     assert -1 < low < cohen_kappa(agree + differ) == 0 < high < 1
 
 
+def test_images_of_a_patient_are_drawn_together():
+    # 40 patients whose 1 to 9 images agree: one image each, weighted, says the same.
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(40), rng.integers(1, 10, 40))
+    values = rng.normal(0.8, 0.1, 40)[patients]
+    low, high = bootstrap_interval(values, groups=[f"p{n}" for n in patients], seed=1)
+    # Linearised standard error of a ratio of sums: that of (sum - mean * count) per patient.
+    count = np.bincount(patients)
+    residual = np.bincount(patients, values - values.mean())
+    error = np.sqrt((residual**2).sum()) / count.sum()
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+    apart = bootstrap_interval(values, seed=1)
+    assert apart[1] - apart[0] < 0.6 * (high - low)
+    assert bootstrap_interval(values, groups=range(len(values)), seed=1) == apart
+    assert all(map(isnan, bootstrap_interval(values, groups=["p"] * len(values))))
+    with pytest.raises(ValueError, match="`groups`.*one per image"):
+        bootstrap_interval(values, groups=["p"])
+
+
 def test_interval_needs_two_images_and_finite_values():
     assert all(map(isnan, bootstrap_interval([0.5])))
     assert all(map(isnan, bootstrap_interval([])))
