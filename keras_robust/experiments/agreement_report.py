@@ -96,9 +96,10 @@ def _explanation(found: Agreement) -> str:
     return (
         "Means over images, with 95 % bootstrap intervals that draw images again, those of one "
         "patient (`group`) together; an image counts once, with the mean over its pairs. "
-        f"Surface: average symmetric distance in {found.unit}, of images where both drew something. "
-        "Volume: the first's less the second's, relative to their mean; between annotators of one group, without its sign. Fleiss' κ corrects for "
-        "agreement by chance, and is that of annotators who may change from image to image."
+        f"Surface: average symmetric distance in {found.unit}, of images where both drew "
+        "something. Volume: the first's less the second's, relative to their mean; between "
+        "annotators of one group, without its sign. Fleiss' κ corrects for agreement by chance, "
+        "and is that of annotators who may change from image to image."
     )
 
 
