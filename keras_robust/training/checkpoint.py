@@ -36,7 +36,7 @@ class Checkpoints:
         self.keep = keep
 
     def save(self, number: int, files: Mapping[str, bytes]) -> None:
-        """Write one generation and remove the oldest ones.
+        """Write one generation; remove the oldest ones, and those of higher numbers.
 
         Raises:
             OSError: The folder cannot be written; older generations are then untouched.
@@ -61,8 +61,10 @@ class Checkpoints:
             shutil.rmtree(final)
         os.replace(temporary, final)
         _sync(self.folder)
-        for old in self.numbers()[: -self.keep]:
-            shutil.rmtree(self._path(old), ignore_errors=True)
+        # Higher numbers are damaged, or of a course that was begun again from an earlier epoch.
+        kept = [other for other in self.numbers() if other <= number][-self.keep :]
+        for other in set(self.numbers()) - set(kept):
+            shutil.rmtree(self._path(other), ignore_errors=True)
 
     def newest(self) -> tuple[int, dict[str, bytes]] | None:
         """Number and files of the newest valid generation; `None` where there is none.

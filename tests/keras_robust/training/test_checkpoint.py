@@ -48,6 +48,18 @@ def test_a_generation_can_be_written_again_after_damage(tmp_path):
     assert checkpoints.newest() == (1, FILES)
 
 
+def test_a_new_course_is_kept_beside_none_of_an_older_one(tmp_path):
+    """All were damaged, and the run begins again: its checkpoints must not give way to those."""
+    checkpoints = Checkpoints(tmp_path)
+    for number in (7, 8):
+        checkpoints.save(number, FILES)
+        (tmp_path / f"{number:06d}" / "state").write_bytes(b"")
+    for number in (1, 2, 3):
+        checkpoints.save(number, FILES)
+    assert checkpoints.numbers() == [2, 3]
+    assert checkpoints.newest() == (3, FILES)
+
+
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
     (tmp_path / "secret").write_bytes(b"x")
     checkpoints = Checkpoints(tmp_path / "run")
