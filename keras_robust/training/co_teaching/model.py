@@ -85,8 +85,6 @@ class CoTeaching(keras.Model):
             raise invalid("build_model", "a function that returns a model, or two models", peers)
         if not isinstance(selection, Selection):
             raise invalid("selection", "a keras_robust selection", selection)
-        if inference not in _INFERENCE:
-            raise invalid("inference", f"one of {_INFERENCE}", inference)
         _require_different(*peers)
         # Keras scales the loss of a model whose own policy is mixed_float16.
         options.setdefault("dtype", peers[0].dtype_policy)
@@ -102,6 +100,18 @@ class CoTeaching(keras.Model):
         self.built = all(peer.built for peer in peers)
         if self.built and (shape := getattr(self.peer_a, "input_shape", None)):
             self.build(shape)  # `export` asks Keras for the shape of this call
+
+    @property
+    def inference(self) -> str:
+        """What the model returns outside training, `"mean"` or `"a"`; may be set at any time."""
+        return self._inference
+
+    @inference.setter
+    def inference(self, inference: str) -> None:
+        if inference not in _INFERENCE:
+            raise invalid("inference", f"one of {_INFERENCE}", inference)
+        self._inference = inference
+        self.predict_function = self.test_function = None  # traced with what was returned before
 
     @property
     def peers(self) -> tuple[keras.Model, keras.Model]:

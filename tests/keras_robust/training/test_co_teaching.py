@@ -200,8 +200,14 @@ def test_evaluation_shows_no_kept_fraction_and_is_of_the_mean():
 
 def test_inference_by_the_first_peer():
     x, _ = data()
-    pair = CoTeaching(network(), KEEP_ALL, inference="a")
-    np.testing.assert_array_equal(pair.predict(x, verbose=0), pair.peer_a.predict(x, verbose=0))
+    pair = CoTeaching(network(), KEEP_ALL)
+    mean = pair.predict(x, verbose=0)
+    pair.inference = "a"  # after the mean was compiled
+    of_first = pair.predict(x, verbose=0)
+    np.testing.assert_array_equal(of_first, pair.peer_a.predict(x, verbose=0))
+    assert abs(of_first - mean).max() > 0.01
+    with pytest.raises(ValueError, match="`inference`"):
+        pair.inference = "b"
 
 
 def supervised(spatial, classes):
