@@ -68,6 +68,11 @@ class Run:
         return self.info.get("status", "absent")
 
     @property
+    def has_checkpoint(self) -> bool:
+        """Whether an epoch was finished, so that the run is continued rather than begun."""
+        return any((self.folder / "checkpoints").glob("[0-9]*"))
+
+    @property
     def results(self) -> dict[str, float]:
         """`dice_test`, `dice_test_std_images` and `dice_test_pooled` of a finished run."""
         return self.info.get("results", {})
@@ -161,7 +166,7 @@ class Run:
         path = self.folder / "config.yaml"
         differing = _differences(TrainConfig.load(path), config) if path.is_file() else None
         status = self.status
-        if status == "finished" or any((self.folder / "checkpoints").glob("[0-9]*")):
+        if status == "finished" or self.has_checkpoint:
             if not resume:
                 raise ValueError(
                     "Invalid value for argument `folder`. Expected a folder without a run. "

@@ -13,7 +13,7 @@ from keras_robust.models.planning import Plan
 from keras_robust.models.topology import plan_topology
 from keras_robust.training.config import PlanConfig
 
-__all__ = ["load_plan", "planned"]
+__all__ = ["load_plan", "planned", "require_plan_of"]
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -31,6 +31,26 @@ def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Finger
     """
     folder = Path(folder)
     return _read(folder / name, Plan), _read(folder / "fingerprint.json", Fingerprint)
+
+
+def require_plan_of(folder: Path, plan: Plan, fingerprint: Fingerprint) -> None:
+    """See to it that a run goes on with the plan that it began with.
+
+    Args:
+        folder: Of the run, in which an earlier start left its plan.
+        plan: As the run would use it now.
+        fingerprint: Of that plan.
+
+    Raises:
+        ValueError: The plan has changed since.
+    """
+    if load_plan(folder, "training_plan.json") != (plan, fingerprint):
+        raise ValueError(
+            "Invalid value for argument `plan.folder`. Expected the plan that the run in "
+            f"{str(folder)!r} began with. Received: another, of other images or settings. Put "
+            "back training_plan.json and fingerprint.json of the run, as plan.json and "
+            "fingerprint.json, or take another folder for another plan."
+        )
 
 
 def _read(path: Path, kind: type[Record]) -> Record:

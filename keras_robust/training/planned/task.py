@@ -23,7 +23,7 @@ from keras_robust.training.planned.network import (
 )
 from keras_robust.training.planned.optimizer import polynomial_decay
 from keras_robust.training.planned.pseudo_dice import PseudoDice, columns
-from keras_robust.training.planned.recipe import load_plan, planned
+from keras_robust.training.planned.recipe import load_plan, planned, require_plan_of
 from keras_robust.training.planned.stream import Patches, patch_stream
 from keras_robust.training.run import Run, write_csv
 from keras_robust.training.task import Progress
@@ -35,8 +35,8 @@ class PlannedTask:
     """A run by a plan; see `keras_robust.training.task.Task`.
 
     Raises:
-        ValueError: The batches cannot be shared by the devices; see also `load_plan`, `planned`
-            and `prepare_cases`.
+        ValueError: The batches cannot be shared by the devices; see also `load_plan`, `planned`,
+            `require_plan_of` and `prepare_cases`.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class PlannedTask:
                 f"Invalid value for argument `plan.batch_size`. Expected a multiple of "
                 f"{replicas()}, the number of devices. Received: {self.plan.batch_size}"
             )
+        if run.has_checkpoint:
+            require_plan_of(run.folder, self.plan, self.fingerprint)
         atomic_write_text(run.folder / "training_plan.json", self.plan.to_json())
         atomic_write_text(
             run.folder / "fingerprint.json", self.fingerprint.model_dump_json(indent=2) + "\n"

@@ -14,6 +14,7 @@ from keras_robust.training import NoiseConfig, Run, SelectionConfig, TrainConfig
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.planned.evaluation import predictions
 from keras_robust.training.planned.recipe import load_plan, planned
+from keras_robust.training.planned.task import PlannedTask
 from tests.keras_robust.training.planned.conftest import write_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -105,6 +106,18 @@ def test_interrupted_and_resumed_equals_uninterrupted(planned_config, planned_ru
     assert figures(run) == figures(planned_run)
     assert state(run)[1]["state.npz"] == state(planned_run)[1]["state.npz"]
     assert state(run, "checkpoints/best") is not None
+
+
+def test_a_run_does_not_go_on_with_another_plan(planned_config, planned_run, volumes, tmp_path):
+    """Planned again meanwhile, with a spacing that fits the weights as well."""
+    shutil.copytree(planned_run.folder, tmp_path / "run")
+    again = write_plan(volumes[0], tmp_path / "plan", spacing_mm=(3.0, 2.0, 2.0))
+    options = planned_config.plan.model_copy(update={"folder": again})
+    run = Run(tmp_path / "run")
+    with pytest.raises(ValueError, match="Expected the plan that the run in .* began with"):
+        PlannedTask(volumes[0], planned_config, options, run, lambda *_: None)
+    assert run.plan == planned_run.plan
+    PlannedTask(volumes[0], planned_config, planned_config.plan, run, lambda *_: None)
 
 
 def test_two_peers_on_noisy_masks_with_a_fold_held_out(planned_config, tmp_path):
