@@ -200,6 +200,7 @@ class Run:
         `run.json` at once.
         """
         info: dict[str, Any] = {
+            **self.info,  # what a checkpoint is loaded by, should this attempt fail before it knows
             "status": "running",
             "seed": config.seed,
             "versions": versions(),

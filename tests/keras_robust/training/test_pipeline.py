@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,17 @@ def test_what_the_dataset_lacks_is_named(small_config, tmp_path, change, message
     with pytest.raises((ValueError, OSError), match=message):
         train(config, tmp_path)
     assert Run(tmp_path).status == "failed"
+
+
+def test_a_resumption_that_fails_leaves_a_run_that_loads(small_config, trained_run, tmp_path):
+    """The data set is away; the last checkpoint still predicts."""
+    run = Run(shutil.copytree(trained_run.folder, tmp_path / "run"))
+    (run.folder / "run.json").write_text(json.dumps({**run.info, "status": "interrupted"}))
+    with pytest.raises(OSError, match="away"):
+        with run.recording(small_config):
+            raise OSError("away")
+    assert run.status == "failed"
+    assert run.load_model().count_params() == trained_run.load_model().count_params()
 
 
 def test_two_processes_do_not_train_in_one_folder(small_config, tmp_path):
