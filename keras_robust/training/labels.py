@@ -1,6 +1,6 @@
 """The images of a run with the masks to train on, and those to evaluate against."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class TrainingData:
 
     Args:
         train: Training images with the masks to train on.
-        train_clean: The same images with the masks to evaluate against.
+        train_clean: The same images with the masks to evaluate against, as far as there are any.
         kinds: Kind of noise of each training mask, `"clean"` for none, `(n,)`.
         test: Test images and masks; `None` for none.
         files: The file of every image, by id.
@@ -65,7 +65,7 @@ def prepare(
     chosen, test_cases = chosen_cases(dataset, options, annotator, clean_annotator)
     clean = chosen
     if clean_annotator != annotator:
-        clean = dataset.select(annotator=clean_annotator).select(ids=chosen.ids)
+        clean = _drawn_by(clean_annotator, dataset, chosen.ids)
     train: Source = DiskSource(chosen, options.size, soft=True)
     train_clean: Source = DiskSource(clean, options.size)
     test: Source | None = None
@@ -73,8 +73,7 @@ def prepare(
         test = DiskSource(test_cases, options.size)
     if options.cache == "memory":
         train = MemorySource.of(train)
-        masks = np.stack([train_clean.mask(index) for index in range(len(train.ids))])
-        train_clean = MemorySource(train.ids, train.images, masks)
+        train_clean = _with_images_of(train, train_clean)
         test = MemorySource.of(test) if test is not None else None
     files = {case.id: case.image for case in (*chosen, *(test_cases or ()))}
     kinds = np.array(["clean"] * len(train.ids), dtype=object)
@@ -110,16 +109,43 @@ def refuse_noise_on_shares(dataset: Dataset, config: TrainConfig, annotator: str
 def chosen_cases(
     dataset: Dataset, options: DataConfig, annotator: str, clean_annotator: str
 ) -> tuple[Dataset, Dataset | None]:
-    """Cases to train on, and cases to evaluate on."""
+    """Cases to train on, and cases to evaluate on.
+
+    Raises:
+        ValueError: See `choose_cases` and `choose_fold`; or there is nothing to evaluate against in
+            a fold.
+    """
     if options.fold is not None:
         outside, within = choose_fold(dataset, annotator, options)
-        return outside, dataset.select(annotator=clean_annotator).select(ids=within.ids)
+        test = _drawn_by(clean_annotator, dataset, within.ids)
+        if not len(test):
+            raise ValueError(
+                "Invalid value for argument `clean_annotator`. Expected one who has drawn masks of "
+                f"images in the fold {options.fold}. Received: clean_annotator={clean_annotator!r}."
+                " Name another (--clean-annotator NAME), or test on a split in place of a fold."
+            )
+        return outside, test
     limits = (options.train_limit, options.limit_seed)
     train = choose_cases(dataset, annotator, options.train_split, *limits)
     if options.test_split is None:
         return train, None
     limits = (options.test_limit, options.limit_seed)
     return train, choose_cases(dataset, clean_annotator, options.test_split, *limits)
+
+
+def _drawn_by(annotator: str, dataset: Dataset, ids: Collection[str]) -> Dataset:
+    """Those of the images of which an annotator has drawn masks."""
+    drawn = dataset.select(annotator=annotator)
+    return drawn.select(ids=set(ids) & set(drawn.ids))
+
+
+def _with_images_of(train: MemorySource, clean: Source) -> MemorySource:
+    """The masks of a source, with images that are in memory already."""
+    images = train.images
+    if clean.ids != train.ids:
+        images = images[np.isin(train.ids, clean.ids)]
+    masks = [clean.mask(index) for index in range(len(clean.ids))]
+    return MemorySource(clean.ids, images, np.stack(masks) if masks else train.masks[:0])
 
 
 def _corrupt(

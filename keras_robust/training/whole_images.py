@@ -43,7 +43,8 @@ class WholeImages:
     def build(self) -> keras.Model:
         self.model = build_model(self.config, self.data.image_shape, self.data.classes)
         compile_model(self.model, self.config, self.data.ignore_label)
-        self.train = self._evaluator(self.data.train_clean)
+        clean = self.data.train_clean
+        self.train = self._evaluator(clean) if clean.ids else None
         test = self.data.test if self.config.evaluate_last else None
         self.test = None if test is None else self._evaluator(test)
         return self.model
@@ -65,8 +66,9 @@ class WholeImages:
     def columns(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         last = epoch + 1 == self.config.epochs
         columns: dict[str, float] = {}
-        if last or (epoch + 1) % self.config.evaluate_every == 0:
-            columns |= memorisation(self.train.scores(), self.data.kinds)
+        if self.train is not None and (last or (epoch + 1) % self.config.evaluate_every == 0):
+            kinds = self.data.kinds[np.isin(self.data.train.ids, self.train.ids)]
+            columns |= memorisation(self.train.scores(), kinds)
         if self.test is not None and epoch >= self.config.epochs - self.config.evaluate_last:
             scores = self.test.scores()
             columns["dice_test"] = float(scores.per_image.mean())

@@ -9,7 +9,7 @@ from PIL import Image
 from keras_robust.data import Dataset
 from keras_robust.experiments.panels import PanelSource
 from keras_robust.experiments.runs import RunRecord
-from keras_robust.training import TrainConfig
+from keras_robust.training import TrainConfig, train
 from keras_robust.training.labels import prepare
 from keras_robust.training.source import choose_cases
 
@@ -85,3 +85,50 @@ def test_folds_train_on_the_rest_and_keep_groups_together(dataset, tmp_path, cac
 def test_a_fold_is_one_of_several():
     with pytest.raises(ValueError, match="0 <= k < n"):
         TrainConfig(data={"path": "x", "fold": (3, 3)})
+
+
+def drawn_in_part(dataset, by_expert):
+    """The student draws every training image, the expert some, and the test image d."""
+    lines = ["id,image,mask,annotator,split"]
+    for id in "abcd":
+        split = "test" if id == "d" else "train"
+        for annotator in ("student", "expert"):
+            if id in (by_expert + "d" if annotator == "expert" else "abc"):
+                lines.append(f"{id},{id}.png,{id}-mask.png,{annotator},{split}")
+    (dataset.root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return Dataset.open(dataset.root)
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_images_are_compared_with_the_clean_masks_there_are(dataset, tmp_path, cache):
+    Image.new("RGB", (32, 32), "red").save(dataset.root / "c.png")
+    dataset = drawn_in_part(dataset, by_expert="ac")
+    data = {"path": dataset.root, "size": (8, 8), "annotator": "student", "cache": cache}
+    config = TrainConfig(data={**data, "clean_annotator": "expert"})
+    prepared = prepare(dataset, config, tmp_path, lambda done, total: None)
+    assert prepared.train.ids == ("a", "b", "c")
+    assert prepared.train_clean.ids == ("a", "c")
+    assert (prepared.train_clean.image(1) == prepared.train.image(2)).all()
+    assert (prepared.train_clean.image(0) != prepared.train_clean.image(1)).any()
+    folds = {**data, "clean_annotator": "expert", "train_split": None, "fold": (1, 3)}
+    dataset = drawn_in_part(dataset, by_expert="")
+    with pytest.raises(ValueError, match="`clean_annotator`.*fold"):
+        prepare(dataset, TrainConfig(data=folds), tmp_path, lambda done, total: None)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_clean_masks_of_the_test_images_alone_are_enough(dataset, tmp_path):
+    dataset = drawn_in_part(dataset, by_expert="")
+    data = {"path": dataset.root, "size": (8, 8), "annotator": "student"}
+    run = train(
+        TrainConfig(
+            data={**data, "clean_annotator": "expert", "cache": "memory"},
+            loss="ce",
+            model={"features": 2, "depth": 0},
+            epochs=1,
+            tensorboard=False,
+        ),
+        tmp_path / "run",
+    )
+    assert run.history[0]["dice_train"] is None
+    assert run.results["dice_test"] == run.history[0]["dice_test"]
