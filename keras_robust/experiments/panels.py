@@ -55,6 +55,10 @@ class PanelSource:
         self._cases = {(case.id, case.annotator): case for case in self._dataset.cases}
         self._slices: dict[str, tuple[int, int]] = {}
 
+    def has_clean(self, id: str) -> bool:
+        """Whether there is a clean mask of an image."""
+        return (id, self._clean) in self._cases
+
     def split(self, id: str) -> str:
         """The split of an image."""
         return self._cases[id, self._clean].split
@@ -75,8 +79,11 @@ class PanelSource:
     def noisy(self, id: str) -> np.ndarray | None:
         """The mask that was trained on, if it differs from the clean one.
 
-        None where it was simulated on the grid of a plan, which is not that of the image.
+        None where it was simulated on the grid of a plan, which is not that of the image, and for
+        a test image that only others have drawn.
         """
+        if (id, self._annotator) not in self._cases:
+            return None
         mask = self._mask(id, self._annotator)
         if id in self._log and self._planned:
             return None
@@ -169,6 +176,7 @@ def mask_panels(
     if not common:
         return None
     source = PanelSource(by_label[labels[0]])
+    common = [id for id in common if source.has_clean(id)]
     noisy = _taking_turns([id for id in common if source.kind(id) != "clean"], source)
     if not noisy:
         noisy = [id for id in common if source.noisy(id) is not None]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_robust.data import Dataset
-from keras_robust.experiments.panels import PanelSource
+from keras_robust.experiments.panels import PanelSource, mask_panels
 from keras_robust.experiments.runs import RunRecord
 from keras_robust.training import TrainConfig, train
 from keras_robust.training.labels import prepare
@@ -132,3 +132,6 @@ def test_clean_masks_of_the_test_images_alone_are_enough(dataset, tmp_path):
     )
     assert run.history[0]["dice_train"] is None
     assert run.results["dice_test"] == run.history[0]["dice_test"]
+    assert {path.stem for path in (run.folder / "predictions").iterdir()} == {"a", "d"}
+    (shown,) = {axis.get_ylabel() for axis in mask_panels([RunRecord.read(run.folder)]).axes} - {""}
+    assert shown == "test"  # of image a there is no clean mask to compare with
