@@ -34,7 +34,7 @@ from keras_robust.training.normalization import normalize
 __all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
 
 MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
-ANNOTATED = "annotated"
+ANNOTATED, SIZES = "annotated", "sizes"
 # Fields of a plan that change nothing in the preprocessed cases.
 OF_THE_NETWORK = (
     *("preset", "memory_gib", "median_shape", "patch_size", "batch_size", "strides", "kernels"),
@@ -144,7 +144,15 @@ class PreprocessedCase:
         """Voxels `(n, axes)` of each foreground class that is present, in soft masks the most
         probable, to draw patches around."""
         with self._stored_locations() as stored:
-            return {int(name): stored[name] for name in stored.files if name != ANNOTATED}
+            return {int(name): stored[name] for name in stored.files if name.isdecimal()}
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """How many voxels there are of each class of `locations`, which may hold fewer."""
+        with self._stored_locations() as stored:
+            if SIZES not in stored.files:  # of an earlier version
+                return {label: len(voxels) for label, voxels in self.locations.items()}
+            return {label: int(size) for label, size in enumerate(stored[SIZES]) if size}
 
     @property
     def annotated(self) -> NDArray[np.int32] | None:
@@ -306,10 +314,13 @@ def _locations(labels: NDArray[np.uint8], dataset: Dataset, id: str) -> bytes:
     names = [str(value) for value in range(1, dataset.classes)]
     if dataset.ignore_label is not None:
         names.append(ANNOTATED)
-    found: dict[str, Any] = {}
+    sizes = np.zeros(dataset.classes, np.int64)
+    found: dict[str, Any] = {SIZES: sizes}
     for name in names:
         chosen = labels != dataset.ignore_label if name == ANNOTATED else labels == int(name)
         voxels = np.flatnonzero(chosen)  # a third of the memory of their indices along each axis
+        if name != ANNOTATED:
+            sizes[int(name)] = len(voxels)
         if len(voxels):
             count = min(len(voxels), max(MIN_LOCATIONS, int(LOCATIONS_SHARE * len(voxels))))
             drawn = voxels[generator.permutation(len(voxels))[:count]]

@@ -40,6 +40,9 @@ class PatchSource(Protocol):
     def locations(self) -> Mapping[int, NDArray[np.int32]]: ...
 
     @property
+    def sizes(self) -> Mapping[int, int]: ...
+
+    @property
     def annotated(self) -> NDArray[np.int32] | None: ...
 
 
@@ -64,6 +67,10 @@ class InMemory:
     @cached_property
     def locations(self) -> Mapping[int, NDArray[np.int32]]:
         return self.case.locations
+
+    @cached_property
+    def sizes(self) -> Mapping[int, int]:
+        return self.case.sizes
 
     @cached_property
     def annotated(self) -> NDArray[np.int32] | None:

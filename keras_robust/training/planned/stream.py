@@ -66,8 +66,8 @@ class Patches:
         image, labels = case.image, case.labels
         forced = is_foreground(number % batch_size, batch_size, self.foreground)
         around: Mapping[int, NDArray[np.int32]] = case.locations if forced else {}
-        if self.plan.regions:
-            around = _of_regions(around, self.plan.regions)
+        if around and self.plan.regions:
+            around = _of_regions(around, case.sizes, self.plan.regions, generator)
         if not around and (annotated := case.annotated) is not None:
             around = {0: annotated}  # where most is ignored, most patches would teach nothing
         start = draw_start(generator, image.shape[:-1], size, around)
@@ -95,14 +95,20 @@ def _with_background(shares: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _of_regions(
-    locations: Mapping[int, NDArray[np.int32]], regions: Regions
+    locations: Mapping[int, NDArray[np.int32]],
+    sizes: Mapping[int, int],
+    regions: Regions,
+    generator: np.random.Generator,
 ) -> dict[int, NDArray[np.int32]]:
-    """Voxels of each region that is present, by the label that is painted for it."""
-    present = {
-        label: [locations[member] for member in members if member in locations]
-        for label, members in regions
-    }
-    return {label: np.concatenate(voxels) for label, voxels in present.items() if voxels}
+    """For each region that is present the voxels of one of its labels, drawn by their sizes, so
+    that every voxel of the region is as likely; by the label that is painted for it."""
+    found = {}
+    for label, members in regions:
+        present = [member for member in members if member in locations]
+        if present:
+            share = np.array([sizes[member] for member in present], float)
+            found[label] = locations[int(generator.choice(present, p=share / share.sum()))]
+    return found
 
 
 def patch_stream(

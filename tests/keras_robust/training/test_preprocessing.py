@@ -62,7 +62,7 @@ def test_the_thick_axis_comes_first_and_is_resampled_apart(volumes):
         assert any((new == old).all() for old in before)
 
 
-def test_cases_on_disk_equal_cases_in_memory_and_are_read_in_part(volumes, tmp_path):
+def test_cases_on_disk_equal_cases_in_memory_and_are_read_in_part(volumes, tmp_path, monkeypatch):
     found = fingerprint(volumes)
     plan = make_plan(found, memory_gib=1)
     seen = []
@@ -79,6 +79,10 @@ def test_cases_on_disk_equal_cases_in_memory_and_are_read_in_part(volumes, tmp_p
             assert (labels[tuple(voxels.T)] == value).all()
             assert len(voxels) == (labels == value).sum()  # all of them: fewer than 10,000
         assert stored.annotated is None  # all are
+    monkeypatch.setattr("keras_robust.training.preprocessing.MIN_LOCATIONS", 5)
+    fewer = stored.relabelled(tmp_path / "fewer", labels, volumes)
+    assert fewer.sizes == {label: (labels == label).sum() for label in (1, 2)}
+    assert all(5 <= len(fewer.locations[label]) < fewer.sizes[label] for label in (1, 2))
 
 
 def test_shares_are_resampled_as_labels_are_and_stay_shares(volumes, tmp_path):

@@ -68,11 +68,15 @@ def test_it_is_scored_by_what_is_painted(region_run, tmp_path):
     np.testing.assert_array_equal(written, painted)
 
 
-def test_patches_are_drawn_around_regions():
-    voxels = {1: np.array([[1, 1]]), 2: np.array([[2, 2], [3, 3]])}
-    found = _of_regions(voxels, REGIONS)
-    assert found[1].tolist() == [[1, 1], [2, 2], [3, 3]] and found[2].tolist() == [[2, 2], [3, 3]]
-    assert list(_of_regions({1: voxels[1]}, REGIONS)) == [1]
+def test_every_voxel_of_a_region_is_as_likely():
+    """Of 900 voxels of the organ 10 are stored, as many as of the 100 of the core."""
+    voxels = {label: np.full((10, 2), label) for label in (1, 2)}
+    generator = np.random.default_rng(0)
+    drawn = [_of_regions(voxels, {1: 900, 2: 100}, REGIONS, generator) for _ in range(1000)]
+    assert all(found[2] is voxels[2] for found in drawn)
+    in_core = sum(found[1] is voxels[2] for found in drawn)
+    assert 70 < in_core < 130  # 100 expected, with a deviation of 9.5
+    assert list(_of_regions({1: voxels[1]}, {1: 900}, REGIONS, generator)) == [1]
 
 
 def test_what_makes_no_sense_is_refused(region_run, planned_config, tmp_path):
