@@ -85,7 +85,8 @@ class CoTeaching(keras.Model):
             raise invalid("build_model", "a function that returns a model, or two models", peers)
         if not isinstance(selection, Selection):
             raise invalid("selection", "a keras_robust selection", selection)
-        _require_different(*peers)
+        if not isinstance(build_model, _Saved):
+            _require_different(*peers)
         # Keras scales the loss of a model whose own policy is mixed_float16.
         options.setdefault("dtype", peers[0].dtype_policy)
         super().__init__(**options)
@@ -272,6 +273,7 @@ class CoTeaching(keras.Model):
             config[key] = keras.saving.deserialize_keras_object(
                 config[key], custom_objects=custom_objects
             )
+        config["build_model"] = _Saved(config["build_model"])
         return cls(**config)
 
     def _counter(self, name: str, dtype: str):
@@ -313,6 +315,10 @@ class CoTeaching(keras.Model):
         for name, part in parts.items():
             if tracker := trackers.get(f"{name}_loss"):
                 tracker.update_state(ops.stop_gradient(part) * replicas())
+
+
+class _Saved(tuple):
+    """Two models whose weights, by which they differ, are still to be loaded."""
 
 
 class _CountEpochs(keras.callbacks.Callback):

@@ -210,6 +210,24 @@ def test_inference_by_the_first_peer():
         pair.inference = "b"
 
 
+def test_peers_that_differ_by_their_weights_alone_are_loaded(tmp_path):
+    """As two networks that were trained before, with initialisers of a fixed seed."""
+
+    def build():
+        kernel = keras.initializers.HeNormal(seed=1)
+        inputs = keras.Input((6, 6, 2))
+        outputs = L.Conv2D(1, 1, activation="sigmoid", kernel_initializer=kernel)(inputs)
+        return keras.Model(inputs, outputs)
+
+    peers = build(), build()
+    peers[1].set_weights([array + 1 for array in peers[1].get_weights()])
+    CoTeaching(peers, KEEP_ALL).save(tmp_path / "pair.keras")
+    loaded = keras.saving.load_model(tmp_path / "pair.keras")
+    assert_equal(weights(loaded.peer_b), weights(peers[1]))
+    with pytest.raises(ValueError, match="different weights"):
+        CoTeaching(build, KEEP_ALL)
+
+
 def supervised(spatial, classes):
     strides = [(2,) * len(spatial)] * 3
     return lambda: UNet((*spatial, 1), classes, features=2, strides=strides, deep_supervision=True)
