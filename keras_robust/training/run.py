@@ -122,6 +122,7 @@ class Run:
 
         Raises:
             FileNotFoundError: The folder holds no valid checkpoint.
+            ValueError: The best epoch of a run on whole images, or peers that there are not.
         """
         from keras_robust.training.build import build_model
         from keras_robust.training.checkpoint import Checkpoints
@@ -129,6 +130,11 @@ class Run:
         from keras_robust.training.state import load_state
 
         folder = self.folder / "checkpoints"
+        if best and self.plan is None:
+            raise ValueError(
+                "Invalid value for argument `best`. Expected False for a run on whole images, of "
+                "which the last epochs alone are kept. Received: best=True"
+            )
         newest = Checkpoints(folder / "best" if best else folder).newest()
         if newest is None:
             raise FileNotFoundError(

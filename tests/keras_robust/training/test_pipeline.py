@@ -76,6 +76,8 @@ class TestRunFolder:
         assert model.output_shape == (None, 32, 32, 1)
         with np.load(trained_run.folder / "checkpoints" / "000003" / "state.npz") as stored:
             np.testing.assert_array_equal(model.weights[0].value, stored["model-0000"])
+        with pytest.raises(ValueError, match="whole images"):
+            trained_run.load_model(best=True)
 
 
 def test_streaming_and_a_second_time_give_the_same_bytes(small_config, trained_run, tmp_path):
