@@ -137,8 +137,8 @@ def make_plan(
 ) -> Plan:
     """The plan for a data set.
 
-    The target spacing is the median, except along a thick axis of few voxels (3 times the others'
-    spacing, a third of their voxels), where it is the tenth percentile. The patch begins with the
+    The target spacing is the median, except along a thick axis of volumes that has few voxels (3
+    times the others' spacing, a third of their voxels), where it is the tenth percentile. The patch begins with the
     shape of the median image, at most 256³ (2048²) voxels of its proportions, and shrinks along
     the axis that covers most of the image until two patches fit the memory (residual encoders in
     2-D: twelve). What is left becomes batch size, as long as a batch covers no more than 5 % of the
@@ -224,7 +224,8 @@ def target_spacing(spacings: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     worst = int(np.argmax(target))
     others = [axis for axis in range(len(target)) if axis != worst]
     coarsest = max(target[axis] for axis in others)
-    thick = target[worst] > ANISOTROPIC * coarsest
+    # Of flat images none, as in nnU-Net, where they are volumes of one slice, the thickest of all.
+    thick = len(target) == 3 and target[worst] > ANISOTROPIC * coarsest
     few = shape[worst] * ANISOTROPIC < min(shape[axis] for axis in others)
     if thick and few:
         # As in nnU-Net, a hair above the others where the percentile lies below them.

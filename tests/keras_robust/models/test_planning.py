@@ -122,6 +122,9 @@ def test_a_thick_axis_takes_the_tenth_percentile():
     # Many slices: the median stays.
     target = target_spacing(spacings, np.array([[190, 200, 200]] * 10))
     np.testing.assert_allclose(target, [10, 1, 1])
+    # Flat images, which nnU-Net takes for one slice that is thicker still.
+    target = target_spacing(spacings[:, :2], np.array([[10, 200]] * 10))
+    np.testing.assert_allclose(target, [10, 1])
 
 
 def test_normalisation_follows_the_names_of_the_channels():
