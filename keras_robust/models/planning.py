@@ -138,11 +138,11 @@ def make_plan(
     """The plan for a data set.
 
     The target spacing is the median, except along a thick axis of volumes that has few voxels (3
-    times the others' spacing, a third of their voxels), where it is the tenth percentile. The patch begins with the
-    shape of the median image, at most 256³ (2048²) voxels of its proportions, and shrinks along
-    the axis that covers most of the image until two patches fit the memory (residual encoders in
-    2-D: twelve). What is left becomes batch size, as long as a batch covers no more than 5 % of the
-    data set (residual encoders: all of it).
+    times the others' spacing, a third of their voxels), where it is the tenth percentile. The patch
+    begins with the shape of the median image, at most 256³ (2048²) voxels of its proportions, and
+    shrinks along the axis that covers most of the image until two patches fit the memory (residual
+    encoders in 2-D: twelve). What is left becomes batch size, as long as a batch covers no more
+    than 5 % of the data set (residual encoders: all of it).
 
     Args:
         fingerprint: Of the data set.
