@@ -99,13 +99,18 @@ def choose_cases(
     """
     chosen = dataset.select(annotator=annotator)
     if split is not None and split not in {case.split for case in chosen}:
+        others = sorted({case.annotator for case in dataset if case.split == split} - {""})
+        there = (
+            f"Take the masks of {' or '.join(others)} (--annotator NAME to train on, "
+            "--clean-annotator NAME to test on), name"
+        )
         raise ValueError(
             "Invalid value for a split. Expected one in which the annotator "
             f"{annotator!r} has masks: {', '.join(chosen.splits) or 'the dataset has none'}. "
-            f"Received: split={split!r}. Name another (--set data.train_split=NAME, --set "
-            "data.test_split=NAME), train without test images (--set data.test_split=null), or "
-            "divide the ids with `keras_robust.data.split` and write the column `split` of "
-            "manifest.csv."
+            f"Received: split={split!r}. {there if others else 'Name'} another (--set "
+            "data.train_split=NAME, --set data.test_split=NAME), train without test images (--set "
+            "data.test_split=null), or divide the ids with `keras_robust.data.split` and write the "
+            "column `split` of manifest.csv."
         )
     chosen = chosen if split is None else chosen.select(split=split)
     return _drawn(chosen, limit, seed)

@@ -41,7 +41,11 @@ def test_a_split_that_is_missing_comes_with_remedies(dataset):
     with pytest.raises(ValueError, match=r"(?s)train.*split='test'.*data\.test_split=null"):
         choose_cases(dataset, "clean", "test", None, 0)
     manifest = dataset.root / "manifest.csv"
-    manifest.write_text(manifest.read_text().replace(",train", ","))
+    original = manifest.read_text()
+    drawn_in_part(dataset, by_expert="")
+    with pytest.raises(ValueError, match=r"split='test'.*the masks of expert.*--clean-annotator"):
+        choose_cases(Dataset.open(dataset.root), "student", "test", None, 0)
+    manifest.write_text(original.replace(",train", ","))
     with pytest.raises(ValueError, match=r"has none.*keras_robust\.data\.split"):
         choose_cases(Dataset.open(dataset.root), "clean", "train", None, 0)
 
