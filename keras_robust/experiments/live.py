@@ -1,5 +1,6 @@
 """Showing a study while it runs: a live table in a terminal, plain lines elsewhere."""
 
+import re
 import time
 from types import TracebackType
 
@@ -51,13 +52,14 @@ def summary(study: StudyState) -> str:
 
 
 def table(study: StudyState) -> Group:
-    """One row per loss, one column per noise setting, one mark per seed."""
+    """One row per loss, one column per noise setting, one mark per seed and fold."""
     settings: dict[tuple[float, float], None] = {}
     cells: dict[str, dict[tuple[float, float], Text]] = {}
     running, failed = [], []
     for run in study.runs:
-        slug, alpha, beta, _ = run.plan.name.rsplit("_", 3)
-        setting = (float(alpha[1:]), float(beta[1:]))
+        slug = re.sub("_a[^_]+_b[^_]+(_f[^_]+)?_s[^_]+$", "", run.plan.name)
+        noise = run.plan.config.get("noise") or {"alpha": 0.0, "beta": 0.0}
+        setting = (noise["alpha"], noise["beta"])
         settings[setting] = None
         mark, style = MARKS[run.state]
         cell = cells.setdefault(slug, {}).setdefault(setting, Text())

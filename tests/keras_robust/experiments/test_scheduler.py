@@ -273,3 +273,14 @@ def test_live_table_in_a_terminal(study):
         study(config, progress=view, jobs=3)
     assert "α=0.7 β=0.7" in out.getvalue() and "clean" in out.getvalue()
     assert "6 of 6 runs finished" in out.getvalue()
+
+
+def test_live_table_of_folds():
+    noise = [(0, 0), (0.7, 0.5)]
+    config = BenchmarkConfig(losses=["t", "ce+dice"], noise=noise, folds=3, seeds=[0, 1])
+    runs = [scheduler.RunState(run, Path(run.name), 1) for run in config.runs()]
+    out = io.StringIO()
+    Console(file=out, width=100).print(live.table(scheduler.StudyState(runs)))
+    header, *rows = (line.split() for line in out.getvalue().splitlines()[:3])
+    assert header == ["loss", "clean", "α=0.7", "β=0.5"]
+    assert rows == [["t", *12 * "·"], ["ce+dice", *12 * "·"]]  # 2 settings x 3 folds x 2 seeds
