@@ -72,13 +72,12 @@ def tune(
 
     folder = output or Path("runs") / f"{config.stem}-{Path(space).stem}"
     with friendly_errors(continues=True):
-        searched = load_space(space)
-        fixed = searched.fixed | parse_assignments(set_ or [])
+        searched = load_space(space).with_fixed(parse_assignments(set_ or []))
         try:
             record = search(
                 TrainConfig.load(config),
                 folder,
-                searched.model_copy(update={"fixed": fixed}),
+                searched,
                 trials=trials,
                 epochs=epochs,
                 objective=objective,

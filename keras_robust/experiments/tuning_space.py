@@ -106,6 +106,30 @@ class Space(BaseModel):
     fixed: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Range] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _single_values(self) -> "Space":
+        for name, value in self.fixed.items():
+            if isinstance(value, Mapping):
+                raise ValueError(
+                    "Invalid value for argument `fixed`. Expected one value for each field. "
+                    f"Received: {name}={value!r}. Give its fields by their dotted names, such as "
+                    f"{name}.{next(iter(value), 'FIELD')}."
+                )
+        return self
+
+    def with_fixed(self, fields: Mapping[str, Any]) -> "Space":
+        """The space with these values, of fields that are then not searched.
+
+        Raises:
+            ValueError: If nothing is left to search, or a value is a mapping.
+
+        >>> space = Space.read({"a": {"low": 0, "high": 1}, "b": {"low": 0, "high": 1}})
+        >>> list(space.with_fixed({"a": 0.5}).search)
+        ['b']
+        """
+        search = {name: range_ for name, range_ in self.search.items() if name not in fields}
+        return Space(fixed={**self.fixed, **fields}, search=search)
+
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "Space":
         """A space from one mapping, in which fields to search have mappings as values.
@@ -132,14 +156,15 @@ def configured(base: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, 
 
     Args:
         base: Fields of `TrainConfig`, sections as mappings.
-        fields: Values by dotted names, applied in this order.
+        fields: Values by dotted names, applied in this order, but sections before their fields and
+            a loss or selection before its options.
 
     >>> configured({"loss": "gce", "loss_options": {"q": 0.5}}, {"loss": "svls"})
     {'loss': 'svls', 'loss_options': {}}
     """
     result = copy.deepcopy(dict(base))
     owned = {"loss": "loss_options", "selection.name": "selection.options"}
-    for name, value in fields.items():
+    for name, value in sorted(fields.items(), key=lambda field: field[0].count(".")):
         if name in owned and _get(result, name) not in (None, value):
             _set(result, owned[name], {})
         _set(result, name, value)

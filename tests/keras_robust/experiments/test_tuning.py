@@ -160,6 +160,21 @@ def test_options_of_another_loss_or_selection_are_dropped():
     assert changed["selection"] == {"name": "stocot", "options": {"alpha": 2}}
     same = configured(base, {"selection.name": "cot", "loss": "gce", "loss_options.q": 0.5})
     assert same == base | {"loss_options": {"q": 0.5}} and base["loss_options"] == {"q": 0.3}
+    # Options are kept that stand before the loss or the selection they belong to.
+    fields = {"loss_options.sigma": 1, "selection.options.alpha": 2, "selection.name": "stocot"}
+    changed = configured(base, fields | {"loss": "svls"})
+    assert changed["loss_options"] == {"sigma": 1}
+    assert changed["selection"] == {"name": "stocot", "options": {"alpha": 2}}
+
+
+def test_fixing_a_field_ends_its_search():
+    space = load_space("hrl").with_fixed({"loss_options.sigma": 0.7})
+    assert "loss_options.sigma" not in space.search and len(space.search) == 3
+    assert Space.read(space.written()) == space
+    with pytest.raises(ValueError, match="search"):
+        load_space("svls").with_fixed({"loss_options.sigma": 0.7})
+    with pytest.raises(ValueError, match=r"noise=.*noise\.alpha"):
+        space.with_fixed({"noise": {"alpha": 0.7, "beta": 0.7}})
 
 
 def test_objectives():
