@@ -34,6 +34,7 @@ from keras_robust.training.normalization import normalize
 __all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
 
 MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
+OF_IMAGE, OF_LABELS = ("image.b2nd",), ("labels.b2nd", "locations.npz")
 ANNOTATED, SIZES = "annotated", "sizes"
 # Fields of a plan that change nothing in the preprocessed cases.
 OF_THE_NETWORK = (
@@ -207,9 +208,8 @@ def preprocess(
     """Preprocess every case of a data set into a folder; done ones are not done again.
 
     Images go to `images/`, labels to `labels/` and the annotator's name, soft masks to `shares/`
-    and that. Each worker holds one
-    case. A case counts as done when its JSON is there, which is written last, for the same plan,
-    classes, spacing and files.
+    and that. Each worker holds one case. A case counts as done when its arrays are there in full
+    and its JSON, which is written last, for the same plan, classes, spacing and files.
 
     Args:
         dataset: With one mask per image.
@@ -277,11 +277,12 @@ def _preprocess_case(
         content = _compressed(image, [*chunks, image.shape[-1]])
         atomic_write_bytes(stored.images / f"{case.id}.image.b2nd", content)
         record = {"digest": digest, "source": sources[0], "geometry": asdict(geometry)}
-        atomic_write_json(stored.images / f"{case.id}.json", record)
+        sizes = {"bytes": _sizes(stored.images, case.id, OF_IMAGE)}
+        atomic_write_json(stored.images / f"{case.id}.json", {**record, **sizes})
     stored._write_labels(labels, chunks, dataset)
-    atomic_write_json(
-        stored.labels_folder / f"{case.id}.json", {"digest": digest, "source": sources[1]}
-    )
+    sizes = {"bytes": _sizes(stored.labels_folder, case.id, OF_LABELS)}
+    record = {"digest": digest, "source": sources[1]}
+    atomic_write_json(stored.labels_folder / f"{case.id}.json", {**record, **sizes})
 
 
 def _preprocessed(folder: Path, case: Case, dataset: Dataset) -> PreprocessedCase:
@@ -331,19 +332,28 @@ def _locations(labels: NDArray[np.uint8], dataset: Dataset, id: str) -> bytes:
 
 
 def _image_is_done(stored: PreprocessedCase, case: Case, digest: str) -> bool:
-    return _is_done(stored.images / f"{case.id}.json", digest, _source(case))
+    return _is_done(stored.images, case.id, OF_IMAGE, digest, _source(case))
 
 
 def _labels_are_done(stored: PreprocessedCase, case: Case, digest: str) -> bool:
-    return _is_done(stored.labels_folder / f"{case.id}.json", digest, _source(case, labels=True))
+    return _is_done(stored.labels_folder, case.id, OF_LABELS, digest, _source(case, labels=True))
 
 
-def _is_done(path: Path, digest: str, source: list[list[float]]) -> bool:
+def _is_done(
+    folder: Path, id: str, endings: Sequence[str], digest: str, source: list[list[float]]
+) -> bool:
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads((folder / f"{id}.json").read_bytes())
+        sizes = _sizes(folder, id, endings)
     except (OSError, ValueError):
         return False
-    return record.get("digest") == digest and record.get("source") == source
+    found = record.get("digest"), record.get("source"), record.get("bytes", sizes)
+    return found == (digest, source, sizes)
+
+
+def _sizes(folder: Path, id: str, endings: Sequence[str]) -> list[int]:
+    """Of the files of a case, in bytes: what a copy cut short is known by."""
+    return [(folder / f"{id}.{ending}").stat().st_size for ending in endings]
 
 
 def _source(case: Case, labels: bool = False) -> list[list[float]]:

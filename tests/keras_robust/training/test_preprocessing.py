@@ -200,6 +200,21 @@ def test_a_second_run_does_only_what_is_missing(volumes, tmp_path, monkeypatch):
     assert done[8:] == ["c0"]
 
 
+def test_arrays_that_are_missing_or_cut_short_are_made_anew(volumes, tmp_path):
+    found = fingerprint(volumes)
+    plan = make_plan(found, memory_gib=1)
+    preprocess(volumes, plan, found, tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    (lost,) = tmp_path.glob("labels/*/c0.locations.npz")
+    lost.unlink()
+    for pattern in ("images/c1.image.b2nd", "labels/*/c2.labels.b2nd"):
+        (path,) = tmp_path.glob(pattern)
+        path.write_bytes(before[path][:-1])
+    preprocess(volumes, plan, found, tmp_path)
+    assert {path: path.read_bytes() for path in files} == before
+
+
 def test_processes_give_the_same_files(volumes, tmp_path):
     found = fingerprint(volumes)
     plan = make_plan(found, memory_gib=1)
