@@ -1,7 +1,7 @@
 """What a dataset holds, noise on its masks, and the plan for it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,9 +44,16 @@ def simulate(
         str | None,
         typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS or -dD-sS"),
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Kinds of error.")] = "dilate,erode,affine",
-    mode: Annotated[str, typer.Option(help="unbiased, or reference: as published.")] = "unbiased",
-    max_angle: Annotated[float, typer.Option(help="Largest rotation in degrees.")] = 30.0,
+    kinds: Annotated[
+        str | None, typer.Option(help="Kinds of error.", show_default="dilate,erode,affine")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="unbiased, or reference: as published.", show_default="unbiased"),
+    ] = None,
+    max_angle: Annotated[
+        float | None, typer.Option(help="Largest rotation in degrees.", show_default="30")
+    ] = None,
     split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
     output: NewFolder = None,
     workers: Processes = 1,
@@ -57,15 +64,19 @@ def simulate(
 
     with friendly_errors(continues=True), progress_bar("Simulating") as progress:
         noise: LabelNoise | BoundaryNoise
-        if mean_dice is not None and alpha is None and beta is None:
+        chosen = tuple(kind.strip() for kind in kinds.split(",")) if kinds is not None else None
+        options = {"kinds": chosen, "mode": mode, "max_angle": max_angle}
+        given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        if mean_dice is not None and alpha is None and beta is None and not given:
             noise = BoundaryNoise(mean_dice, seed)
         elif mean_dice is None and alpha is not None and beta is not None:
-            chosen = tuple(kind.strip() for kind in kinds.split(","))
-            noise = LabelNoise(alpha, beta, seed, chosen, mode, max_angle)
+            noise = LabelNoise(alpha, beta, seed, **given)
         else:
+            others = "".join(f", {key}={value}" for key, value in given.items())
             raise ValueError(
-                "Expected either --alpha and --beta, or --mean-dice alone. Received: "
-                f"alpha={alpha}, beta={beta}, mean_dice={mean_dice}."
+                "Expected either --alpha and --beta, which --kinds, --mode and --max-angle go "
+                f"with, or --mean-dice alone. Received: alpha={alpha}, beta={beta}, "
+                f"mean_dice={mean_dice}{others}."
             )
         folder = simulate_dataset(
             dataset, noise, annotator, source, progress, workers, output=output, split=split

@@ -76,6 +76,7 @@ def test_predict_and_evaluate(trained_run, tmp_path):
         (["benchmark", "/"], "path='/', which is a folder."),
         (["evaluate", "/nowhere", "/nowhere"], "/nowhere"),
         (["preprocess", "/nowhere", "--workers", "0"], "--workers"),
+        (["simulate", "/nowhere", "--mean-dice", "0.8", "--kinds", "erode"], "--mean-dice alone"),
         (["agree", "/nowhere", "--output", "report"], "argument `output`. Expected none without"),
         (["agree", "/nowhere", "--name", "mine"], "argument `name`. Expected none without"),
         (["agree", "/nowhere", "--consensus", "soft", "--report", "x"], "argument `report`"),
