@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
@@ -155,10 +156,10 @@ def mask_panels(
     """Rows of images: as it is, clean mask, noisy mask, and every loss's prediction.
 
     Masks are coloured by their errors against the clean one. Training images come first, with the
-    kinds of noise taking turns, then test images, which have no noisy mask.
+    kinds of noise taking turns, then test images, whose noisy masks, if any, are not shown.
 
     Args:
-        runs: Runs of one noise setting, one per loss.
+        runs: Runs of one noise setting and fold, one per loss.
         noisy_rows: Training images with a noisy mask.
         test_rows: Test images.
         cell_inches: Width of one picture.
@@ -178,9 +179,10 @@ def mask_panels(
     source = PanelSource(by_label[labels[0]])
     common = [id for id in common if source.has_clean(id)]
     noisy = _taking_turns([id for id in common if source.kind(id) != "clean"], source)
+    tested = set.union(*map(_tested, runs))
     if not noisy:
-        noisy = [id for id in common if source.noisy(id) is not None]
-    test = [id for id in common if id not in noisy and source.noisy(id) is None]
+        noisy = [id for id in common if id not in tested and source.noisy(id) is not None]
+    test = [id for id in common if id in tested]
     ids = noisy[:noisy_rows] + test[:test_rows]
     if not ids:
         return None
@@ -227,6 +229,14 @@ def _predicted(run: RunRecord) -> set[str]:
         for name in names
         if name.endswith(suffix)
     }
+
+
+def _tested(run: RunRecord) -> set[str]:
+    """Ids of the images that the run was tested on; in a fold, of any split."""
+    path = run.folder / "test.csv"
+    if not path.is_file():
+        return set()
+    return set(pd.read_csv(path, dtype={"id": str}, keep_default_na=False)["id"])
 
 
 def _compared(mask: np.ndarray | None, clean: np.ndarray, kind: str = "") -> tuple[Any, str]:

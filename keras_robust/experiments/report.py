@@ -269,10 +269,10 @@ def _add_panels(report: _Report, runs: Sequence[RunRecord]) -> None:
 
 
 def _one_per_loss(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    # The seed that most losses have: with one seed all see the same noisy masks.
-    seeds = [run.seed for run in runs]
-    seed = max(sorted(set(seeds)), key=seeds.count)
-    return [run for run in runs if run.seed == seed]
+    # The seed and fold that most losses have: so all see the same images and noisy masks.
+    keys = [(run.seed, (run.config.get("data") or {}).get("fold") or []) for run in runs]
+    key = max(sorted(keys), key=keys.count)
+    return [run for run, own in zip(runs, keys, strict=True) if own == key]
 
 
 def _add_statistics(

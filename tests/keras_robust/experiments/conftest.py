@@ -97,6 +97,7 @@ def write_run(
         masks = [disk(20 + i, 24, 8 + i) for i in range(6)]
         write_log(folder / "noise.jsonl", simulated.apply(masks, [f"case{i}" for i in range(6)])[1])
     (folder / "predictions").mkdir()
+    (folder / "test.csv").write_text(f"id,dice\ncase6,{level}\ncase7,{level}\n")
     for i in (0, 1, 2, 3, 6, 7):
         bad = disk(22 + i, 22, 6 + i * level)
         Image.fromarray(bad * 230).save(folder / f"predictions/case{i}.png")

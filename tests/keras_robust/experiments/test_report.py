@@ -143,7 +143,43 @@ def test_ids_with_odd_characters_have_panels(tmp_path, study_data):
     shutil.rmtree(folder / "predictions")
     (folder / "predictions").mkdir()
     Image.new("L", (48, 48)).save(folder / "predictions/patient%206%20left.eye.png")
+    (folder / "test.csv").write_text("id,dice\npatient 6 left.eye,0.8\n")
     assert len(panels.mask_panels(find_runs(folder)).axes) == 3  # image, clean mask, T-Loss
+
+
+def rows(runs):
+    return [text for axis in panels.mask_panels(runs).axes if (text := axis.get_ylabel())]
+
+
+def test_panels_tell_images_of_the_training_from_those_of_the_test(tmp_path, study_data):
+    folder = write_run(tmp_path / "run", study_data, noise=(0, 0))
+    assert rows(find_runs(folder)) == ["test", "test"]  # not case0 to case3, of the training
+    # An annotator who drew all images, and a fold: what it held out is the test, of any split.
+    data = tmp_path / "data"
+    shutil.copytree(study_data, data)
+    lines = (data / "manifest.csv").read_text()
+    drawn = lines.partition("\n")[2].replace(",clean,", ",crowd,")
+    (data / "manifest.csv").write_text(lines + drawn)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["data"] |= {"path": str(data), "annotator": "crowd", "clean_annotator": "clean"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "test.csv").write_text("id,dice\ncase0,0.8\ncase1,0.8\ncase7,0.8\n")
+    assert rows(find_runs(folder)) == 3 * ["training"] + 3 * ["test"]
+
+
+def test_panels_are_of_one_fold(tmp_path, study_data):
+    for fold, tested in enumerate(("case6", "case7")):
+        for loss in ("t", "mae"):
+            folder = write_run(tmp_path / f"runs/{loss}_f{fold}", study_data, loss=loss)
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config["data"]["fold"] = [fold, 2]
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+            (folder / "test.csv").write_text(f"id,dice\n{tested},0.8\n")
+            for path in (folder / "predictions").iterdir():
+                if path.stem not in (f"case{fold}", tested):
+                    path.unlink()
+    page = write_report(tmp_path / "runs", tmp_path / "out").read_text(encoding="utf-8")
+    assert "Masks and predictions" in page and (tmp_path / "out/panels.png").is_file()
 
 
 def test_images_that_are_gone_are_said_to_be(tmp_path, study_data):
