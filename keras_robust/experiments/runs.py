@@ -139,7 +139,9 @@ def find_runs(paths: str | Path | Iterable[str | Path]) -> list[RunRecord]:
             candidates = [root / marker, *sorted(root.glob(f"*/{marker}"))]
             candidates += sorted(root.glob(f"*/*/{marker}"))
             for candidate in candidates:
-                if candidate.is_file():
+                # `keras-robust plan` writes a plan.json as well.
+                planned = candidate.with_name("config.yaml").is_file()
+                if candidate.is_file() and (planned or marker == "run.json"):
                     found[candidate.parent] = None
     if not found:
         raise ValueError(

@@ -94,6 +94,13 @@ def test_damaged_run_folders_are_read_as_not_begun(tmp_path, study_data):
     assert len(record.history) == 0 and record.setting == (0.0, 0.0)
 
 
+def test_the_folder_of_a_plan_is_no_run(tmp_path, study_data):
+    run = write_run(tmp_path / "runs/t_a0_b0_s0", study_data, noise=(0, 0), status="waiting")
+    (tmp_path / "runs/plan").mkdir()
+    (tmp_path / "runs/plan/plan.json").write_text("{}")
+    assert [found.folder for found in find_runs(tmp_path / "runs")] == [run]
+
+
 def test_no_runs_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="Train first"):
         find_runs(tmp_path)
