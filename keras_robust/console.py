@@ -56,7 +56,8 @@ def _message(error: Exception) -> str:
         name = ".".join(map(str, found["loc"]))
         said = found["msg"].removeprefix("Value error, ")
         if found["type"] == "value_error":
-            lines.append(said)
+            named = said.startswith("Invalid value") or not name
+            lines.append(said if named else f"Invalid value for argument `{name}`. {said}")
             continue
         said = said.replace("Input should be", "Expected", 1)
         received = f"{name}={found['input']!r}"

@@ -128,6 +128,11 @@ class Space(BaseModel):
         ['b']
         """
         search = {name: range_ for name, range_ in self.search.items() if name not in fields}
+        if not search:
+            raise ValueError(
+                "Invalid value for argument `fields`. Expected values that leave something to "
+                f"search. Received: {', '.join(self.search)}, all that is searched. Leave one out."
+            )
         return Space(fixed={**self.fixed, **fields}, search=search)
 
     @classmethod
@@ -137,9 +142,9 @@ class Space(BaseModel):
         Raises:
             ValueError: If there is nothing to search, or a range is none.
         """
-        ranges = {str(k): Range(**v) for k, v in content.items() if isinstance(v, Mapping)}
+        ranges = {str(k): v for k, v in content.items() if isinstance(v, Mapping)}
         fixed = {str(k): v for k, v in content.items() if not isinstance(v, Mapping)}
-        return cls(fixed=fixed, search=ranges)
+        return cls.model_validate({"fixed": fixed, "search": ranges})
 
     def written(self) -> dict[str, Any]:
         """The mapping that `read` takes."""

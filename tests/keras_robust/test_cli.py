@@ -90,6 +90,15 @@ def test_errors_are_messages_without_traceback(arguments, message):
         assert word not in result.output
 
 
+def test_errors_in_a_space_name_the_field(tmp_path):
+    (tmp_path / "base.yaml").write_text("data: {path: nowhere}\n")
+    for line in ("loss_options.q: {low: 1}", "model: {features: 8}"):
+        (tmp_path / "space.yaml").write_text(line)
+        result = run("tune", tmp_path / "base.yaml", "--space", tmp_path / "space.yaml")
+        assert result.exit_code == 2
+        assert f"argument `search.{line.split(':')[0]}" in result.output
+
+
 @pytest.mark.parametrize(
     ("number", "remedy"), [(errno.ENOSPC, "Make room"), (errno.EACCES, "readable and writable")]
 )
