@@ -234,7 +234,7 @@ class BenchmarkConfig(BaseModel):
         starts = [
             LossEntry(name="t", options={"nu_tilde": start}, label="T-Loss")
             for start in self.nu_tilde
-            if not (start == 0 and any(e.name == "t" and not e.options for e in self.losses))
+            if not (start == 0 and _trained(LossEntry(name="t")) in map(_trained, self.losses))
         ]
         hardest = max(self.noise)
         extra = [

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -228,12 +229,13 @@ def _add_tolerance(report: _Report, runs: Sequence[RunRecord]) -> None:
         plain = all(
             run.config.get("loss") == "t" and not run.config.get("loss_options") for run in main
         )
-        figure = figures.tolerance(main, starts if plain else [])
+        alike = [run for run in starts if plain and _trained_as(run) == _trained_as(main[0])]
+        figure = figures.tolerance(main, alike)
         if figure is None:
             continue
         name = "figure2" if not pictures else f"figure2_{len(pictures) + 1}"
         caption = f"{label}: the logarithm ν̃ of the tolerance ν while it is trained"
-        if plain and starts:
+        if alike:
             caption += (
                 ", for each level of noise and for each initial value; right: test Dice by "
                 "initial value (dashes: means over seeds)"
@@ -241,6 +243,11 @@ def _add_tolerance(report: _Report, runs: Sequence[RunRecord]) -> None:
         pictures.append(report.figure(figure, name, caption, caption + "."))
     if pictures:
         report.add(html.heading("Figure 2. The tolerance ν̃"), *pictures)
+
+
+def _trained_as(run: RunRecord) -> tuple[Any, Any]:
+    """Of two peers or one network, and on whose masks."""
+    return run.config.get("selection"), (run.config.get("data") or {}).get("annotator")
 
 
 def _add_panels(report: _Report, runs: Sequence[RunRecord]) -> None:

@@ -41,6 +41,10 @@ def test_starts_of_nu_run_last_at_the_hardest_setting():
     assert len(config.runs()) == 6  # the start at 0 is the main run of T-Loss
     assert config.runs()[-1].config["loss_options"] == {"nu_tilde": 4.0}
     assert [run.start for run in config.runs()] == [False] * 4 + [True] * 2
+    # A reference on other masks, or two peers, is no start of T-Loss on the masks of the others.
+    for entry in ({"name": "t", "annotator": "gold"}, {"name": "t", "selection": {"name": "cot"}}):
+        config = BenchmarkConfig(losses=[entry], noise=[(0, 0)], seeds=[0], nu_tilde=[0])
+        assert names(config)[-1] == "t-nu_tilde=0_a0_b0_s0"
 
 
 def test_options_and_labels():

@@ -134,6 +134,19 @@ def test_panels_replay_the_noisy_masks(study):
     assert source.image("case0").shape == (*clean.shape, 3)
 
 
+def test_starts_stand_beside_the_runs_that_differ_in_nothing_else(tmp_path, study_data):
+    runs = tmp_path / "runs"
+    write_run(runs / "t_a0.7_b0.7_s0", study_data)
+    write_run(runs / "t-nu_tilde=4_a0.7_b0.7_s0", study_data, options={"nu_tilde": 4.0})
+    (runs / "t-nu_tilde=4_a0.7_b0.7_s0/plan.json").write_text('{"label": "T-Loss", "start": true}')
+    config = write_run(runs / "t-cot_a0.7_b0.7_s0", study_data) / "config.yaml"
+    config.write_text(config.read_text() + "selection: {name: cot, options: {}}\n")
+    page = write_report(runs, tmp_path / "out").read_text(encoding="utf-8")
+    captions = re.findall("[^>]*: the logarithm[^<]*[.]<", page)
+    assert ["initial value" in caption for caption in captions] == [False, True]
+    assert captions[0].startswith("CoT T-Loss") and captions[1].startswith("T-Loss")
+
+
 def test_ids_with_odd_characters_have_panels(tmp_path, study_data):
     data = tmp_path / "data"
     shutil.copytree(study_data, data)
