@@ -140,6 +140,9 @@ def test_a_space_from_a_file(tmp_path):
     assert trial.distributions["learning_rate"].log
     # Whole bounds alone do not make whole numbers.
     assert not Range(low=0, high=1).whole
+    assert Range(low=0.1, high=0.7, step=0.1).samples() == pytest.approx((0.1, 0.4, 0.7))
+    with pytest.raises(ValueError, match="high=15, step=4; 12 would be the last"):
+        Range(low=4, high=15, step=4)
     for content in ("loss: gce", "loss_options.q: {low: 1, high: 0}", "- q", "q: {lo: 1}"):
         path.write_text(content)
         with pytest.raises(ValueError):
