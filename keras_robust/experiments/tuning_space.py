@@ -58,12 +58,13 @@ class Range(BaseModel):
             raise ValueError(f"Expected low > 0 where log is set. Received: low={self.low}.")
         if self.log and self.step is not None and not (self.whole and self.step == 1):
             raise ValueError(f"Expected step=1, or none, beside log. Received: step={self.step}.")
-        steps = (self.high - self.low) / (self.step or self.high - self.low)
+        step = self.step or self.high - self.low
+        steps = (self.high - self.low) / step
         if not math.isclose(steps, round(steps), rel_tol=1e-9):  # the highest would never be tried
             raise ValueError(
                 "Expected a high that steps from low reach. Received: "
-                f"low={self.low:g}, high={self.high:g}, step={self.step:g}; "
-                f"{self.low + math.floor(steps) * self.step:g} would be the last."
+                f"low={self.low:g}, high={self.high:g}, step={step:g}; "
+                f"{self.low + math.floor(steps) * step:g} would be the last."
             )
         return self
 
