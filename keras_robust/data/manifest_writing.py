@@ -15,6 +15,8 @@ from keras_robust.files import atomic_write_bytes, atomic_write_json, locked
 
 __all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", "write_view"]
 
+CHANNELS = ("channel_names", "modality")  # nnU-Net's, by which a plan normalises images
+
 
 def append_rows(
     home: Path,
@@ -125,7 +127,7 @@ def write_view(dataset: Dataset, output: Path) -> Path:
     meta: dict[str, Any] = {"name": dataset.name}
     if (root / "dataset.json").is_file():
         given = json.loads((root / "dataset.json").read_bytes())
-        meta |= {key: given[key] for key in ("labels", "regions_class_order") if given.get(key)}
+        meta |= {key: given[key] for key in ("labels", "regions_class_order", *CHANNELS) if given.get(key)}
     if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
         names = ["background", *(f"label {number}" for number in range(1, dataset.classes))]
         meta["labels"] = {name: number for number, name in enumerate(names)}
@@ -144,7 +146,7 @@ def write_view(dataset: Dataset, output: Path) -> Path:
                     f"written for the same dataset. Received: output={str(output)!r}, which holds "
                     "another one. Choose another folder."
                 )
-            meta = there
+            meta |= there
         atomic_write_json(output / "dataset.json", meta)
         if not _is_manifest(output):
             atomic_write_bytes(output / MANIFEST, _manifest_of(dataset, output).encode("utf-8"))
@@ -165,8 +167,10 @@ def add_soft_annotator(home: Path, annotator: str) -> None:
 
 
 def _is_view(there: Any, meta: Mapping[str, Any]) -> bool:
-    """Whether dataset.json is that of the view, to which soft annotators may have been added."""
-    return isinstance(there, dict) and {**there, "soft": None} == {**meta, "soft": None}
+    """Whether dataset.json is that of the view, to which soft annotators may have been added, and
+    which may be of a version that left the names of the channels out."""
+    apart = dict.fromkeys(("soft", *CHANNELS))
+    return isinstance(there, dict) and {**there, **apart} == {**meta, **apart}
 
 
 def _manifest_of(dataset: Dataset, output: Path) -> str:

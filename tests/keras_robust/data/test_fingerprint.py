@@ -8,6 +8,7 @@ from PIL import Image
 
 from keras_robust.data import Dataset, large_arrays, sample
 from keras_robust.data.fingerprint import Fingerprint, fingerprint
+from keras_robust.data.manifest_writing import add_soft_annotator, write_view
 
 
 @pytest.fixture
@@ -60,6 +61,16 @@ def test_the_same_by_any_number_of_workers_and_through_json():
 def test_channel_names_come_from_dataset_json(two_images):
     (two_images / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
     assert fingerprint(Dataset.open(two_images)).channel_names == ("CT",)
+
+
+def test_channels_keep_their_names_in_views_also_in_those_written_without(two_images, tmp_path):
+    meta = tmp_path / "view" / "dataset.json"
+    for keys in ({}, {"channel_names": {"0": "CT"}}):
+        (two_images / "dataset.json").write_text(json.dumps(keys))
+        write_view(Dataset.open(two_images), tmp_path / "view")
+        add_soft_annotator(tmp_path / "view", "me")
+    assert fingerprint(Dataset.open(tmp_path / "view")).channel_names == ("CT",)
+    assert json.loads(meta.read_bytes())["soft"] == ["me"]
 
 
 def test_progress_counts_every_case(two_images):
