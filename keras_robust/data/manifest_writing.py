@@ -127,7 +127,8 @@ def write_view(dataset: Dataset, output: Path) -> Path:
     meta: dict[str, Any] = {"name": dataset.name}
     if (root / "dataset.json").is_file():
         given = json.loads((root / "dataset.json").read_bytes())
-        meta |= {key: given[key] for key in ("labels", "regions_class_order", *CHANNELS) if given.get(key)}
+        kept = ("labels", "regions_class_order", *CHANNELS)
+        meta |= {key: given[key] for key in kept if given.get(key)}
     if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
         names = ["background", *(f"label {number}" for number in range(1, dataset.classes))]
         meta["labels"] = {name: number for number, name in enumerate(names)}
