@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data.geometry import check_grid
+from keras_robust.data.geometry import check_channels, check_grid
 from keras_robust.data.images import Size, read_image, read_mask
 from keras_robust.data.regions import Regions
 from keras_robust.data.soft_masks import read_soft_mask
@@ -154,7 +154,12 @@ class Dataset:
         return replace(self, cases=kept)
 
     def read_image(self, case: Case, size: Size | None = None) -> NDArray:
-        """The image of a case with all its channels: see `keras_robust.data.read_image`."""
+        """The image of a case with all its channels: see `keras_robust.data.read_image`.
+
+        Raises:
+            ValueError: Channels of volumes with another spacing, orientation or origin.
+        """
+        check_channels(case.id, case.channels)
         return read_image(case.channels, size)
 
     def read_mask(

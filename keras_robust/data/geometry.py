@@ -1,7 +1,7 @@
 """Whether a mask lies where its volume lies."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from keras_robust.data.images import image_shape
 from keras_robust.data.volume_header import VolumeHeader, is_volume, read_header
 
-__all__ = ["check_grid", "geometry_problem", "listed_mm", "listed_size"]
+__all__ = ["check_channels", "check_grid", "geometry_problem", "listed_mm", "listed_size"]
 
 TOLERANCE = 0.05  # of a voxel; affines are stored in float32 and rounded by many programs
 
@@ -46,6 +46,23 @@ def check_grid(id: str, image: Path, mask: Path) -> None:
         f"Invalid mask of case {id!r}, {str(mask)!r}. {problem} `keras-robust verify` lists all "
         "such masks."
     )
+
+
+def check_channels(id: str, channels: Sequence[Path]) -> None:
+    """Refuse channels of a volume that do not lie on the grid of the first, as `check_grid`."""
+    if len(channels) == 1 or not all(map(is_volume, channels)):
+        return
+    try:
+        headers = [read_header(path) for path in channels]
+    except (OSError, ValueError):
+        return
+    for path, header in list(zip(channels, headers, strict=True))[1:]:
+        found = geometry_problem(headers[0], header) if headers[0].shape == header.shape else None
+        if found:
+            raise ValueError(
+                f"Invalid channel of case {id!r}, {str(path)!r}, which differs from the first in "
+                f"{found[0]}. {found[1]} `keras-robust verify` lists all such files."
+            )
 
 
 def geometry_problem(image: VolumeHeader, mask: VolumeHeader) -> tuple[str, str] | None:

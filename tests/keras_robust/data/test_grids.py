@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_robust.data import Dataset, mix_annotators, read_mask, simulate_dataset
+from keras_robust.data import Dataset, mix_annotators, read_mask, simulate_dataset, verify
 from keras_robust.experiments.agreement import measure_agreement
 from keras_robust.noise import LabelNoise
 from keras_robust.quality import write_consensus
@@ -71,6 +71,21 @@ def test_a_picture_of_another_size_is_refused_however_it_is_resized(tmp_path):
     with pytest.raises(ValueError, match="case 'a'.*m.png.*10 x 12. Received: 5 x 6"):
         dataset.read_mask(dataset.cases[0], size=(4, 4))
     assert read_mask(tmp_path / "m.png", size=(4, 4)).all()  # who reads a file alone may
+
+
+@pytest.mark.parametrize("problem", ["orientation", "spacing", "origin"])
+def test_channels_that_lie_elsewhere_are_never_read_in_silence(volumes, problem):
+    table = volumes / "manifest.csv"
+    save(volumes / "b2.nii.gz", SHAPE, AFFINE)
+    table.write_text(table.read_text().replace("b,b.nii.gz", "b,b.nii.gz;b2.nii.gz"))
+    case = Dataset.open(volumes).select(annotator="x").cases[1]
+    dataset = Dataset.open(volumes)
+    assert dataset.read_image(case).shape == (*SHAPE, 2)
+    shape, affine, received = ELSEWHERE[problem]
+    save(volumes / "b2.nii.gz", shape, affine)
+    with pytest.raises(ValueError, match=f"case 'b'.*b2.nii.gz.*{problem}.*{received}.*verify"):
+        dataset.read_image(case)
+    assert verify(volumes).errors[0].kind == problem
 
 
 def test_a_mask_can_be_read_where_its_image_is_lost(volumes):
