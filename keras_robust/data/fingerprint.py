@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from keras_robust.data.dataset import Case, Dataset
+from keras_robust.data.finite import require_finite
 from keras_robust.data.large_arrays import slabs
 
 __all__ = ["CaseFingerprint", "Fingerprint", "Intensities", "filled_box", "fingerprint"]
@@ -93,7 +94,8 @@ def fingerprint(
         The fingerprint.
 
     Raises:
-        ValueError: No masks, several annotators, or images that differ in channels or axes.
+        ValueError: No masks, several annotators, images that differ in channels or axes, or one
+            with values that are not finite.
 
     >>> from keras_robust.data import sample
     >>> found = fingerprint(sample().select(ids=sample().ids[:3]))
@@ -152,6 +154,7 @@ def filled_box(filled: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
 def _look(dataset: Dataset, case: Case) -> tuple[CaseFingerprint, NDArray[np.float64]]:
     """Figures of a case, and the intensities (channels, n) of some of its foreground."""
     image, mask = dataset.read_image(case), dataset.read_mask(case)
+    require_finite(image, case)
     box = filled_box((image != 0).any(axis=-1))
     foreground = np.flatnonzero((mask > 0) & (mask < dataset.classes))
     generator = np.random.default_rng(zlib.crc32(case.id.encode()))

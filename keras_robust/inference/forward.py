@@ -8,10 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_robust.data import Case
-from keras_robust.data.large_arrays import slabs
-
-__all__ = ["forward", "input_shape_of", "require_finite"]
+__all__ = ["forward", "input_shape_of"]
 
 
 def input_shape_of(model: keras.Model) -> tuple[Any, ...]:
@@ -83,12 +80,3 @@ def forward(
         return probabilities
 
     return predict
-
-
-def require_finite(image: NDArray, case: Case) -> None:
-    """Refuse an image that a network would turn into NaN altogether."""
-    if not all(np.isfinite(image[rows]).all() for rows in slabs(image.shape)):
-        raise ValueError(
-            f"Invalid value for image {case.id!r}. Expected finite values. Received: NaN or "
-            f"infinity in {case.image.name}. `keras-robust verify` lists such files."
-        )

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keras_robust.data import Case, Dataset, image_shape, read_image
+from keras_robust.data.finite import require_finite
+from keras_robust.data.geometry import check_channels
 from keras_robust.data.regions import Regions
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
-from keras_robust.inference.forward import forward, input_shape_of, require_finite
+from keras_robust.inference.forward import forward, input_shape_of
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.regions import labels_of
 from keras_robust.training.augment import normalize_batch, to_unit_range
@@ -116,6 +118,7 @@ class Predictor:
                     f"Invalid value for image {case.id!r}. Expected {len(self.size)} axes, as the "
                     f"model was trained with. Received: {case.image.name}"
                 )
+            check_channels(case.id, case.channels)
             image = read_image(case.channels, self.size)
             if image.shape[-1] != self.channels:
                 raise ValueError(

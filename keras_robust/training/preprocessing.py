@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from keras_robust.data import Case, Dataset
 from keras_robust.data.fingerprint import Fingerprint, filled_box
+from keras_robust.data.finite import require_finite
 from keras_robust.data.large_arrays import large_array, slabs
 from keras_robust.data.names import name_problem
 from keras_robust.data.resampling import (
@@ -223,7 +224,8 @@ def preprocess(
         The cases, in the data set's order.
 
     Raises:
-        ValueError: A case has no mask, or the name of an annotator cannot be that of a folder.
+        ValueError: A case has no mask or values that are not finite, or the name of an annotator
+            cannot be that of a folder.
     """
     for annotator in dataset.annotators:
         if problem := name_problem("annotator", annotator):
@@ -261,9 +263,9 @@ def _preprocess_case(
     soft = case.annotator in dataset.soft_annotators
     if soft and dataset.classes == 2:
         target = np.stack([1 - target, target], axis=-1)
-    image, labels, geometry = preprocess_image(
-        dataset.read_image(case), case.spacing, plan, fingerprint, target
-    )
+    image = dataset.read_image(case)
+    require_finite(image, case)
+    image, labels, geometry = preprocess_image(image, case.spacing, plan, fingerprint, target)
     if labels is None:
         raise ValueError(f"Expected a mask for case {case.id!r}. Received: none.")
     if soft:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import nibabel
 import numpy as np
@@ -9,6 +11,9 @@ from keras_robust.inference import Ensemble, PlannedPredictor, predict
 from keras_robust.models import UNet, make_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+FLIPPED = np.array([[-1, 0, 0, 23], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,16 @@ def test_a_covering_window_gives_the_networks_own_values(model, plan_and_found):
     predictor = PlannedPredictor(model, plan, found, mirror_axes=())
     expected = model.predict_on_batch(image[np.newaxis])[0]
     np.testing.assert_array_equal(predictor.probabilities(image), expected)
+
+
+def test_channels_that_lie_elsewhere_are_not_predicted(volumes, model, plan_and_found, tmp_path):
+    image = nibabel.load(volumes.cases[0].image)
+    flipped = nibabel.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine @ FLIPPED)
+    flipped.to_filename(tmp_path / "flipped.nii.gz")
+    case = volumes.cases[0]
+    case = replace(case, channels=(case.image, tmp_path / "flipped.nii.gz"))
+    with pytest.raises(ValueError, match="case 'c0'.*flipped.nii.gz.*orientation"):
+        list(PlannedPredictor(model, *plan_and_found, mirror_axes=()).cases([case]))
 
 
 def test_masks_lie_where_the_images_lie(volumes, model, plan_and_found, tmp_path):

@@ -253,6 +253,20 @@ def test_normalisation_by_hand():
         normalize(image, ["none", "none"])
 
 
+def test_values_that_are_not_finite_are_refused_before_they_fill_a_case(volumes, tmp_path):
+    found = fingerprint(volumes)
+    image = nibabel.load(volumes.cases[1].image)
+    values = image.get_fdata()
+    values[0, 0, 0] = np.nan
+    nibabel.Nifti1Image(values, image.affine).to_filename(volumes.cases[1].image)
+    for look in (
+        lambda: fingerprint(volumes),
+        lambda: preprocess(volumes, make_plan(found, memory_gib=1), found, tmp_path),
+    ):
+        with pytest.raises(ValueError, match="image 'c1'.*finite.*keras-robust verify"):
+            look()
+
+
 def test_an_image_with_another_number_of_axes_is_refused(volumes):
     found = fingerprint(volumes)
     with pytest.raises(ValueError, match="Expected 3 spatial axes and 1 channels"):
