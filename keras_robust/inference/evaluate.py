@@ -16,11 +16,12 @@ from keras_robust.data import (
     Case,
     Dataset,
     clean_annotator,
+    image_shape,
     mask_suffix,
     read_header,
     read_mask,
 )
-from keras_robust.data.geometry import geometry_problem
+from keras_robust.data.geometry import geometry_problem, listed_size
 from keras_robust.data.volume_header import is_volume
 from keras_robust.files import atomic_write_text
 from keras_robust.inference.ensemble import Predicts
@@ -147,7 +148,8 @@ def evaluate(
 
     Args:
         predictions: Run folder, `.keras` file, several of these, whose probabilities are averaged,
-            or a predictor; or a folder of masks `<id>.png` (of volumes `<id>.nii.gz`).
+            or a predictor; or a folder of masks `<id>.png` (of volumes `<id>.nii.gz`), such as
+            nnU-Net's, also `<id>.nii`, `<id>.tif` or `<id>.bmp`.
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
@@ -159,8 +161,8 @@ def evaluate(
 
     Raises:
         FileNotFoundError: A prediction is missing.
-        ValueError: There is more than one annotator to choose from, or no mask; or a predicted
-            volume does not lie where its mask lies.
+        ValueError: There is more than one annotator to choose from, or no mask; or a prediction
+            has another size than its mask, or is a volume that does not lie where its mask lies.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
@@ -233,7 +235,7 @@ def _predict(
 
 
 def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[Prediction]:
-    files = {case.id: picture_path(path, case.id, mask_suffix(case.image)) for case in dataset}
+    files = {case.id: _file_of(path, case) for case in dataset}
     missing = [id for id, file in files.items() if not file.is_file()]
     if missing:
         raise FileNotFoundError(
@@ -248,16 +250,32 @@ def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[P
             progress(number, len(dataset))
 
 
+def _file_of(folder: Path, case: Case) -> Path:
+    """The mask that is there for a case, as `predict` names it or, by the bare id, others do."""
+    own = picture_path(folder, case.id, mask_suffix(case.image))
+    endings = (".nii.gz", ".nii") if is_volume(case.image) else (".png", ".tif", ".bmp")
+    named = (own, *(folder / f"{case.id}{ending}" for ending in endings))
+    return next((file for file in named if file.is_file()), own)
+
+
 def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
     labels = read_mask(file, classes=classes)
-    if case.mask is not None and is_volume(case.mask):
-        mask, found = read_header(case.mask, channels=True), read_header(file)
-        problem = geometry_problem(mask, found) if mask.shape == found.shape else None
-        if problem:
-            raise ValueError(
-                "Invalid value for argument `predictions`. Expected volumes that lie where the "
-                f"masks lie. Received: {str(file)!r}, which differs in {problem[0]}. {problem[1]}"
-            )
+    if case.mask is None:
+        return labels
+    header = read_header(case.mask, channels=True) if is_volume(case.mask) else None
+    size = header.shape if header else image_shape(case.mask)
+    if labels.shape != size:
+        raise ValueError(
+            "Invalid value for argument `predictions`. Expected masks of the size of the "
+            f"dataset's, {listed_size(size)} for {case.id!r}. Received: {str(file)!r} of "
+            f"{listed_size(labels.shape)}. Predict in the grid of the original images."
+        )
+    problem = geometry_problem(header, read_header(file)) if header else None
+    if problem:
+        raise ValueError(
+            "Invalid value for argument `predictions`. Expected volumes that lie where the masks "
+            f"lie. Received: {str(file)!r}, which differs in {problem[0]}. {problem[1]}"
+        )
     return labels
 
 

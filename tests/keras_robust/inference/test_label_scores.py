@@ -2,9 +2,11 @@ import math
 import subprocess
 import sys
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from keras_robust import data, metrics
 from keras_robust.data import large_arrays
@@ -128,6 +130,30 @@ def test_regions_of_the_dataset_are_scored(tmp_path):
     table = result.write_rows(tmp_path / "rows.csv").read_text().splitlines()
     assert table[0].startswith("id,group,label,dice,") and table[3].startswith("a,NA,whole,1.0,")
     assert not evaluate(tmp_path / "found", tmp_path).rows
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".png", ".tif"])
+def test_masks_of_other_programs_are_found_by_the_bare_id(tmp_path, ending):
+    true = np.zeros((8, 9) if ending in (".png", ".tif") else (8, 9, 5), np.uint8)
+    true[2:5, 3:6] = 1
+    others = tmp_path / "others"
+    others.mkdir()
+
+    def save(path, array):
+        if array.ndim == 3:
+            nibabel.Nifti1Image(array, np.eye(4)).to_filename(path)
+        else:
+            Image.fromarray(array).save(path)
+
+    for path in ("image", "mask", "others/case 1"):
+        save(tmp_path / f"{path}{ending}", true)
+    (tmp_path / "manifest.csv").write_text(
+        f"id,image,mask,annotator,split\ncase 1,image{ending},mask{ending},ann,test\n"
+    )
+    assert evaluate(others, tmp_path).mean == 1
+    save(others / f"case 1{ending}", true[1:])
+    with pytest.raises(ValueError, match=r"8 x 9.* for 'case 1'.*case 1\..* of 7 x 9.*original"):
+        evaluate(others, tmp_path)
 
 
 def test_scoring_masks_on_disk_costs_no_import_of_tensorflow():
