@@ -12,6 +12,7 @@ from keras_robust.data.names import name_problem
 from keras_robust.data.problems import Problem, error
 from keras_robust.data.regions import read_regions
 from keras_robust.data.volume_facts import classes_of_volumes
+from keras_robust.data.volume_header import is_volume
 
 __all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
 
@@ -265,7 +266,8 @@ def _read_row(
         note("manifest", "has no image")
     if paths["mask"] and not annotator:
         note("manifest", "has a mask, but no annotator; name one")
-    spacing = _read_spacing(row.get("spacing", ""))
+    axes = 3 if paths["image"] and is_volume(paths["image"][0]) else 2
+    spacing = _read_spacing(row.get("spacing", ""), axes)
     if isinstance(spacing, str):
         note("manifest", spacing)
     if len(problems) > known:
@@ -284,16 +286,17 @@ def _read_row(
     )
 
 
-def _read_spacing(text: str) -> tuple[float, ...] | str | None:
+def _read_spacing(text: str, axes: int) -> tuple[float, ...] | str | None:
     if not text:
         return None
     try:
         spacing = tuple(float(part) for part in text.replace("×", "x").split("x"))
     except ValueError:
         spacing = ()
-    if spacing and all(0 < value < float("inf") for value in spacing):
+    if len(spacing) == axes and all(0 < value < float("inf") for value in spacing):
         return spacing
-    return f"spacing: Expected millimetres above 0, as in 0.5x0.5. Received: {text!r}"
+    example = "x".join(["0.5"] * axes)
+    return f"spacing: Expected millimetres above 0, as in {example}. Received: {text!r}"
 
 
 def _without_duplicates(cases: list[Case], problems: list[Problem]) -> list[Case]:

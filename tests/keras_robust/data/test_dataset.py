@@ -106,6 +106,8 @@ BAD_ROWS = {
     "no image": ({"image": ""}, "has no image"),
     "spacing": ({"spacing": "-1x2"}, "millimetres"),
     "spacing text": ({"spacing": "fine"}, "millimetres.*'fine'"),
+    "spacing of one axis": ({"spacing": "0.5"}, "as in 0.5x0.5.*'0.5'"),
+    "spacing of a volume": ({"spacing": "1x1x1"}, "as in 0.5x0.5.*'1x1x1'"),
 }
 
 

@@ -181,6 +181,12 @@ class TestVerify:
         assert report.ok and kinds(report, "warning") == ["spacing"]
         assert "1 x 1 x 1" in report.warnings[0].message
 
+    def test_a_spacing_without_that_of_the_slices(self, manifest):
+        folder = manifest()
+        text = (folder / "manifest.csv").read_text()
+        (folder / "manifest.csv").write_text(text.replace("test,\n", "test,1x1\n"))
+        assert "as in 0.5x0.5x0.5. Received: '1x1'" in verify(folder).errors[0].message
+
     def test_values_and_sizes(self, manifest):
         folder = manifest()
         image = read_volume(folder / "images" / "v0.nii.gz")[0]
