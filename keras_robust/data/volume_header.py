@@ -122,6 +122,8 @@ def header_of(path: Path, file: BinaryIO, channels: bool = False) -> VolumeHeade
         raise refuse("truncated: it ends within its header")
     kind = nibabel.Nifti1Header if SIZES[size] == 1 else nibabel.Nifti2Header
     nifti = kind(block, check=False)
+    if nifti["pixdim"][0] == 0:
+        nifti["pixdim"][0] = 1  # as the format says of a handedness that is not told
     magic = bytes(nifti["magic"].tobytes())
     if magic[:2] != b"n+":
         raise refuse("not a NIfTI volume of one file (.nii or .nii.gz); convert .hdr and .img")

@@ -82,6 +82,15 @@ def test_every_orientation_survives_reading_and_writing(tmp_path, suffix, kind):
         np.testing.assert_array_equal(read_mask(tmp_path / f"mask{suffix}", classes=3), labels)
 
 
+def test_a_handedness_that_is_not_told_is_a_right_hand(tmp_path):
+    affine = np.diag([1.0, 2, 3, 1])
+    image = save(tmp_path / "a.nii", affine=affine, sform_code=0)
+    header = read_header(rewrite(image, PIXDIM, "<f", 0.0))
+    np.testing.assert_allclose(header.affine, affine)
+    mask = write_mask_like(tmp_path / "mask.nii", COUNTS % 2, image)
+    np.testing.assert_allclose(nibabel.load(mask).affine, affine)
+
+
 def test_units_codes_and_nothing_personal_are_kept(tmp_path):
     fields = {"xyzt_units": 3, "descrip": b"Jane Doe", "cal_max": 7, "scl_slope": 2}
     image = save(tmp_path / "image.nii", affine=np.diag([500.0, 500, 1500, 1]), **fields)
