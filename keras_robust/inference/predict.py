@@ -1,5 +1,6 @@
 """Masks of a trained model, in the size of the original images."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -103,9 +104,11 @@ class Predictor:
         for start in range(0, len(cases), batch_size):
             batch = cases[start : start + batch_size]
             images, shapes = self._read(batch)
-            for case, shape, probabilities in zip(
-                batch, shapes, self._predict(np.stack(images)), strict=True
-            ):
+            # One by one where some are deeper, since 8-bit images are scaled otherwise.
+            alike = len({image.dtype for image in images}) == 1
+            stacked = [np.stack(images)] if alike else [image[np.newaxis] for image in images]
+            predicted = itertools.chain.from_iterable(map(self._predict, stacked))
+            for case, shape, probabilities in zip(batch, shapes, predicted, strict=True):
                 yield case, _resize(probabilities, shape)
             if progress:
                 progress(start + len(batch), len(cases))

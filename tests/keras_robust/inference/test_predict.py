@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +49,18 @@ def test_one_image_is_predicted_as_in_a_batch(predictor, few):
     for case, probabilities in predictor.cases(few):
         alone = predictor.probabilities(few.read_image(case))
         np.testing.assert_allclose(alone, probabilities, atol=1e-5)
+
+
+def test_images_of_8_bits_are_predicted_alike_beside_deeper_ones(predictor, few, tmp_path):
+    deep = few.cases[0]
+    grey = np.asarray(Image.open(deep.image).convert("L"))
+    for number in range(3):
+        Image.fromarray(grey.astype(np.uint16) * 99).save(tmp_path / f"{number}.png")
+    channels = tuple(tmp_path / f"{number}.png" for number in range(3))
+    mixed = [replace(deep, image=channels[0], channels=channels), *few.cases[1:]]
+    alone = [next(predictor.cases([case]))[1] for case in mixed]
+    for (_, found), expected in zip(predictor.cases(mixed), alone, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_keras_file_predicts_as_the_run_does(predictor, few, tmp_path):
