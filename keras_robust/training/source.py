@@ -44,6 +44,18 @@ class DiskSource:
         return self._read(self.dataset.cases[index], self.size)
 
 
+def require_alike(
+    source: Source, index: int, image: np.ndarray, shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    """Refuse an image unlike the first: 8-bit images are scaled otherwise than deeper ones."""
+    if image.shape != shape or image.dtype != dtype:
+        raise ValueError(
+            f"Invalid value for image {source.ids[index]!r}. Expected shape {shape} and "
+            f"{dtype} as {source.ids[0]!r} has. Received: shape={image.shape}, "
+            f"dtype={image.dtype}. Convert all images to one kind first."
+        )
+
+
 class MemorySource:
     """All images `(n, H, W, C)` and masks `(n, H, W)` in memory."""
 
@@ -54,8 +66,11 @@ class MemorySource:
     def of(cls, source: Source) -> "MemorySource":
         """Read all of another source."""
         count = range(len(source.ids))
-        images = np.stack([source.image(index) for index in count])
-        return cls(source.ids, images, np.stack([source.mask(index) for index in count]))
+        images = [source.image(index) for index in count]
+        for index, image in enumerate(images):
+            require_alike(source, index, image, images[0].shape, images[0].dtype)
+        masks = np.stack([source.mask(index) for index in count])
+        return cls(source.ids, np.stack(images), masks)
 
     def image(self, index: int) -> np.ndarray:
         return self.images[index]

@@ -16,7 +16,7 @@ from keras_robust.training.augment import (
     normalize_batch,
     to_unit_range,
 )
-from keras_robust.training.source import MemorySource, Source
+from keras_robust.training.source import MemorySource, Source, require_alike
 
 # Errors of reading, by id: TensorFlow turns them into text of its own on their way.
 _failures: list[tuple[str, Exception]] = []
@@ -175,16 +175,10 @@ def _batches(source, indices, batch_size, threads, drop):
         return indices.batch(batch_size, drop_remainder=drop).map(gather)
 
     like = [(array.shape, array.dtype) for array in (source.image(0), source.mask(0))]
-    shape, dtype = like[0]
 
     def read(index):
         image = source.image(index)
-        if image.shape != shape or image.dtype != dtype:
-            raise ValueError(
-                f"Invalid value for image {source.ids[index]!r}. Expected shape {shape} and "
-                f"{dtype} as {source.ids[0]!r} has. Received: shape={image.shape}, "
-                f"dtype={image.dtype}. Convert all images to one kind first."
-            )
+        require_alike(source, index, image, *like[0])
         return image, source.mask(index)
 
     def load(index, draws):
