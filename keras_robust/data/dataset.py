@@ -13,7 +13,7 @@ from keras_robust.data.images import Size, read_image, read_mask
 from keras_robust.data.regions import Regions
 from keras_robust.data.soft_masks import read_soft_mask
 
-__all__ = ["Case", "Dataset"]
+__all__ = ["Case", "Dataset", "image_of"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ class Case:
     def __post_init__(self) -> None:
         if not self.channels:
             object.__setattr__(self, "channels", (self.image,))
+
+
+def image_of(case: Case, size: Size | None = None) -> NDArray:
+    """The image of a case with all its channels: see `keras_robust.data.read_image`.
+
+    Raises:
+        ValueError: Channels of volumes with another spacing, orientation or origin.
+    """
+    check_channels(case.id, case.channels)
+    return read_image(case.channels, size)
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,13 +164,8 @@ class Dataset:
         return replace(self, cases=kept)
 
     def read_image(self, case: Case, size: Size | None = None) -> NDArray:
-        """The image of a case with all its channels: see `keras_robust.data.read_image`.
-
-        Raises:
-            ValueError: Channels of volumes with another spacing, orientation or origin.
-        """
-        check_channels(case.id, case.channels)
-        return read_image(case.channels, size)
+        """The image of a case with all its channels: see `image_of`."""
+        return image_of(case, size)
 
     def read_mask(
         self, case: Case, size: Size | None = None, *, anywhere: bool = False

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data import Case, Dataset, read_image
+from keras_robust.data import Case, Dataset
+from keras_robust.data.dataset import image_of
 from keras_robust.data.fingerprint import Fingerprint
 from keras_robust.data.finite import require_finite
-from keras_robust.data.geometry import check_channels
 from keras_robust.inference.cases import case_by_case
 from keras_robust.inference.forward import forward, input_shape_of
 from keras_robust.models.planning import Plan
@@ -103,8 +103,7 @@ class PlannedPredictor:
         return case_by_case(dataset, self._of_case, progress)
 
     def _of_case(self, case: Case) -> NDArray[np.float32]:
-        check_channels(case.id, case.channels)
-        image = read_image(case.channels)
+        image = image_of(case)
         require_finite(image, case)
         try:
             return self.probabilities(image, case.spacing)

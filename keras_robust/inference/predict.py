@@ -10,9 +10,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from keras_robust.data import Case, Dataset, image_shape, read_image
+from keras_robust.data import Case, Dataset, image_shape
+from keras_robust.data.dataset import image_of
 from keras_robust.data.finite import require_finite
-from keras_robust.data.geometry import check_channels
 from keras_robust.data.regions import Regions
 from keras_robust.data.resizing import resize_volume
 from keras_robust.data.volume_header import is_volume
@@ -121,8 +121,7 @@ class Predictor:
                     f"Invalid value for image {case.id!r}. Expected {len(self.size)} axes, as the "
                     f"model was trained with. Received: {case.image.name}"
                 )
-            check_channels(case.id, case.channels)
-            image = read_image(case.channels, self.size)
+            image = image_of(case, self.size)
             if image.shape[-1] != self.channels:
                 raise ValueError(
                     f"Invalid value for image {case.id!r}. Expected {self.channels} channels, as "
