@@ -7,7 +7,7 @@ __all__ = ["LOSS_NAMES", "PEER_NAMES"]
 
 LOSS_NAMES: Mapping[str, str] = MappingProxyType(
     {
-        "t+dice": "T-Loss + Dice: learns how far to trust masks; helped most with wrong boundaries",
+        "t+dice": "T-Loss + Dice: learns how far to trust masks; helped with wrong boundaries",
         "ce+dice": "Cross entropy + Dice: the usual loss, hard to beat; compare others with it",
         "t": "T-Loss: learns how far to trust masks; often better with Dice beside it",
         "apl1": "NCE + RCE + Dice: active and passive, robust",
@@ -28,7 +28,8 @@ LOSS_NAMES: Mapping[str, str] = MappingProxyType(
 PEER_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "t+dice-stocot": "T-Loss + Dice, with stochastic co-teaching: two networks, twice the "
-        "time; helped most with masks of a crowd; leaves voxels out from epoch 20 on",
+        "time; helped most, with wrong boundaries and masks of a crowd; leaves voxels out from epoch "
+        "20 on",
         "stocot": "Stochastic co-teaching: two networks, twice the time; helped with masks of a "
         "crowd, not with wrong boundaries; leaves voxels out from epoch 20 on",
         "cot": "Co-teaching: two networks, twice the time; helped with masks of a crowd, can fail "
