@@ -42,8 +42,7 @@ def prediction_layer(layer: Layer, labels: list[NDArray], name: str) -> LayerDat
     if _is_channels_first(layer):
         for key in ("scale", "translate", "rotate", "shear", "units"):
             options.pop(key)
-        matrix = to_world(layer)
-        options["affine"] = matrix[1:, 1:]
+        options["affine"] = to_world(layer)[1:, 1:]
     return result, options, kind
 
 
