@@ -28,8 +28,8 @@ LOSS_NAMES: Mapping[str, str] = MappingProxyType(
 PEER_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "t+dice-stocot": "T-Loss + Dice, with stochastic co-teaching: two networks, twice the "
-        "time; helped most, with wrong boundaries and masks of a crowd; leaves voxels out from epoch "
-        "20 on",
+        "time; helped most, with wrong boundaries and with masks of a crowd; leaves voxels out "
+        "from epoch 20 on",
         "stocot": "Stochastic co-teaching: two networks, twice the time; helped with masks of a "
         "crowd, not with wrong boundaries; leaves voxels out from epoch 20 on",
         "cot": "Co-teaching: two networks, twice the time; helped with masks of a crowd, can fail "
