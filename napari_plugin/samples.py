@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Dataset, read_mask, sample
 from keras_robust.noise import LabelNoise
-from napari_plugin._anatomy import follow_current, towards
-from napari_plugin._cases import LayerData, case_layers, image_layer, labels_layer
+from napari_plugin.viewer.anatomy import follow_current, towards
+from napari_plugin.viewer.case_layers import LayerData, case_layers, image_layer, labels_layer
 
 __all__ = ["CELLS", "annotators", "lesions", "volume"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_robust.annotators import majority, staple
+from keras_robust.annotators.agreement.measure import Agreement, measure_agreement
+from keras_robust.common.files import atomic_write_text
 from keras_robust.data import Dataset
-from keras_robust.experiments.agreement import Agreement, measure_agreement
-from keras_robust.files import atomic_write_text
 from keras_robust.metrics import bootstrap_interval, dice
-from keras_robust.quality import majority, staple
 
 GROUPS = ("gold", "expert_*", "crowd_*")
 

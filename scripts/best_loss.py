@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_robust.experiments.runs import RunRecord, find_runs
-from keras_robust.experiments.tables import label_of, markdown, setting_label
-from keras_robust.files import atomic_write_text
+from keras_robust.common.files import atomic_write_text
 from keras_robust.inference import evaluate
+from keras_robust.scheduling.records import RunRecord, find_runs
+from keras_robust.studies.tables import label_of, markdown, setting_label
 
 
 def validation_dice(run: RunRecord, data: Path, split: str) -> float:

@@ -31,13 +31,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_robust.data import Dataset, simulate_dataset
-from keras_robust.data.manifest_writing import write_view
-from keras_robust.experiments.audit import audit
-from keras_robust.experiments.audit_folds import predict_folds, train_folds, training_config
-from keras_robust.experiments.audit_inputs import choose_inputs
-from keras_robust.experiments.audit_truth import compare_with_truth
-from keras_robust.files import atomic_write_json, atomic_write_text
+from keras_robust.annotators import simulate_dataset
+from keras_robust.audit.folds import predict_folds, train_folds, training_config
+from keras_robust.audit.inputs import choose_inputs
+from keras_robust.audit.run import audit
+from keras_robust.audit.truth import compare_with_truth
+from keras_robust.common.files import atomic_write_json, atomic_write_text
+from keras_robust.data import Dataset
+from keras_robust.data.layouts.manifest_writing import write_view
 from keras_robust.noise import LabelNoise
 
 GRID = [(alpha, beta) for alpha in (0.3, 0.1) for beta in (0.7, 0.5, 0.3)]

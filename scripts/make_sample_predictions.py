@@ -9,11 +9,11 @@ masks made wrong, and predicts test images that it has not seen. A few minutes o
 import tempfile
 from pathlib import Path
 
+from keras_robust.cli.training_view import training_view
+from keras_robust.common.files import atomic_write_json
 from keras_robust.data import sample, sample_path
-from keras_robust.files import atomic_write_json
 from keras_robust.inference import predict
 from keras_robust.training import TrainConfig, train
-from keras_robust.training.live import training_view
 
 IDS = (
     "ISIC_0000174",

@@ -5,8 +5,8 @@ usage: python scripts/readme_picture.py [demo/runs] [docs/images/demo.png]
 
 import sys
 
-from keras_robust.experiments.panels import mask_panels
-from keras_robust.experiments.runs import find_runs
+from keras_robust.scheduling.records import find_runs
+from keras_robust.studies.panels import mask_panels
 
 
 def main(runs: str = "demo/runs", output: str = "docs/images/demo.png") -> None:

@@ -32,18 +32,20 @@ from typing import Any
 
 import yaml
 
-from keras_robust.data import Dataset, mix_annotators, simulate_dataset
-from keras_robust.data.fingerprint import fingerprint
-from keras_robust.experiments import BenchmarkConfig, run_benchmark, tune
-from keras_robust.experiments.cross_validation_report import write_cross_validation_report
-from keras_robust.experiments.grid import LossEntry
-from keras_robust.experiments.live import StudyView
-from keras_robust.experiments.runs import RunRecord, find_runs
-from keras_robust.experiments.scores import ONE_PEER, unscored
-from keras_robust.experiments.tuning_space import SPACES
-from keras_robust.files import atomic_write_text
-from keras_robust.models.planning import make_plan
+from keras_robust.annotators import mix_annotators, simulate_dataset
+from keras_robust.common.files import atomic_write_text
+from keras_robust.data import Dataset
 from keras_robust.noise import BoundaryNoise
+from keras_robust.planning.fingerprint import fingerprint
+from keras_robust.planning.plan import make_plan
+from keras_robust.scheduling import BenchmarkConfig, run_benchmark
+from keras_robust.scheduling.grid import LossEntry
+from keras_robust.scheduling.live import StudyView
+from keras_robust.scheduling.records import RunRecord, find_runs
+from keras_robust.studies.crossval.report import write_cross_validation_report
+from keras_robust.studies.crossval.scores import ONE_PEER, unscored
+from keras_robust.tuning import tune
+from keras_robust.tuning.space import SPACES
 
 BASELINE = Path(__file__).with_name("hippocampus.yaml")
 SEEDS = [0, 1, 2]

@@ -19,8 +19,9 @@ the tests and the figures go to `docs/results/tloss/`. The paper trains on 2,000
 import argparse
 from pathlib import Path
 
-from keras_robust.experiments import BenchmarkConfig, run_benchmark, write_report
-from keras_robust.experiments.live import StudyView
+from keras_robust.scheduling import BenchmarkConfig, run_benchmark
+from keras_robust.scheduling.live import StudyView
+from keras_robust.studies import write_report
 
 PAPER = ["gce", "mae", "rce", "sce", "ngce", "nce+rce", "ngce+mae", "ngce+rce", "t"]
 VOXEL = {"name": "t", "options": {"event": "voxel"}, "label": "T-Loss (voxel)"}

@@ -11,7 +11,7 @@ import keras
 from keras_robust import TLoss, data, models, noise, training
 from keras_robust.training.evaluation import Evaluator
 from keras_robust.training.source import DiskSource, MemorySource
-from keras_robust.training.stream import training_stream
+from keras_robust.training.whole_images.stream import training_stream
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_robust.cli._options import DatasetFolder, NewFolder, Processes, Threads
-from keras_robust.console import friendly_errors, progress_bar
+from keras_robust.cli.console import friendly_errors, progress_bar
 
 
 def verify(
@@ -15,8 +15,8 @@ def verify(
     workers: Threads = None,
 ) -> None:
     """Report every problem of every case; the exit code is 1 where there are errors."""
+    from keras_robust.common.files import atomic_write_text
     from keras_robust.data import verify as look_through
-    from keras_robust.files import atomic_write_text
 
     with friendly_errors(), progress_bar("Verifying") as progress:
         report = look_through(dataset, progress, workers)
@@ -59,7 +59,7 @@ def simulate(
     workers: Processes = 1,
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
-    from keras_robust.data import simulate_dataset
+    from keras_robust.annotators import simulate_dataset
     from keras_robust.noise import BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
     with friendly_errors(continues=True), progress_bar("Simulating") as progress:
@@ -102,7 +102,7 @@ def mix(
     workers: Processes = 1,
 ) -> None:
     """Write a new annotator who has, for every image, the mask of one of several, drawn."""
-    from keras_robust.data import mix_annotators
+    from keras_robust.annotators import mix_annotators
 
     with friendly_errors(continues=True), progress_bar("Mixing") as progress:
         folder = mix_annotators(
@@ -134,10 +134,11 @@ def plan(
     workers: Threads = None,
 ) -> None:
     """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
-    from keras_robust.data import Dataset, clean_annotator
-    from keras_robust.data.fingerprint import fingerprint
-    from keras_robust.files import atomic_write_text
-    from keras_robust.models.planning import make_plan
+    from keras_robust.annotators import clean_annotator
+    from keras_robust.common.files import atomic_write_text
+    from keras_robust.data import Dataset
+    from keras_robust.planning.fingerprint import fingerprint
+    from keras_robust.planning.plan import make_plan
 
     with friendly_errors(), progress_bar("Looking at images") as progress:
         whole = Dataset.open(dataset)
@@ -165,9 +166,10 @@ def preprocess(
     workers: Processes = 1,
 ) -> None:
     """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
-    from keras_robust.data import Dataset, clean_annotator
-    from keras_robust.training.planned.recipe import load_plan
-    from keras_robust.training.preprocessing import preprocess as prepare
+    from keras_robust.annotators import clean_annotator
+    from keras_robust.data import Dataset
+    from keras_robust.planning.plan_files import load_plan
+    from keras_robust.planning.preprocessing import preprocess as prepare
 
     with friendly_errors(continues=True), progress_bar("Preprocessing") as progress:
         whole = Dataset.open(dataset)

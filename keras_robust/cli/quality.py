@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_robust.cli._options import DatasetFolder, NewFolder, Processes
-from keras_robust.console import friendly_errors, progress_bar, progress_bars
+from keras_robust.cli.console import friendly_errors, progress_bar, progress_bars
 
 
 def agree(
@@ -40,7 +40,7 @@ def agree(
         else:
             _refuse("with --consensus, which writes no report", "Leave it out.", report=report)
     if consensus is not None:
-        from keras_robust.quality import write_consensus
+        from keras_robust.annotators import write_consensus
 
         with friendly_errors(continues=True), progress_bar("Consensus") as progress:
             folder = write_consensus(
@@ -55,8 +55,8 @@ def agree(
             )
         typer.echo(f"Annotator {folder.name}: masks in {folder}")
         return
-    from keras_robust.experiments.agreement import measure_agreement
-    from keras_robust.experiments.agreement_report import write_agreement_report
+    from keras_robust.annotators.agreement.measure import measure_agreement
+    from keras_robust.annotators.agreement.report import write_agreement_report
 
     folder = report or Path(f"{dataset.resolve().name}-agreement")
     with friendly_errors(), progress_bar("Comparing") as progress:
@@ -132,7 +132,7 @@ def audit(
     ] = None,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
-    from keras_robust.experiments.audit import audit as run_audit
+    from keras_robust.audit.run import audit as run_audit
     from keras_robust.training.command import set_fields
 
     output = output or Path(f"{dataset.resolve().name}-audit")

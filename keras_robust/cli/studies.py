@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.console import friendly_errors, progress_bar
+from keras_robust.cli.console import friendly_errors, progress_bar
 
 
 def benchmark(
@@ -20,9 +20,9 @@ def benchmark(
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
 ) -> None:
     """Train every loss at every noise setting with every seed; the same command continues."""
-    from keras_robust.experiments.grid import BenchmarkConfig
-    from keras_robust.experiments.live import StudyView
-    from keras_robust.experiments.scheduler import run_benchmark
+    from keras_robust.scheduling.grid import BenchmarkConfig
+    from keras_robust.scheduling.live import StudyView
+    from keras_robust.scheduling.scheduler import run_benchmark
 
     output = output or Path("runs") / config.stem
     with friendly_errors(continues=True), StudyView() as view:
@@ -47,7 +47,7 @@ def report(
 ) -> None:
     """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
     with friendly_errors():
-        from keras_robust.experiments.report import write_report
+        from keras_robust.studies.report import write_report
 
         path = write_report(runs, output or runs[0] / "report", title)
     typer.echo(f"Report: {path}")
@@ -65,9 +65,9 @@ def crossval(
 ) -> None:
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
     with friendly_errors(continues=True):
-        from keras_robust.experiments.cross_validation_report import write_cross_validation_report
-        from keras_robust.experiments.runs import find_runs
-        from keras_robust.experiments.scores import unscored
+        from keras_robust.scheduling.records import find_runs
+        from keras_robust.studies.crossval.report import write_cross_validation_report
+        from keras_robust.studies.crossval.scores import unscored
 
         folders = unscored(find_runs(runs))
         with progress_bar("Scoring") as progress:
@@ -88,8 +88,8 @@ def demo(
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
 ) -> None:
     """Train CE + Dice and T-Loss on noisy masks of packaged images, and write a report."""
-    from keras_robust.experiments.bars import RunBars
-    from keras_robust.experiments.demo import demo_study, describe_demo, run_demo
+    from keras_robust.scheduling.bars import RunBars
+    from keras_robust.studies.demo import demo_study, describe_demo, run_demo
 
     typer.echo("Two losses, 80 dermoscopy images, 70 % of the training masks made wrong.")
     typer.echo("A few minutes; after Ctrl-C the same command continues.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_robust.cli._options import DatasetFolder, Mirror, Normalize, Peers
-from keras_robust.console import friendly_errors, progress_bar
+from keras_robust.cli.console import friendly_errors, progress_bar
 
 
 def train(
@@ -50,8 +50,8 @@ def train(
     }
     with friendly_errors():
         chosen, folder = run_config(config, output, options, set_ or [], resume)
+        from keras_robust.cli.training_view import training_view
         from keras_robust.training import DivergenceError, train
-        from keras_robust.training.live import training_view
 
         try:
             with training_view(chosen) as view:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_robust.console import friendly_errors
+from keras_robust.cli.console import friendly_errors
 
 if TYPE_CHECKING:
-    from keras_robust.experiments.tuning_loop import TuningState
+    from keras_robust.tuning.loop import TuningState
 
 
 def tune(
@@ -65,10 +65,10 @@ def tune(
     ] = None,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
-    from keras_robust.experiments.tuning import tune as search
-    from keras_robust.experiments.tuning_space import load_space
     from keras_robust.training.command import parse_assignments
     from keras_robust.training.config import TrainConfig
+    from keras_robust.tuning.space import load_space
+    from keras_robust.tuning.tune import tune as search
 
     folder = output or Path("runs") / f"{config.stem}-{Path(space).stem}"
     with friendly_errors(continues=True):
@@ -100,7 +100,7 @@ def tune(
         typer.secho("No trial was finished; trials.csv says why.", err=True, fg="red")
         raise typer.Exit(1)
     if record.without_effect:
-        from keras_robust.experiments.tuning_report import NO_EFFECT
+        from keras_robust.tuning.report import NO_EFFECT
 
         typer.secho(NO_EFFECT, err=True, fg="yellow")
     typer.echo(f"Best: trial {best['trial']:.0f}, {record.objective} {best['value']:.4f}")
@@ -110,7 +110,7 @@ def tune(
 def _say(state: "TuningState") -> None:
     import time
 
-    from keras_robust.experiments.live import duration
+    from keras_robust.common.words import duration
 
     if not state.message:
         return
@@ -130,7 +130,7 @@ def stability(
 ) -> None:
     """Show how far methods depend on their hyper-parameters, study beside study."""
     with friendly_errors():
-        from keras_robust.experiments.tuning_report import write_stability
+        from keras_robust.tuning.report import write_stability
 
         path = write_stability(studies, output)
     typer.echo(f"Report: {path}")

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Problem", "Report", "error", "quote"]
+from keras_robust.common.words import quote
+
+__all__ = ["Problem", "Report", "error"]
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,6 @@ class Report:
 def error(kind: str, message: str, id: str = "", path: Path | str = "") -> Problem:
     """A problem that is an error."""
     return Problem("error", id, str(path), kind, message)
-
-
-def quote(text: str) -> str:
-    """`text` as it is where it is printable, else escaped: names come from files."""
-    return text if text.isprintable() and text.strip() == text and text else repr(text)
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_robust.data.dataset import Case, Dataset
-from keras_robust.data.geometry import geometry_problem, listed_mm, listed_size
-from keras_robust.data.images import UnreadableImageError, image_shape, read_image
+from keras_robust.data.cases import Case
+from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.grid import geometry_problem, listed_mm, listed_size
+from keras_robust.data.files.images import UnreadableImageError, image_shape, read_image
+from keras_robust.data.files.names import name_problem
+from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 from keras_robust.data.layouts import read_layout
-from keras_robust.data.names import name_problem
 from keras_robust.data.problems import Problem, Report
-from keras_robust.data.volume_header import VolumeHeader, is_volume, read_header
 
 __all__ = ["verify"]
 

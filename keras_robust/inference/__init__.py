@@ -1,16 +1,5 @@
 """Predicting masks, and scoring predictions against those of a dataset."""
 
-import lazy_loader as _lazy
+from keras_robust.common import faces as _faces
 
-# Scoring masks on disk must not cost the import of TensorFlow.
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    submod_attrs={
-        "ensemble": ["Ensemble"],
-        "evaluate": ["Evaluation", "evaluate"],
-        "held_out": ["evaluate_run"],
-        "planned": ["PlannedPredictor"],
-        "predict": ["Predictor", "load_predictor", "predict"],
-        "sliding_window": ["gaussian_weights", "sliding_window", "window_starts"],
-    },
-)
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.large_arrays import large_array
+from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset
-from keras_robust.data.large_arrays import large_array
-from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import case_by_case, each_image
 
 __all__ = ["Ensemble", "Predicts"]

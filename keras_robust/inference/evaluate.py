@@ -12,23 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data import (
-    Case,
-    Dataset,
-    clean_annotator,
-    image_shape,
-    mask_suffix,
-    read_header,
-    read_mask,
-)
-from keras_robust.data.geometry import geometry_problem, listed_size
-from keras_robust.data.volume_header import is_volume
-from keras_robust.files import atomic_write_text
+from keras_robust.annotators import clean_annotator
+from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import write_csv
+from keras_robust.data import Case, Dataset, image_shape, mask_suffix, read_header, read_mask
+from keras_robust.data.files.grid import geometry_problem, listed_size
+from keras_robust.data.files.names import picture_path
+from keras_robust.data.files.volume_header import is_volume
 from keras_robust.inference.ensemble import Predicts
 from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
 from keras_robust.metrics import Reliability, dice, pooled_dice
-from keras_robust.training.names import picture_path
-from keras_robust.training.run import write_csv
 
 Progress = Callable[[int, int], None]
 # Its labels, and the probabilities where a model predicts.
@@ -227,7 +220,7 @@ def _predict(
     progress: Progress | None,
 ) -> Iterator[Prediction]:
     from keras_robust.inference.predict import as_predictor
-    from keras_robust.models.regions import labels_of
+    from keras_robust.models.decoding import labels_of
 
     predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
     for case, probabilities in predictor.cases(dataset, progress):

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from keras_robust.data import Dataset
 from keras_robust.inference.evaluate import Evaluation, evaluate
-from keras_robust.training.labels import chosen_cases
+from keras_robust.training.choosing import choose_annotators, chosen_cases
 from keras_robust.training.run import Run
-from keras_robust.training.source import choose_annotators
 
 __all__ = ["evaluate_run"]
 

@@ -8,7 +8,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data.large_arrays import slabs
+from keras_robust.common.large_arrays import slabs
 from keras_robust.metrics import Reliability, dice, reliability, surface_metrics
 
 __all__ = ["ALL", "LabelScores", "label_scores", "reliabilities"]

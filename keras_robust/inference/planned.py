@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.data import Case, Dataset
-from keras_robust.data.dataset import image_of
-from keras_robust.data.fingerprint import Fingerprint
-from keras_robust.data.finite import require_finite
+from keras_robust.data.cases import image_of
+from keras_robust.data.files.finite import require_finite
 from keras_robust.inference.cases import case_by_case
 from keras_robust.inference.forward import forward, input_shape_of
-from keras_robust.models.planning import Plan
-from keras_robust.training.restoring import planned_probabilities
+from keras_robust.planning.fingerprint import Fingerprint
+from keras_robust.planning.plan import Plan
+from keras_robust.planning.restoring import planned_probabilities
 
 __all__ = ["PlannedPredictor"]
 
@@ -38,8 +38,9 @@ class PlannedPredictor:
         ValueError: The model does not take patches of the plan's size.
 
     >>> from keras_robust.data import sample
-    >>> from keras_robust.data.fingerprint import fingerprint
-    >>> from keras_robust.models import UNet, make_plan
+    >>> from keras_robust.planning.fingerprint import fingerprint
+    >>> from keras_robust.models import UNet
+    >>> from keras_robust.planning import make_plan
     >>> few = sample().select(ids=sample().ids[:2])
     >>> found = fingerprint(few)
     >>> plan = make_plan(found, memory_gib=1).model_copy(update={"patch_size": (128, 128)})

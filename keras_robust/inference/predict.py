@@ -10,20 +10,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset, image_shape
-from keras_robust.data.dataset import image_of
-from keras_robust.data.finite import require_finite
-from keras_robust.data.regions import Regions
-from keras_robust.data.resizing import resize_volume
-from keras_robust.data.volume_header import is_volume
+from keras_robust.data.cases import image_of
+from keras_robust.data.files.finite import require_finite
+from keras_robust.data.files.maps import save_labels, save_probability
+from keras_robust.data.files.resizing import resize_volume
+from keras_robust.data.files.volume_header import is_volume
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of
 from keras_robust.inference.planned import PlannedPredictor
-from keras_robust.models.regions import labels_of
-from keras_robust.training.augment import normalize_batch, to_unit_range
-from keras_robust.training.pictures import save_labels, save_probability
+from keras_robust.models.decoding import labels_of
 from keras_robust.training.run import Run
+from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
 
 Progress = Callable[[int, int], None]
 PIXELS_PER_BATCH = 2**20

@@ -10,9 +10,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import VoxelLoss, invalid
-from keras_robust.losses._probabilities import expectation, log_probabilities
+from keras_robust.common.errors import invalid
+from keras_robust.losses.base import VoxelLoss
 from keras_robust.losses.passive import reverse_cross_entropy
+from keras_robust.losses.probabilities import expectation, log_probabilities
 
 
 def cross_entropy(targets, predictions, *, from_logits: bool = False):

@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import ImageLoss, invalid, sum_over_replicas
-from keras_robust.losses._probabilities import probabilities
-from keras_robust.losses._targets import sum_over
+from keras_robust.common.distribution import sum_over_replicas
+from keras_robust.common.errors import invalid
+from keras_robust.losses.base import ImageLoss
+from keras_robust.losses.probabilities import probabilities
+from keras_robust.losses.targets import sum_over
 
 
 def soft_dice(

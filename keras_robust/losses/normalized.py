@@ -9,9 +9,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import VoxelLoss, invalid
-from keras_robust.losses._probabilities import FLOOR, expectation, log_probabilities
+from keras_robust.common.errors import invalid
+from keras_robust.losses.base import VoxelLoss
 from keras_robust.losses.cross_entropy import power_of_probabilities
+from keras_robust.losses.probabilities import FLOOR, expectation, log_probabilities
 
 
 def normalized_cross_entropy(targets, predictions, *, from_logits: bool = False):

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import VoxelLoss, invalid
-from keras_robust.losses._probabilities import probabilities
+from keras_robust.common.errors import invalid
+from keras_robust.losses.base import VoxelLoss
+from keras_robust.losses.probabilities import probabilities
 
 
 def mean_absolute_error(targets, predictions, *, from_logits: bool = False):

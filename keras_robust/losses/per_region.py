@@ -6,9 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import SegmentationLoss, invalid
-from keras_robust.losses._of_loss import OfLoss
-from keras_robust.losses._targets import has_label
+from keras_robust.common.errors import invalid
+from keras_robust.losses.base import SegmentationLoss
+from keras_robust.losses.targets import has_label
+from keras_robust.losses.wrapped import OfLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")

@@ -22,9 +22,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses._base import SegmentationLoss, invalid
-from keras_robust.losses._probabilities import probabilities
-from keras_robust.losses._targets import sum_over, voxel_weights
+from keras_robust.common.errors import invalid
+from keras_robust.losses.base import SegmentationLoss
+from keras_robust.losses.probabilities import probabilities
+from keras_robust.losses.targets import sum_over, voxel_weights
 
 # r(x) = 1/(12x) - 1/(360x^3) + ..., and φ(x) = -1/(2x) - 1/(12x^2) + 1/(120x^4) - ...
 # (Abramowitz & Stegun 6.1.41, 6.3.18), below 1e-8 off for x >= _ASYMPTOTIC.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_robust.metrics._labels import checked_spacing, label_pair
+from keras_robust.metrics.labels import checked_spacing, label_pair
 
 __all__ = [
     "PairAgreement",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_robust.metrics._labels import label_array
+from keras_robust.metrics.labels import label_array
 
 __all__ = ["Reliability", "expected_calibration_error", "reliability"]
 

@@ -6,7 +6,7 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_robust.metrics._labels import Score, label_pair, scores
+from keras_robust.metrics.labels import Score, label_pair, scores
 
 __all__ = ["dice", "iou", "mean_dice", "pooled_dice"]
 

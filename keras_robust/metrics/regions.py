@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_robust.metrics._labels import label_array
+from keras_robust.metrics.labels import label_array
 
 __all__ = ["per_region"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import find_objects
 
-from keras_robust.metrics._labels import Score, checked_spacing, label_pair, scores
-from keras_robust.metrics._surface_distances import SurfaceDistances, surface_distances
+from keras_robust.metrics.labels import Score, checked_spacing, label_pair, scores
+from keras_robust.metrics.surface_distances import SurfaceDistances, surface_distances
 
 __all__ = [
     "SurfaceMetrics",

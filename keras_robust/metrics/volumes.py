@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_robust.metrics._labels import Score, checked_spacing, label_array, label_pair, scores
+from keras_robust.metrics.labels import Score, checked_spacing, label_array, label_pair, scores
 
 __all__ = ["relative_volume_difference", "volume", "volume_difference"]
 

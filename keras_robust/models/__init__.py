@@ -1,16 +1,5 @@
-"""Segmentation models, and the rules that size them."""
+"""Segmentation models, of one network or of two peers."""
 
-import lazy_loader as _lazy
+from keras_robust.common import faces as _faces
 
-# Planning must not cost the import of Keras.
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    submod_attrs={
-        "networks": ["build_network", "network_names", "register_network"],
-        "normalization": ["InstanceNormalization"],
-        "planning": ["Plan", "make_plan"],
-        "regions": ["class_probabilities", "labels_of"],
-        "topology": ["Topology", "plan_topology"],
-        "unet": ["UNet", "supervision_weights"],
-    },
-)
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -4,7 +4,7 @@ from functools import partial
 
 import keras
 
-from keras_robust.models.normalization import InstanceNormalization
+from keras_robust.models.instance_norm import InstanceNormalization
 
 __all__ = ["Blocks"]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import atomic_write_text
+from keras_robust.common.files import atomic_write_text
+
 from .affine import affine_object
 from .boundary import resize_object
 from .morphology import dilate_by, erode_by

@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_robust import losses
-from keras_robust.models import build_network
-from keras_robust.training.co_teaching import CoTeaching, Selection, get_selection
+from keras_robust.models import CoTeaching, Selection, build_network, get_selection
 from keras_robust.training.config import TrainConfig
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_robust.training.config import TrainConfig, parse_yaml
+from keras_robust.common.yaml import parse_yaml
+from keras_robust.training.config import TrainConfig
 
 # Fields that a plan has of its own.
 OF_PLANS = {

@@ -15,9 +15,9 @@ from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
-from keras_robust.training.stream import reading_errors
 from keras_robust.training.task import Progress, Task
-from keras_robust.training.whole_images import WholeImages
+from keras_robust.training.whole_images.stream import reading_errors
+from keras_robust.training.whole_images.task import WholeImages
 
 
 def train(
@@ -125,7 +125,7 @@ def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: P
 def _task(dataset: Dataset, config: TrainConfig, run: Run, progress: Progress) -> Task:
     if config.plan is None:
         return WholeImages(dataset, config, run, progress)
-    from keras_robust.training.planned.task import PlannedTask
+    from keras_robust.training.patches.task import PlannedTask
 
     return PlannedTask(dataset, config, config.plan, run, progress)
 

@@ -12,15 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_robust.files import atomic_write_json, atomic_write_text, locked
+from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
+from keras_robust.common.tables import write_csv
 from keras_robust.noise import KINDS, Corruption, read_log
 from keras_robust.training.config import TrainConfig
 
 if TYPE_CHECKING:
     import keras
 
-    from keras_robust.data.fingerprint import Fingerprint
-    from keras_robust.models.planning import Plan
+    from keras_robust.planning.fingerprint import Fingerprint
+    from keras_robust.planning.plan import Plan
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -105,7 +106,7 @@ class Run:
         """The plan as the run uses it, and its fingerprint; None for a run on whole images."""
         if self.config.plan is None:
             return None
-        from keras_robust.training.planned.recipe import load_plan
+        from keras_robust.planning.plan_files import load_plan
 
         return load_plan(self.folder, "training_plan.json")
 
@@ -124,9 +125,9 @@ class Run:
             FileNotFoundError: The folder holds no valid checkpoint.
             ValueError: The best epoch of a run on whole images, or peers that there are not.
         """
+        from keras_robust.models import CoTeaching
         from keras_robust.training.build import build_model
         from keras_robust.training.checkpoint import Checkpoints
-        from keras_robust.training.co_teaching import CoTeaching
         from keras_robust.training.state import load_state
 
         folder = self.folder / "checkpoints"
@@ -143,7 +144,7 @@ class Run:
             )
         info, plan = self.info, self.plan
         if plan is not None:
-            from keras_robust.training.planned.network import build_planned, finest
+            from keras_robust.training.patches.network import build_planned, finest
 
             model = build_planned(self.config, plan[0], info["classes"])
         else:
@@ -248,15 +249,6 @@ class Run:
         columns = list(HISTORY_COLUMNS)
         columns += [key for row in rows for key in row if key not in columns]
         write_csv(self.folder / "history.csv", list(dict.fromkeys(columns)), rows)
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the given columns; what a row lacks is left empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic_write_text(path, buffer.getvalue())
 
 
 def _differences(stored: TrainConfig, given: TrainConfig) -> list[str]:

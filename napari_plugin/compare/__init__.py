@@ -1,5 +1,5 @@
 """Compare masks: over each other, side by side, in turn, and in numbers."""
 
-from napari_plugin.compare.widget import CompareWidget
+from keras_robust.common import faces as _faces
 
-__all__ = ["CompareWidget"]
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -4,7 +4,7 @@ from typing import Any
 
 from napari.layers import Labels
 
-from napari_plugin._style import label_colormap
+from napari_plugin.viewer.style import label_colormap
 
 __all__ = ["Contours"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from keras_robust.files import atomic_write_text
-from napari_plugin._layers import case_id
+from keras_robust.common.files import atomic_write_text
 from napari_plugin.compare.measures import to_csv
 from napari_plugin.compare.pair import Found
+from napari_plugin.viewer.layers import case_id
 
 __all__ = ["ExportButton"]
 

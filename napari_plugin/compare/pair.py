@@ -8,9 +8,9 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_plugin._layers import Spacing, about, spacing, to_world
 from napari_plugin.compare.difference import Tally, difference, tally
 from napari_plugin.compare.measures import ClassMeasures, Comparer
+from napari_plugin.viewer.layers import Spacing, about, spacing, to_world
 
 if TYPE_CHECKING:
     from napari.components import Dims

@@ -4,9 +4,9 @@ from html import escape
 
 from qtpy.QtWidgets import QLabel
 
-from napari_plugin._style import BOTH
 from napari_plugin.compare.difference import AGREED, ONLY_A, ONLY_B, OTHER_CLASS, Tally
 from napari_plugin.compare.table import amount
+from napari_plugin.viewer.style import BOTH
 
 __all__ = ["TallyLegend", "colours"]
 

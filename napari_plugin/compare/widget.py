@@ -14,12 +14,6 @@ from qtpy.QtWidgets import (
     QRadioButton,
 )
 
-from napari_plugin._dock import DockWidget, button, check, row, timer
-from napari_plugin._latest import Latest
-from napari_plugin._layers import LayerBox, LayerList, about, guess, role
-from napari_plugin._owned import OwnedLabels
-from napari_plugin._painting import Painting
-from napari_plugin._style import ROLE_COLOURS, preference
 from napari_plugin.compare.blink import Blink, free_key
 from napari_plugin.compare.contours import Contours
 from napari_plugin.compare.export import ExportButton
@@ -28,6 +22,12 @@ from napari_plugin.compare.pair import Found, find, read_pair
 from napari_plugin.compare.side_by_side import PANEL, SideBySide, camera_of, grid_of
 from napari_plugin.compare.table import MeasureTable
 from napari_plugin.compare.tallies import TallyLegend, colours
+from napari_plugin.viewer.dock import DockWidget, button, check, row, timer
+from napari_plugin.viewer.layers import LayerBox, LayerList, about, guess, role
+from napari_plugin.viewer.owned_layer import OwnedLabels
+from napari_plugin.viewer.painting import Painting
+from napari_plugin.viewer.style import ROLE_COLOURS, preference
+from napari_plugin.work.latest import Latest
 
 if TYPE_CHECKING:
     import napari.viewer

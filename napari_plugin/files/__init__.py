@@ -1,1 +1,5 @@
 """Reading and writing files: dataset folders, masks, volumes, DICOM."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

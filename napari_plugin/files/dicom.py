@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.files import atomic_write_bytes
-from napari_plugin._anatomy import towards
-from napari_plugin._cases import LayerData, image_layer
+from keras_robust.common.files import atomic_write_bytes
 from napari_plugin.files.grids import noted
+from napari_plugin.viewer.anatomy import towards
+from napari_plugin.viewer.case_layers import LayerData, image_layer
 
 __all__ = ["is_dicom", "read_series", "write_segmentation"]
 

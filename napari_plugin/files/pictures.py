@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data.images import decode, encode_mask
-from keras_robust.files import atomic_write_bytes
-from napari_plugin._cases import LayerData, image_layer, labels_layer
+from keras_robust.common.files import atomic_write_bytes
+from keras_robust.data.files.images import decode, encode_mask
+from napari_plugin.viewer.case_layers import LayerData, image_layer, labels_layer
 
 __all__ = ["looks_like_labels", "read_picture", "write_picture_file"]
 

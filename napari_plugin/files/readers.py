@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_robust.data import Dataset
-from napari_plugin._anatomy import follow_current
-from napari_plugin._cases import LayerData, case_layers
+from napari_plugin.viewer.anatomy import follow_current
+from napari_plugin.viewer.case_layers import LayerData, case_layers
 
 __all__ = ["dataset_reader", "dicom_reader", "picture_reader", "volume_reader"]
 

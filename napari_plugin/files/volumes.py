@@ -7,12 +7,12 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data.volume_header import VolumeHeader
-from keras_robust.data.volumes import encode_volume, read_volume
-from keras_robust.files import atomic_write_bytes
-from napari_plugin._cases import LayerData, header_notes, image_layer, labels_layer
+from keras_robust.common.files import atomic_write_bytes
+from keras_robust.data.files.volume_header import VolumeHeader
+from keras_robust.data.files.volumes import encode_volume, read_volume
 from napari_plugin.files.grids import layer_affine, noted
 from napari_plugin.files.pictures import looks_like_labels
+from napari_plugin.viewer.case_layers import LayerData, header_notes, image_layer, labels_layer
 
 __all__ = ["read_volume_layer", "write_volume_file"]
 

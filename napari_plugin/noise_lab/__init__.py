@@ -1,5 +1,5 @@
 """Simulate annotation errors: a preview, their effect on a dataset, a new annotator."""
 
-from napari_plugin.noise_lab.widget import NoiseLabWidget
+from keras_robust.common import faces as _faces
 
-__all__ = ["NoiseLabWidget"]
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -16,22 +16,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from keras_robust.data import (
-    Dataset,
+from keras_robust.annotators import (
     annotator_name,
     clean_annotator,
     simulate_dataset,
     simulated_annotators,
 )
+from keras_robust.data import Dataset
 from keras_robust.noise import Corruption, LabelNoise
-from napari_plugin._child import in_words
-from napari_plugin._dock import button, text
-from napari_plugin._latest import Latest
-from napari_plugin._style import legend
-from napari_plugin._tasks import Task, run_in_background
 from napari_plugin.noise_lab.histogram import KIND_COLOURS, DiceHistogram
 from napari_plugin.noise_lab.preview import dataset_log
 from napari_plugin.noise_lab.settings import KIND_NAMES
+from napari_plugin.viewer.dock import button, text
+from napari_plugin.viewer.style import legend
+from napari_plugin.work.child import in_words
+from napari_plugin.work.latest import Latest
+from napari_plugin.work.tasks import Task, run_in_background
 
 __all__ = ["DatasetBox"]
 

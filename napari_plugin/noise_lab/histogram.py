@@ -8,8 +8,8 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
 from keras_robust.noise import Corruption
-from napari_plugin._style import CLASS_COLOURS
 from napari_plugin.noise_lab.settings import KIND_NAMES
+from napari_plugin.viewer.style import CLASS_COLOURS
 
 __all__ = ["KIND_COLOURS", "DiceHistogram", "dice_counts"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.data import Dataset
-from keras_robust.data.ignored import set_aside_ignored
+from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.noise import Corruption, LabelNoise
 
 __all__ = [

@@ -10,13 +10,6 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QVBoxLayout
 
 from keras_robust.noise import Corruption, LabelNoise, read_log
-from napari_plugin._child import in_words
-from napari_plugin._dock import DockWidget, button, check, row, text, timer
-from napari_plugin._latest import Latest
-from napari_plugin._layers import LayerBox, LayerList, about, case_id, guess, place, role
-from napari_plugin._owned import OwnedLabels
-from napari_plugin._painting import Painting
-from napari_plugin._style import ROLE_COLOURS
 from napari_plugin.noise_lab.dataset_box import DatasetBox
 from napari_plugin.noise_lab.preview import (
     Preview,
@@ -27,6 +20,13 @@ from napari_plugin.noise_lab.preview import (
     slice_ids,
 )
 from napari_plugin.noise_lab.settings import KIND_NAMES, NoiseSettings
+from napari_plugin.viewer.dock import DockWidget, button, check, row, text, timer
+from napari_plugin.viewer.layers import LayerBox, LayerList, about, case_id, guess, place, role
+from napari_plugin.viewer.owned_layer import OwnedLabels
+from napari_plugin.viewer.painting import Painting
+from napari_plugin.viewer.style import ROLE_COLOURS
+from napari_plugin.work.child import in_words
+from napari_plugin.work.latest import Latest
 
 if TYPE_CHECKING:
     import napari.viewer

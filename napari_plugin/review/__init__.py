@@ -1,5 +1,5 @@
 """Review suspicious masks."""
 
-from napari_plugin.review.widget import ReviewWidget
+from keras_robust.common import faces as _faces
 
-__all__ = ["ReviewWidget"]
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

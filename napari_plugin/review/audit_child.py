@@ -1,6 +1,6 @@
 """What the child process does that audits a dataset; it imports TensorFlow, the window does not."""
 
-from napari_plugin._child import Channel
+from napari_plugin.work.child import Channel
 
 __all__ = ["run_audit"]
 
@@ -9,7 +9,7 @@ def run_audit(
     channel: Channel, dataset: str, output: str, annotator: str | None, epochs: int | None
 ) -> str:
     """Audit a dataset, telling (stage, done, total) on the way; return the folder of the audit."""
-    from keras_robust.experiments.audit import EPOCHS, audit
+    from keras_robust.audit.run import EPOCHS, audit
 
     def progress(stage: str, done: int, total: int) -> None:
         channel.send((stage, done, total))

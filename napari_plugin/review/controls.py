@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from keras_robust.quality.review import DECISIONS, STATUSES, QueueFilter, QueueItem, ReviewCase
-from napari_plugin._style import ROLE_COLOURS, legend
+from keras_robust.review import DECISIONS, STATUSES, QueueFilter, QueueItem, ReviewCase
 from napari_plugin.review.keys import KEYS
 from napari_plugin.review.queue_model import MARKS
 from napari_plugin.review.thumbnails import SIDE
+from napari_plugin.viewer.style import ROLE_COLOURS, legend
 
 __all__ = ["CaseControls", "Filters", "QueueView"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from keras_robust.quality.review import (
+from keras_robust.review import (
     Decision,
     ReviewAgreement,
     ReviewCase,
@@ -17,10 +17,10 @@ from keras_robust.quality.review import (
     read_log,
     write_reviewed,
 )
-from napari_plugin._child import in_words
-from napari_plugin._dock import timer
 from napari_plugin.review.lanes import Lane
 from napari_plugin.review.layers import CaseLayers, case_notes
+from napari_plugin.viewer.dock import timer
+from napari_plugin.work.child import in_words
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

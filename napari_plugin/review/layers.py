@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.data import Case, Dataset
-from keras_robust.data.unreadable import VOLUME_SUFFIXES
-from keras_robust.data.volume_header import read_header
-from keras_robust.quality.review import ReviewCase
-from napari_plugin._anatomy import follow
-from napari_plugin._cases import header_notes, image_layer, labels_layer
-from napari_plugin._dock import timer
-from napari_plugin._style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+from keras_robust.data.files.unreadable import VOLUME_SUFFIXES
+from keras_robust.data.files.volume_header import read_header
+from keras_robust.review import ReviewCase
+from napari_plugin.viewer.anatomy import follow
+from napari_plugin.viewer.case_layers import header_notes, image_layer, labels_layer
+from napari_plugin.viewer.dock import timer
+from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

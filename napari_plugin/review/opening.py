@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.data import Dataset
-from keras_robust.quality.review import ReviewSession, disagreement
-from keras_robust.quality.review.sources import reviewed_cases
-from napari_plugin._child import in_words
-from napari_plugin._style import preference
-from napari_plugin._tasks import ChildProcess, run_in_background
+from keras_robust.review import ReviewSession, disagreement
+from keras_robust.review.sources import reviewed_cases
 from napari_plugin.review.audit_child import run_audit
+from napari_plugin.viewer.style import preference
+from napari_plugin.work.child import in_words
+from napari_plugin.work.tasks import ChildProcess, run_in_background
 
 __all__ = ["Opening", "Request"]
 

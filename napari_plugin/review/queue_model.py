@@ -5,7 +5,7 @@ from typing import Any
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QSize, Qt
 from qtpy.QtGui import QColor
 
-from keras_robust.quality.review import QueueFilter, QueueItem, ReviewSession
+from keras_robust.review import QueueFilter, QueueItem, ReviewSession
 from napari_plugin.review.thumbnails import SIDE, Thumbnails
 
 __all__ = ["MARKS", "QueueModel"]

@@ -13,18 +13,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from keras_robust.quality.review import (
-    ReviewAgreement,
-    ReviewCase,
-    ReviewSession,
-    reviewers,
-)
-from napari_plugin._dock import DockWidget, timer
+from keras_robust.annotators import reviewers
+from keras_robust.review import ReviewAgreement, ReviewCase, ReviewSession
 from napari_plugin.review.controls import CaseControls, Filters, QueueView
 from napari_plugin.review.desk import ReviewDesk
 from napari_plugin.review.keys import Keys
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
+from napari_plugin.viewer.dock import DockWidget, timer
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -1,5 +1,5 @@
 """Training and prediction from napari, in a child process."""
 
-from napari_plugin.train.widget import TrainWidget
+from keras_robust.common import faces as _faces
 
-__all__ = ["TrainWidget"]
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.data import Dataset, sample_path
-from napari_plugin._child import in_words
-from napari_plugin._dock import button, row
-from napari_plugin._style import preference
 from napari_plugin.train.inputs import MODEL_SIZES, TrainInputs, free_folder
 from napari_plugin.train.loss_box import LossBox
+from napari_plugin.viewer.dock import button, row
+from napari_plugin.viewer.style import preference
+from napari_plugin.work.child import in_words
 
 __all__ = ["TrainForm"]
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from keras_robust.data import Dataset
-from keras_robust.data.unreadable import VOLUME_SUFFIXES
-from keras_robust.training.method_names import split_method
+from keras_robust.data.files.unreadable import VOLUME_SUFFIXES
+from keras_robust.methods import split_method
 
 __all__ = ["MODEL_SIZES", "TrainInputs", "free_folder"]
 

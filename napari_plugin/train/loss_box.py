@@ -4,7 +4,7 @@ from napari.qt import get_current_stylesheet
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QCompleter
 
-from keras_robust.training.loss_names import LOSS_NAMES, PEER_NAMES
+from keras_robust.methods import LOSS_NAMES, PEER_NAMES
 
 __all__ = ["LossBox"]
 

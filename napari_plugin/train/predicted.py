@@ -6,8 +6,8 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
-from napari_plugin._cases import LayerData, labels_layer
-from napari_plugin._layers import place, to_world
+from napari_plugin.viewer.case_layers import LayerData, labels_layer
+from napari_plugin.viewer.layers import place, to_world
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

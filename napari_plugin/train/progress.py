@@ -6,7 +6,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_plugin._tasks import ChildProcess
+from napari_plugin.work.tasks import ChildProcess
 
 __all__ = ["Progress"]
 

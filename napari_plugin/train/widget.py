@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QGroupBox, QVBoxLayout, QWidget
 
 from keras_robust.training.run import Run
-from napari_plugin._child import in_words
-from napari_plugin._dock import button, row
-from napari_plugin._style import scrolled
 from napari_plugin.train.curves import Curves
 from napari_plugin.train.form import TrainForm
 from napari_plugin.train.inputs import TrainInputs
 from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
 from napari_plugin.train.progress import Progress
 from napari_plugin.train.work import audit_run, predict_dataset, predict_image, train_run
+from napari_plugin.viewer.dock import button, row
+from napari_plugin.viewer.style import scrolled
+from napari_plugin.work.child import in_words
 
 if TYPE_CHECKING:
     import napari.viewer

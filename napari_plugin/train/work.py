@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_plugin._child import Channel
+from napari_plugin.work.child import Channel
 
 __all__ = ["audit_run", "predict_dataset", "predict_image", "train_run"]
 
@@ -78,7 +78,7 @@ def audit_run(
 ) -> Path:
     """Judge the masks of a dataset by predictions that are there already."""
     _quiet()
-    from keras_robust.experiments.audit import audit
+    from keras_robust.audit.run import audit
 
     audit(dataset, output, annotator=annotator, predictions=predictions, progress=_sparing(channel))
     return output

@@ -35,7 +35,7 @@ TARGET = 1.0
 def ours(window, features, depth, network, threads):
     import numpy as np
 
-    from keras_robust.models.sliding_window import sliding_window
+    from keras_robust.planning.sliding_window import sliding_window
 
     if network:
         import tensorflow as tf

@@ -52,7 +52,7 @@ def measure(folder: Path, steps: int) -> dict[str, float]:
     """Peak resident memory of this process, in MiB, after `steps` batches."""
     from keras_robust.data import Dataset
     from keras_robust.training.source import DiskSource
-    from keras_robust.training.stream import training_stream
+    from keras_robust.training.whole_images.stream import training_stream
 
     dataset = Dataset.open(folder)
     stream = training_stream(DiskSource(dataset, (256, 256)), batch_size=16, seed=0)

@@ -107,7 +107,7 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from keras_robust.files import atomic_write_json, atomic_write_text
+    from keras_robust.common.files import atomic_write_json, atomic_write_text
 
     rows = []
     for shape_name, shape in SHAPES.items():

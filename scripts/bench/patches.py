@@ -58,8 +58,8 @@ def make_volumes(folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...
 
 def plan_of(folder: Path):
     from keras_robust.data import Dataset
-    from keras_robust.data.fingerprint import fingerprint
-    from keras_robust.models import make_plan
+    from keras_robust.planning import make_plan
+    from keras_robust.planning.fingerprint import fingerprint
 
     dataset = Dataset.open(folder)
     found = fingerprint(dataset, workers=1)
@@ -70,15 +70,11 @@ def input_share(steps: int, rounds: int, threads: int) -> dict[str, Any]:
     """Milliseconds of a step with and without the input, and of the input itself."""
     import tensorflow as tf
 
+    from keras_robust.planning.preprocessing import preprocess
     from keras_robust.training.config import PlanConfig, TrainConfig
-    from keras_robust.training.planned.network import (
-        build_planned,
-        compile_planned,
-        output_strides,
-    )
-    from keras_robust.training.planned.recipe import planned
-    from keras_robust.training.planned.stream import Patches, patch_stream
-    from keras_robust.training.preprocessing import preprocess
+    from keras_robust.training.patches.network import build_planned, compile_planned, output_strides
+    from keras_robust.training.patches.recipe import planned
+    from keras_robust.training.patches.stream import Patches, patch_stream
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     with tempfile.TemporaryDirectory() as temporary:
@@ -142,7 +138,7 @@ def preprocessing(workers: int) -> dict[str, Any]:
 def print_preprocessing(workers: int) -> None:
     from result_page import peak_bytes
 
-    from keras_robust.training.preprocessing import preprocess
+    from keras_robust.planning.preprocessing import preprocess
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -29,8 +29,8 @@ import psutil
 from PIL import Image
 from result_page import environment, write_results
 
+from keras_robust.audit.folder import AuditCase, write_cases
 from keras_robust.data import read_mask, sample
-from keras_robust.quality.audit_folder import AuditCase, write_cases
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from keras_robust.files import atomic_write_json, atomic_write_text
+from keras_robust.common.files import atomic_write_json, atomic_write_text
 
 
 def environment(packages: Iterable[str]) -> dict[str, Any]:

@@ -90,10 +90,10 @@ def compiled(options: dict[str, Any], method: str = BASELINE):
     import numpy as np
     import tensorflow as tf
 
+    from keras_robust.models import robust_method
     from keras_robust.training.build import dtype_policy
-    from keras_robust.training.co_teaching import robust_method
     from keras_robust.training.config import PlanConfig
-    from keras_robust.training.planned.optimizer import make_optimizer
+    from keras_robust.training.patches.optimizer import make_optimizer
 
     keras.utils.set_random_seed(0)
     with dtype_policy(options["precision"]):

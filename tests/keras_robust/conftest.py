@@ -1,6 +1,9 @@
-"""One small training run on the packaged images, shared by all tests that need one."""
+"""What tests of several rooms share: a small training run, a made-up study, dataset folders."""
 
 import pytest
+
+from tests.keras_robust.data.conftest import build, contents  # noqa: F401
+from tests.keras_robust.studies.conftest import study, study_data  # noqa: F401
 
 
 @pytest.fixture(scope="session")

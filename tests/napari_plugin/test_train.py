@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from keras_robust.audit.folder import read_audit
 from keras_robust.data import sample_path
-from keras_robust.quality.audit_folder import read_audit
 from keras_robust.training import Run, TrainConfig
-from napari_plugin._cases import image_layer
 from napari_plugin.train.curves import Curves
 from napari_plugin.train.inputs import TrainInputs, free_folder
 from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
+from napari_plugin.viewer.case_layers import image_layer
 from tests.napari_plugin.test_tasks import wait_until_dead
 
 WAIT = 480_000  # ms; TensorFlow takes its time to load on a busy machine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_robust.data import Dataset, UnreadableImageError, read_volume, verify
-from keras_robust.data.manifest_writing import append_rows, write_view
+from keras_robust.data.layouts.manifest_writing import append_rows, write_view
 from tests.keras_robust.data.conftest import write_rows
 
 AFFINE = np.diag([-0.5, 0.5, 2.0, 1.0])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_robust import data, metrics
-from keras_robust.data import large_arrays
+from keras_robust.common import large_arrays
 from keras_robust.inference import evaluate, evaluate_run
 from keras_robust.inference.label_scores import label_scores, reliabilities
 from keras_robust.metrics import per_region, surface_metrics

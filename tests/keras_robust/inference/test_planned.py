@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from keras_robust import data
-from keras_robust.data.fingerprint import fingerprint
 from keras_robust.inference import Ensemble, PlannedPredictor, predict
-from keras_robust.models import UNet, make_plan
+from keras_robust.models import UNet
+from keras_robust.planning import make_plan
+from keras_robust.planning.fingerprint import fingerprint
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -12,10 +12,10 @@ from keras_robust.metrics import (
     SurfaceMetrics,
     average_surface_distance,
     hausdorff_distance,
+    nearest,
     surface_dice,
     surface_metrics,
 )
-from keras_robust.metrics import _nearest as nearest
 from keras_robust.metrics.surfel_areas import surfel_areas
 from tests.keras_robust.metrics import surface_oracle as oracle
 

@@ -180,7 +180,7 @@ def test_a_resumption_that_fails_leaves_a_run_that_loads(small_config, trained_r
 
 
 def test_two_processes_do_not_train_in_one_folder(small_config, tmp_path):
-    from keras_robust.files import locked
+    from keras_robust.common.files import locked
 
     with locked(tmp_path / ".training.lock"):
         with pytest.raises(OSError, match="Another process is training"):

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_robust.data import Dataset, sample_path, simulate_dataset
+from keras_robust.annotators import simulate_dataset
+from keras_robust.data import Dataset, sample_path
 from keras_robust.noise import BoundaryNoise, Corruption, LabelNoise, read_log
-from napari_plugin._cases import case_layers
 from napari_plugin.noise_lab import NoiseLabWidget
+from napari_plugin.viewer.case_layers import case_layers
 
 PREVIEW = "noisy preview"
 WAIT = 30_000  # milliseconds; loaded machines

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_robust.audit.folder import AuditCase, write_cases
 from keras_robust.data import Dataset, sample_path
-from keras_robust.quality.audit_folder import AuditCase, write_cases
-from keras_robust.quality.maps import write_map
+from keras_robust.data.files.maps import write_map
 
 KINDS = ("too large", "too small", "none")
 

@@ -2,7 +2,7 @@
 
 import inspect
 
-from keras_robust.experiments import audit as module
+from keras_robust.audit import run as module
 from napari_plugin.review.audit_child import run_audit
 
 

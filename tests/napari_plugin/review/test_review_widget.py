@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from keras_robust.data import Dataset
-from keras_robust.quality.review import QueueFilter, ReviewSession
+from keras_robust.review import QueueFilter, ReviewSession
 from napari_plugin.review.keys import KEYS
 from napari_plugin.review.layers import BRUSH
 

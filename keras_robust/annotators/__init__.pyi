@@ -1,0 +1,15 @@
+from .agreement import Agreement as Agreement
+from .agreement import measure_agreement as measure_agreement
+from .agreement import write_agreement_report as write_agreement_report
+from .consensus import Staple as Staple
+from .consensus import majority as majority
+from .consensus import soft_consensus as soft_consensus
+from .consensus import staple as staple
+from .consensus_writing import write_consensus as write_consensus
+from .mixture import mix_annotators as mix_annotators
+from .roles import clean_annotator as clean_annotator
+from .roles import match_annotators as match_annotators
+from .roles import reviewers as reviewers
+from .roles import simulated_annotators as simulated_annotators
+from .simulate import annotator_name as annotator_name
+from .simulate import simulate_dataset as simulate_dataset

@@ -1,0 +1,262 @@
+"""Writing the masks of an annotator that a program makes: journalled, restartable, never over
+what somebody drew."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from keras_robust.common.files import (
+    atomic_write_bytes,
+    atomic_write_text,
+    locked,
+    remove_leftovers,
+)
+from keras_robust.common.workers import run_jobs
+from keras_robust.data.cases import Case
+from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.images import encode_mask_for
+from keras_robust.data.files.names import name_problem
+from keras_robust.data.layouts.manifest import MANIFEST
+from keras_robust.data.layouts.manifest_writing import append_rows
+
+__all__ = [
+    "MaskJob",
+    "annotator_folder",
+    "check_annotator",
+    "check_ids",
+    "sha256",
+    "write_annotator",
+    "write_hashed",
+    "write_mask",
+]
+
+Record = dict[str, Any]
+
+
+class MaskJob(Protocol):
+    """One mask to write; picklable, so that a process of its own can do it."""
+
+    @property
+    def id(self) -> str: ...
+
+    def __call__(self) -> Record:
+        """Write the mask; return its line in the journal, which holds its `id`."""
+        ...
+
+    def is_done(self, record: Mapping[str, Any]) -> bool:
+        """Whether the mask on disk is what the record says, from what it is made of now; may
+        raise OSError, KeyError or TypeError where it is not."""
+        ...
+
+
+def check_annotator(annotator: str) -> str:
+    """`annotator`, if it can be the name of a folder.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    message = name_problem("annotator", annotator)
+    if message:
+        raise ValueError(
+            "Invalid value for argument `annotator`. Expected a name that can be a folder. "
+            f"Received: {message}."
+        )
+    return annotator
+
+
+def annotator_folder(home: Path, annotator: str, journal: str) -> Path:
+    """The folder of a new annotator's masks, made sure to be nobody else's.
+
+    Args:
+        home: Manifest folder.
+        annotator: Name of the annotator, from `check_annotator`.
+        journal: File name that marks what the caller wrote.
+
+    Raises:
+        FileExistsError: The folder leads out of the dataset, or holds masks without the journal.
+    """
+    folder = home / "masks" / annotator
+    if not folder.resolve().is_relative_to(home.resolve()):
+        raise FileExistsError(
+            "Invalid value for argument `annotator`. Expected a folder inside the dataset. "
+            f"Received: {str(folder)!r}, a link to {str(folder.resolve())!r}. Remove the link."
+        )
+    if (folder / journal).is_file():
+        return folder
+    others = [p for p in folder.iterdir() if p.name[0] != "."] if folder.is_dir() else []
+    if others or annotator in Dataset.open(home).annotators:
+        raise FileExistsError(
+            "Invalid value for argument `annotator`. Expected a new name. Received: "
+            f"annotator={annotator!r}, which has masks from elsewhere. "
+            "Choose another name (--annotator NAME)."
+        )
+    return folder
+
+
+def write_annotator(
+    home: Path,
+    folder: Path,
+    cases: Sequence[Case],
+    jobs: Sequence[MaskJob],
+    parameters: Mapping[str, Any],
+    journal: str,
+    *,
+    masks: Mapping[str, Path] | None = None,
+    finish: Callable[[Mapping[str, Record]], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> None:
+    """Run the jobs that are not done, then add the rows of the annotator to the manifest.
+
+    Args:
+        home: Manifest folder.
+        folder: Of the masks, from `annotator_folder`.
+        cases: One per job, in the same order: whose row the new one copies.
+        jobs: The masks to write.
+        parameters: What all masks are made with, as JSON; a run with others, or for other ids,
+            does not continue.
+        journal: File name of the journal.
+        masks: Files of the masks by id, where they are not folder/ID.png or .nii.gz.
+        finish: Called with all records by id before the rows are added.
+        progress: Called with the number of masks done and of masks in total.
+        workers: Processes; 1 works in this one.
+
+    Raises:
+        ValueError: `workers` is less than one.
+        FileExistsError: The annotator was written with other parameters.
+        BlockingIOError: Another process is writing it.
+    """
+    if workers < 1:
+        raise ValueError(
+            "Invalid value for argument `workers`. Expected a whole number from 1. "
+            f"Received: workers={workers}"
+        )
+    ids = "\n".join(job.id for job in jobs)
+    which = {"masks": len(jobs), "ids_sha256": hashlib.sha256(ids.encode()).hexdigest()}
+    parameters = json.loads(json.dumps({**parameters, **which}))
+    try:
+        with locked(folder / ".lock", wait=False):
+            remove_leftovers(folder)
+            records = _run(folder / journal, jobs, parameters, progress, workers)
+            if finish is not None:
+                finish(dict(sorted(records.items())))
+            with locked(home / ".manifest.lock"):
+                remove_leftovers(home, MANIFEST)
+                append_rows(home, cases, folder.name, masks)
+    except BlockingIOError:
+        raise BlockingIOError(
+            f"Another process is writing annotator {folder.name!r} in {str(home)!r}. "
+            "Wait until it ends, or choose another name as `annotator`."
+        ) from None
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Refuse ids that cannot name files side by side.
+
+    Raises:
+        ValueError: Such an id.
+    """
+    seen: dict[str, str] = {}
+    for id in ids:
+        message = name_problem("id", id)
+        other = seen.setdefault(id.casefold(), id)
+        if message or other != id:
+            raise ValueError(
+                "Invalid value for argument `path`. Expected ids that can be file names. "
+                f"Received: {message or f'{other!r} and {id!r}, which differ by case alone'}."
+            )
+
+
+def write_mask(target: Path, labels: NDArray, like: Path, classes: int) -> str:
+    """Write a mask in the form of the image or mask `like`; return the hash of its bytes."""
+    return write_hashed(target, encode_mask_for(target, labels, like, classes))
+
+
+def write_hashed(target: Path, content: bytes) -> str:
+    """Write a file atomically; return the hash of its bytes."""
+    atomic_write_bytes(target, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _run(
+    journal: Path,
+    jobs: Sequence[MaskJob],
+    parameters: Mapping[str, Any],
+    progress: Callable[[int, int], None] | None,
+    workers: int,
+) -> dict[str, Record]:
+    by_id = {job.id: job for job in jobs}
+    records = {
+        id: record
+        for id, record in _read_journal(journal, parameters).items()
+        if id in by_id and _is_done(by_id[id], record)
+    }
+    _write_journal(journal, parameters, records)
+    todo = [job for id, job in by_id.items() if id not in records]
+    if progress is not None:
+        progress(len(records), len(jobs))
+    with open(journal, "a", encoding="utf-8", newline="\n") as file:
+        for record in run_jobs(todo, workers):
+            records[record["id"]] = record
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            if progress is not None:
+                progress(len(records), len(jobs))
+    _write_journal(journal, parameters, records)
+    return records
+
+
+def _is_done(job: MaskJob, record: Mapping[str, Any]) -> bool:
+    try:
+        return job.is_done(record)
+    except (OSError, KeyError, TypeError):
+        return False
+
+
+def _read_journal(journal: Path, parameters: Mapping[str, Any]) -> dict[str, Record]:
+    """Records of an earlier run by id; a torn last line is one record less."""
+    if not journal.is_file():
+        return {}
+    values = list(_json_lines(journal.read_text(encoding="utf-8", errors="replace")))
+    known = values[0] if values else {}
+    if known != parameters:
+        differing = {
+            key: (known.get(key), parameters.get(key))
+            for key in sorted({*known, *parameters})
+            if known.get(key) != parameters.get(key)
+        }
+        listed = "; ".join(
+            f"{key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items()
+        )
+        raise FileExistsError(
+            "Invalid value for argument `annotator`. Expected a new name, or the parameters that "
+            f"this annotator has. Received: annotator={journal.parent.name!r} with {listed}. "
+            "Choose another name (--annotator NAME), or remove the annotator's folder and rows."
+        )
+    return {record["id"]: record for record in values[1:] if "id" in record}
+
+
+def _json_lines(text: str) -> Iterator[Record]:
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _write_journal(
+    journal: Path, parameters: Mapping[str, Any], records: Mapping[str, Record]
+) -> None:
+    lines = [parameters, *(record for _, record in sorted(records.items()))]
+    atomic_write_text(journal, "".join(json.dumps(line) + "\n" for line in lines))

@@ -1,0 +1,254 @@
+"""Reading the folder of an audit: which masks are suspicious, the predictions, the error maps."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.common.files import atomic_write_text
+from keras_robust.data.files.maps import read_map
+from keras_robust.suspicion.class_figures import ClassFigures
+
+__all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"]
+
+INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
+_COLUMNS = ("rank", "id", "annotator", "score", "kind")
+_FIGURES = tuple(item.name for item in fields(ClassFigures) if item.name != "label")
+
+
+@dataclass(frozen=True)
+class AuditCase:
+    """One mask of an audit: a row of audit.csv.
+
+    Args:
+        rank: From 1, the most suspicious.
+        id: Name of the image.
+        annotator: Who drew the mask.
+        score: The one that ranks.
+        kind: The kind of error, one of `keras_robust.suspicion.KINDS`.
+        scores: Every score by name; higher is more suspicious.
+        classes: Figures of every foreground class.
+        unit: Of lengths in `classes`: "mm", or "px" where the spacing is not known.
+        mask_sha256: Hash of the file of the mask that was judged.
+    """
+
+    rank: int
+    id: str
+    annotator: str
+    score: float
+    kind: str
+    scores: Mapping[str, float]
+    classes: tuple[ClassFigures, ...] = ()
+    unit: str = "px"
+    mask_sha256: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Audit:
+    """The folder of an audit.
+
+    Args:
+        folder: Where it is.
+        info: What audit.json says: dataset, annotators, scores, settings.
+        cases: The masks, most suspicious first.
+    """
+
+    folder: Path
+    info: Mapping[str, Any] = field(repr=False)
+    cases: tuple[AuditCase, ...]
+
+    @property
+    def dataset(self) -> Path:
+        """Folder of the dataset, where it was at the time of the audit."""
+        return Path(self.info["dataset"])
+
+    @property
+    def annotators(self) -> tuple[str, ...]:
+        """Whose masks were judged."""
+        return tuple(self.info["annotators"])
+
+    @property
+    def ranked_by(self) -> str:
+        """Name of the score that ranks."""
+        return str(self.info["ranked_by"])
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of all scores, the one that ranks first."""
+        return tuple(self.info["scores"])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, background included."""
+        return int(self.info["classes"])
+
+    def case(self, id: str, annotator: str | None = None) -> AuditCase:
+        """The case of an image; of the annotator, where several were judged.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for case in self.cases:
+            if case.id == id and annotator in (None, case.annotator):
+                return case
+        by = "" if annotator is None else f" by {annotator!r}"
+        raise KeyError(f"The audit in {str(self.folder)!r} holds no mask of {id!r}{by}.")
+
+    def prediction(self, id: str) -> NDArray[np.uint8]:
+        """What the model gave for an image: `(*spatial, 1)` of the foreground, or `(*spatial, K)`.
+
+        0..255 stands for probabilities 0..1.
+
+        Raises:
+            FileNotFoundError: The audit holds no prediction of that image.
+        """
+        return read_map(self.folder / PREDICTIONS, id, 1 if self.classes == 2 else self.classes)
+
+    def labels(self, id: str) -> NDArray[np.uint8]:
+        """The predicted labels `(*spatial)` of an image: the suggested correction of its mask."""
+        prediction = self.prediction(id)
+        if prediction.shape[-1] == 1:
+            return (prediction[..., 0] > 127).astype(np.uint8)
+        return prediction.argmax(axis=-1).astype(np.uint8)
+
+    def error_map(self, id: str, annotator: str | None = None) -> NDArray[np.uint8]:
+        """How probable it is that each element of a mask is wrong: `(*spatial)`, 0..255.
+
+        Args:
+            id: Name of the image.
+            annotator: Whose mask; needed where several were judged.
+
+        Raises:
+            KeyError: The audit holds no such mask.
+        """
+        chosen = self.case(id, annotator)
+        return read_map(error_map_folder(self.folder, chosen.annotator), id)[..., 0]
+
+    def __repr__(self) -> str:
+        return f"Audit({str(self.folder)!r}, {len(self.cases)} masks, by {self.ranked_by})"
+
+
+def error_map_folder(folder: str | Path, annotator: str) -> Path:
+    """Where the error maps of an annotator's masks are.
+
+    >>> error_map_folder("audit", "expert 1").as_posix()
+    'audit/error_maps/expert%201'
+    """
+    return Path(folder) / ERROR_MAPS / quote(annotator, safe="")
+
+
+def read_audit(folder: str | Path) -> Audit:
+    """Read what `keras-robust audit` left in a folder.
+
+    Args:
+        folder: Its output, with audit.json and audit.csv.
+
+    Raises:
+        FileNotFoundError: There is no audit, or it is not finished.
+        ValueError: Its files are damaged.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> info = {"status": "finished", "classes": 2, "annotators": ["anna"], "ranked_by": "default"}
+    >>> _ = (folder / "audit.json").write_text(json.dumps(info))
+    >>> case = AuditCase(1, "image 1", "anna", 0.9, "too large", {"default": 0.9})
+    >>> _ = write_cases(folder, [case], ranked_by="default")
+    >>> read_audit(folder).cases[0].kind
+    'too large'
+    """
+    folder = Path(folder)
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        finished = info["status"] == "finished"
+        text = (folder / TABLE).read_text(encoding="utf-8") if finished else ""
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "Invalid value for argument `folder`. Expected the folder of an audit, with "
+            f"{INFO} and {TABLE}. Received: folder={str(folder)!r}. Make one with "
+            "`keras-robust audit DATASET`."
+        ) from None
+    except (ValueError, KeyError, TypeError) as reason:
+        raise _damaged(folder / INFO, reason) from reason
+    if not finished:
+        raise FileNotFoundError(
+            "Invalid value for argument `folder`. Expected a finished audit. Received: "
+            f"folder={str(folder)!r}, which is not finished. The same command again continues it."
+        )
+    try:
+        cases = tuple(
+            _case(row, str(info["ranked_by"])) for row in csv.DictReader(io.StringIO(text, ""))
+        )
+    except (ValueError, KeyError, TypeError) as reason:
+        raise _damaged(folder / TABLE, reason) from reason
+    return Audit(folder, info, cases)
+
+
+def write_cases(folder: str | Path, cases: Iterable[AuditCase], ranked_by: str) -> Path:
+    """Write audit.csv, one row per mask, most suspicious first."""
+    rows = [_row(case, ranked_by) for case in cases]
+    columns: dict[str, None] = dict.fromkeys(_COLUMNS)
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return atomic_write_text(Path(folder) / TABLE, buffer.getvalue())
+
+
+def _row(case: AuditCase, ranked_by: str) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(case, name) for name in _COLUMNS}
+    row |= {name: score for name, score in case.scores.items() if name != ranked_by}
+    for figures in case.classes:
+        row |= {f"{name}_{figures.label}": _cell(getattr(figures, name)) for name in _FIGURES}
+    return row | {"unit": case.unit, "mask_sha256": case.mask_sha256}
+
+
+def _cell(value: float) -> float | str:
+    return "" if value != value else value
+
+
+def _case(row: Mapping[str, str], ranked_by: str) -> AuditCase:
+    labels = sorted(
+        int(name.removeprefix("area_")) for name in row if name.startswith("area_")
+    )  # fmt: skip
+    of_classes = {f"{name}_{label}" for name in _FIGURES for label in labels}
+    others = [
+        name
+        for name in row
+        if name not in of_classes and name not in (*_COLUMNS, "unit", "mask_sha256")
+    ]
+    score = float(row["score"])
+    return AuditCase(
+        rank=int(row["rank"]),
+        id=row["id"],
+        annotator=row["annotator"],
+        score=score,
+        kind=row["kind"],
+        scores={ranked_by: score} | {name: float(row[name]) for name in others},
+        classes=tuple(
+            ClassFigures(label, **{name: _number(row[f"{name}_{label}"]) for name in _FIGURES})
+            for label in labels
+        ),
+        unit=row["unit"],
+        mask_sha256=row["mask_sha256"],
+    )
+
+
+def _number(text: str) -> float:
+    return float(text) if text else float("nan")
+
+
+def _damaged(path: Path, reason: Exception) -> ValueError:
+    return ValueError(
+        f"Invalid value for argument `folder`. Expected {path.name} as `keras-robust audit` wrote "
+        f"it. Received: {str(path)!r}, which is damaged ({type(reason).__name__}: {reason}). "
+        "Remove it; the same command writes it again."
+    )

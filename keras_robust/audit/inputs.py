@@ -1,0 +1,178 @@
+"""What an audit judges: the masks, their files, and whether these are still the same."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from keras_robust.common.files import atomic_write_json
+from keras_robust.data import Case, Dataset, verify
+
+INPUTS = "inputs.json"
+# Other errors, such as one image in two splits, do not keep a mask from being judged.
+_FATAL = ("missing-file", "unreadable", "truncated", "size", "values", "name")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class AuditInputs:
+    """The masks to be judged, and those to train on.
+
+    Args:
+        dataset: All that an audit reads; the dataset without other annotators and splits.
+        judged: Annotators whose masks are judged.
+        trained_on: Annotator whose masks are trained on; judged too or not.
+    """
+
+    dataset: Dataset
+    judged: tuple[str, ...]
+    trained_on: str
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The masks to be judged, by id, then annotator."""
+        return tuple(case for case in self.dataset if case.annotator in self.judged)
+
+
+def choose_inputs(
+    dataset: Dataset,
+    judged: Sequence[str],
+    trained_on: str | None = None,
+    split: str | None = None,
+) -> AuditInputs:
+    """Choose whose masks are judged and trained on.
+
+    Args:
+        dataset: The dataset.
+        judged: Annotators; none for the only one.
+        trained_on: Annotator to train on; `None` for the first of `judged`.
+        split: Only images of this split.
+
+    Raises:
+        ValueError: The choice is not clear, or there is no such annotator or split.
+    """
+    known = dataset.annotators
+    if not judged and len(known) != 1:
+        raise ValueError(
+            "Invalid value for argument `annotator`. Expected whose masks to judge, since the "
+            f"dataset has {len(known)} annotators: {', '.join(known) or 'none'}. Received: none. "
+            "Name one or several (--annotator NAME)."
+        )
+    judged = tuple(dict.fromkeys(judged)) or known
+    trained_on = trained_on or judged[0]
+    for name in (*judged, trained_on):
+        dataset.select(annotator=name, split=split)  # says what the dataset has
+    chosen = dataset if split is None else dataset.select(split=split)
+    kept = tuple(case for case in chosen if case.annotator in (*judged, trained_on))
+    without = [name for name in (*judged, trained_on) if name not in {c.annotator for c in kept}]
+    if without:
+        raise ValueError(
+            "Invalid value for argument `split`. Expected one in which every annotator has masks. "
+            f"Received: split={split!r}, without any by {', '.join(without)}."
+        )
+    return AuditInputs(replace(chosen, cases=kept), judged, trained_on)
+
+
+def file_hashes(dataset: Dataset, predictions: Mapping[str, Iterable[Path]]) -> dict[str, Any]:
+    """SHA-256 of every mask and prediction, and the sizes of images in bytes.
+
+    Raises:
+        OSError: A file is missing.
+    """
+    masks: dict[str, dict[str, str]] = {}
+    images: dict[str, int] = {}
+    for case in dataset:
+        if case.mask is not None:
+            masks.setdefault(case.annotator, {})[case.id] = _sha256([case.mask])
+            images[case.id] = sum(path.stat().st_size for path in case.channels)
+    given = {id: _sha256(paths) for id, paths in predictions.items()}
+    return {"masks": masks, "images": images, "predictions": given}
+
+
+def check_files(dataset: Dataset, progress: Progress | None = None) -> None:
+    """Make sure that every image and mask can be read and that their sizes agree.
+
+    Raises:
+        ValueError: They do not; the first ten files are named.
+    """
+    report = verify(dataset, progress)
+    errors = [p for p in report.problems if p.severity == "error" and p.kind in _FATAL]
+    if errors:
+        lines = "\n".join(f"- {problem}" for problem in errors[:10])
+        more = f"\n- and {len(errors) - 10} more" if len(errors) > 10 else ""
+        raise ValueError(
+            "Invalid value for argument `dataset`. Expected images and masks that can be read. "
+            f"Received: {len(errors)} that cannot:\n{lines}{more}\n"
+            "Repair or remove these; `keras-robust verify` lists all of them."
+        )
+
+
+def require_same(
+    output: Path, settings: Mapping[str, Any], stored: Mapping[str, Any], hashes: Mapping[str, Any]
+) -> None:
+    """Refuse to continue an audit with other settings or other files.
+
+    Raises:
+        ValueError: They differ; what differs is named.
+    """
+    changed = [
+        f"{name}: {_short(old)} -> {_short(new)}"
+        for name, (old, new) in differences(stored["settings"], settings).items()
+    ]
+    if changed:
+        raise ValueError(
+            f"Invalid value for argument `output`. Expected the settings with which {str(output)!r}"
+            f" was begun. Received: {'; '.join(changed)}. Give another folder (--output), or "
+            "remove this one."
+        )
+    try:
+        before = json.loads((output / INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if before is None:
+        atomic_write_json(output / INPUTS, hashes)
+    elif before != hashes:
+        raise ValueError(
+            f"Invalid value for argument `dataset`. Expected the files with which {str(output)!r} "
+            f"was begun. Received: other ones ({'; '.join(_changes(before, hashes))}). Audit the "
+            "dataset anew into another folder (--output), or remove this one."
+        )
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested mappings that differ, old and new, by dotted names.
+
+    >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    {'a.b': (1, 3)}
+    """
+    found: dict[str, Any] = {}
+    for key in sorted({*old, *new}):
+        one, other = old.get(key), new.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found |= differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            found[f"{prefix}{key}"] = (one, other)
+    return found
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    names = list(differences(before, after))
+    shown = [name.replace(".", " ") for name in names[:5]]
+    return shown + ([f"and {len(names) - 5} more"] if len(names) > 5 else [])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _sha256(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

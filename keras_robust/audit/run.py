@@ -1,0 +1,384 @@
+"""Finding the masks of a dataset that are wrong, by a model that has not seen them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import keras_robust
+from keras_robust.audit.folder import (
+    INFO,
+    PREDICTIONS,
+    TABLE,
+    Audit,
+    AuditCase,
+    error_map_folder,
+    read_audit,
+    write_cases,
+)
+from keras_robust.audit.folds import check_folds, predict_folds, train_folds, training_config
+from keras_robust.audit.given_predictions import GivenPredictions
+from keras_robust.audit.inputs import (
+    AuditInputs,
+    check_files,
+    choose_inputs,
+    file_hashes,
+    require_same,
+)
+from keras_robust.audit.truth import DETECTION, TRUTH, check_truth, compare_with_truth
+from keras_robust.common.files import atomic_write_json, locked
+from keras_robust.data import Case, Dataset
+from keras_robust.data.files.maps import has_map, read_map, write_map
+from keras_robust.scheduling.scheduler import StudyState
+from keras_robust.suspicion.error_map import error_map
+from keras_robust.suspicion.judged import Judged
+from keras_robust.suspicion.scores import SCORES, Suspicion, score_masks
+
+Progress = Callable[[str, int, int], None]
+
+EPOCHS = 50
+
+
+def audit(
+    dataset: str | Path,
+    output: str | Path,
+    *,
+    annotator: str | Sequence[str] | None = None,
+    train_on: str | None = None,
+    split: str | None = None,
+    loss: str = "t",
+    folds: int = 5,
+    size: Sequence[int] | None = None,
+    epochs: int = EPOCHS,
+    training: Mapping[str, Any] | None = None,
+    predictions: str | Path | None = None,
+    scores: Sequence[str] | None = None,
+    truth: str | None = None,
+    wrong_below: float | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Give every mask of a dataset a suspicion score, and every pixel of it an error probability.
+
+    Every image is predicted by a model that has not seen it: K-fold cross-validation with a
+    robust loss, or predictions that are there already. The output folder holds audit.csv, error
+    maps, predictions, the run folders of the folds and report.html; see `Audit`.
+
+    An audit that was interrupted continues when called again with the same arguments. `scores`,
+    `truth` and `wrong_below` may change: what was trained and predicted is kept.
+
+    Args:
+        dataset: Dataset folder.
+        output: Folder of the audit, made when missing.
+        annotator: Whose masks to judge, one or several; needed where the dataset has several.
+        train_on: Whose masks to train on; by default the first of `annotator`.
+        split: Only images of this split; by default all.
+        loss: A name that `keras_robust.losses.get` knows.
+        folds: Number of folds; groups of images, such as patients, are kept whole.
+        size: Size that the models are trained at, see `keras_robust.training.DataConfig`.
+        epochs: Passes over the images, per fold.
+        training: Further fields of `keras_robust.training.TrainConfig`, sections as mappings.
+        predictions: Folder of predictions by any model that has not seen the images, instead of
+            training: see `keras_robust.audit.given_predictions.GivenPredictions`.
+        scores: Names out of `keras_robust.suspicion.SCORES`, the one that ranks first; by default
+            all, ranked by `"default"`.
+        truth: Annotator whose masks are right, to measure how well the scores find wrong ones.
+        wrong_below: Dice with the truth below which a mask is wrong; see
+            `keras_robust.audit.truth.compare_with_truth`.
+        jobs: Folds that are trained at a time.
+        threads: CPU threads per fold; by default the CPUs divided by `jobs`.
+        progress: Called as `progress(stage, done, total)`: stages `"files"`, `"training"` (in
+            epochs of all folds), `"predicting"`, `"error maps"`, `"scoring"` and `"truth"`.
+
+    Returns:
+        The audit, as `keras_robust.audit.read_audit` reads it.
+
+    Raises:
+        FileNotFoundError: There is no dataset, or a prediction is missing.
+        ValueError: An argument does not fit; `output` holds an audit of other files or settings;
+            an image or mask cannot be read; training failed.
+        BlockingIOError: Another process works in `output`.
+        KeyboardInterrupt: Ctrl-C; the same call again continues.
+    """
+    output = Path(output)
+    opened = Dataset.open(dataset)
+    names = (annotator,) if isinstance(annotator, str) else tuple(annotator or ())
+    inputs = choose_inputs(opened, names, train_on, split)
+    ranking = _checked_scores(scores)
+    if truth is not None:
+        check_truth(opened, inputs.judged, truth, wrong_below)
+    source: _Folds | _Given
+    if predictions is not None:
+        given = GivenPredictions.find(predictions, _ids(inputs), opened.classes)
+        source = _Given(Path(predictions), given)
+    else:
+        fields: dict[str, Any] = {"loss": loss, "epochs": epochs, **(training or {})}
+        if size is not None:
+            fields["data"] = {**(fields.get("data") or {}), "size": tuple(size)}
+        source = _Folds(training_config(inputs, split, fields), folds, jobs, threads)
+    tell = progress or (lambda stage, done, total: None)
+    with _claimed(output):
+        info = _begin(output, inputs, split, source, tell)
+        source.predict(inputs, output, tell)
+        _write_error_maps(inputs, output, tell)
+        if not _is_scored(output, info, ranking):
+            info |= {"status": "scoring", "scores": ranking, "ranked_by": next(iter(ranking))}
+            atomic_write_json(output / INFO, info)
+            cases = _score(inputs, output, ranking, tell)
+            write_cases(output, cases, info["ranked_by"])
+            info |= {"status": "finished", "masks": len(cases), "finished": _now()}
+            atomic_write_json(output / INFO, info)
+        result = read_audit(output)
+        compared = None
+        if truth is not None:
+            compared = compare_with_truth(
+                result, opened, truth, wrong_below, lambda done, n: tell("truth", done, n)
+            )
+            compared.write(output)
+        else:
+            for name in (TRUTH, DETECTION):  # of an earlier call
+                (output / name).unlink(missing_ok=True)
+        from keras_robust.audit.report import write_audit_report
+
+        write_audit_report(result, opened, compared)
+    return result
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """Predictions by cross-validation."""
+
+    config: dict[str, Any]
+    folds: int
+    jobs: int
+    threads: int | None
+
+    @property
+    def files(self) -> dict[str, list[Path]]:
+        return {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"folds": self.folds, "training": {**self.config, "threads": None}}
+
+    def check(self, inputs: AuditInputs) -> None:
+        """Raise what would stop the training, before anything is written."""
+        check_folds(self.config, self.folds, inputs)
+
+    def predict(self, inputs: AuditInputs, output: Path, tell: Progress) -> None:
+        channels = _channels(inputs.dataset)
+        folder = output / PREDICTIONS
+        if all(has_map(folder, id, channels) for id in _ids(inputs)):
+            return
+
+        def show(state: StudyState) -> None:
+            done, total = (sum(getattr(r, k) for r in state.runs) for k in ("done", "epochs"))
+            tell("training", done, total)
+
+        runs = train_folds(
+            self.config, self.folds, output, jobs=self.jobs, threads=self.threads, progress=show
+        )
+        predict_folds(runs, inputs, folder, channels, lambda d, n: tell("predicting", d, n))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Predictions that are there already."""
+
+    folder: Path
+    given: GivenPredictions
+
+    @property
+    def files(self) -> dict[str, list[Path]]:
+        return self.given.files
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"predictions": str(self.folder.resolve())}
+
+    def check(self, inputs: AuditInputs) -> None:
+        """The files have been found already."""
+
+    def predict(self, inputs: AuditInputs, output: Path, tell: Progress) -> None:
+        folder = output / PREDICTIONS
+        self.given.copy(inputs.dataset, folder, lambda d, n: tell("predicting", d, n))
+
+
+def _begin(
+    output: Path, inputs: AuditInputs, split: str | None, source: _Folds | _Given, tell: Progress
+) -> dict[str, Any]:
+    """The content of audit.json: that of an audit to continue, or of a new one."""
+    settings = {
+        "dataset": str(inputs.dataset.root.resolve()),
+        "annotators": list(inputs.judged),
+        "trained_on": inputs.trained_on,
+        "split": split,
+        **source.settings,
+    }
+    # As JSON has it, without tuples.
+    settings = json.loads(json.dumps(settings))
+    stored = _read_info(output / INFO)
+    if stored is None:
+        if output.is_dir() and any(path.name[0] != "." for path in output.iterdir()):
+            raise ValueError(
+                "Invalid value for argument `output`. Expected a new folder, or that of an audit "
+                f"to continue. Received: {str(output)!r}, which holds other files. Name another "
+                "(--output)."
+            )
+        source.check(inputs)
+        check_files(inputs.dataset, lambda done, total: tell("files", done, total))
+    hashes = file_hashes(inputs.dataset, source.files)
+    if stored is not None:
+        require_same(output, settings, stored, hashes)
+        return stored
+    info = {
+        "status": "predicting",
+        "dataset": settings["dataset"],
+        "name": inputs.dataset.name,
+        "annotators": settings["annotators"],
+        "classes": inputs.dataset.classes,
+        "ignore_label": inputs.dataset.ignore_label,
+        "masks": len(inputs.cases),
+        "settings": settings,
+        "versions": {"keras_robust": keras_robust.__version__, "numpy": np.__version__},
+        "started": _now(),
+    }
+    atomic_write_json(output / INFO, info)
+    require_same(output, settings, info, hashes)
+    return info
+
+
+def _is_scored(output: Path, info: Mapping[str, Any], ranking: Mapping[str, str]) -> bool:
+    """Whether the table is there, by the same scores."""
+    finished = info["status"] == "finished" and (output / TABLE).is_file()
+    return finished and list(info["scores"]) == list(ranking)
+
+
+def _score(
+    inputs: AuditInputs, output: Path, ranking: Mapping[str, str], tell: Progress
+) -> list[AuditCase]:
+    """All masks with their scores, most suspicious first."""
+    cases = _Cases(inputs, output)
+    dataset = inputs.dataset
+    found = score_masks(
+        lambda: cases,
+        classes=dataset.classes,
+        scores=list(ranking),
+        ignore_label=dataset.ignore_label,
+        progress=lambda done, total: tell("scoring", done, total),
+    )
+    main = next(iter(ranking))
+    both = zip(inputs.cases, found, strict=True)
+    # Equal scores in the order of the dataset, so that the ranks are the same every time.
+    order = sorted(both, key=lambda pair: -pair[1].scores[main])
+    return [
+        _row(rank, case, suspicion, ranking)
+        for rank, (case, suspicion) in enumerate(order, start=1)
+    ]
+
+
+def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]) -> AuditCase:
+    scores = {name: suspicion.scores[name] for name in ranking}
+    return AuditCase(
+        rank,
+        case.id,
+        case.annotator,
+        next(iter(scores.values())),
+        suspicion.kind,
+        scores,
+        suspicion.classes,
+        "mm" if case.spacing else "px",
+        hashlib.sha256(case.mask.read_bytes()).hexdigest() if case.mask else "",
+    )
+
+
+def _write_error_maps(inputs: AuditInputs, output: Path, tell: Progress) -> None:
+    dataset, cases = inputs.dataset, inputs.cases
+    judged = _Cases(inputs, output)
+    for number, case in enumerate(cases, start=1):
+        folder = error_map_folder(output, case.annotator)
+        if not has_map(folder, case.id):
+            one = judged.read(case)
+            wrong = error_map(
+                one.labels,
+                one.probabilities,
+                classes=dataset.classes,
+                ignore_label=dataset.ignore_label,
+            )
+            write_map(folder, case.id, wrong[..., np.newaxis], like=case.image)
+        tell("error maps", number, len(cases))
+
+
+class _Cases:
+    """The judged masks with their predictions, one in memory at a time."""
+
+    def __init__(self, inputs: AuditInputs, output: Path):
+        self.inputs, self.folder = inputs, output / PREDICTIONS
+
+    def read(self, case: Case) -> Judged:
+        dataset = self.inputs.dataset
+        probabilities = read_map(self.folder, case.id, _channels(dataset))
+        return Judged(case.id, dataset.read_mask(case), probabilities, case.spacing)
+
+    def __iter__(self) -> Iterator[Judged]:
+        return map(self.read, self.inputs.cases)
+
+    def __len__(self) -> int:
+        return len(self.inputs.cases)
+
+
+def _checked_scores(scores: Sequence[str] | None) -> dict[str, str]:
+    """Names and descriptions, the one that ranks first; checked before hours of training."""
+    tiny = Judged("", np.eye(4, dtype=np.uint8), np.full((4, 4, 1), 0.5))
+    try:
+        (found,) = score_masks(lambda: [tiny], scores=scores)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    names = list(found.scores) if scores is None else list(dict.fromkeys(scores))
+    return {name: SCORES[name] for name in names}
+
+
+def _channels(dataset: Dataset) -> int:
+    return 1 if dataset.classes == 2 else dataset.classes
+
+
+def _ids(inputs: AuditInputs) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(case.id for case in inputs.cases))
+
+
+def _read_info(path: Path) -> dict[str, Any] | None:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        return info if isinstance(info["settings"], dict) else None
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as reason:
+        raise ValueError(
+            "Invalid value for argument `output`. Expected a new folder, or that of an audit to "
+            f"continue. Received: {str(path.parent)!r}, whose {path.name} is damaged ({reason}). "
+            "Name another (--output), or remove this one."
+        ) from reason
+
+
+@contextmanager
+def _claimed(output: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(output / ".audit.lock", wait=False))
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"Another process audits into {str(output)!r}. Wait until it ends, or name another "
+                "folder (--output)."
+            ) from None
+        yield
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,26 @@
+"""The errors for what users gave, in one grammar."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def invalid(argument: str, expected: str, received: Any, remedy: str = "") -> ValueError:
+    """The error for an argument outside its range, in the grammar of Keras."""
+    message = (
+        f"Invalid value for argument `{argument}`. Expected {expected}. "
+        f"Received: {argument}={received!r}"
+    )
+    return ValueError(f"{message}. {remedy}" if remedy else message)
+
+
+def made(cls: Any, options: Mapping[str, Any], *arguments: Any) -> Any:
+    """An object of a class from options that a user wrote.
+
+    Raises:
+        ValueError: an option of a type that the class cannot take.
+    """
+    try:
+        return cls(*arguments, **options)
+    except TypeError as error:
+        remedy = f"Give each a value of the right type ({error})."
+        raise invalid("options", f"such as {cls.__name__} takes", dict(options), remedy) from error

@@ -1,0 +1,23 @@
+"""Words and numbers as people read them."""
+
+
+def quote(text: str) -> str:
+    """`text` as it is where it is printable, else escaped: names come from files."""
+    return text if text.isprintable() and text.strip() == text and text else repr(text)
+
+
+def duration(seconds: float) -> str:
+    """A duration for people.
+
+    >>> duration(42), duration(200), duration(9000), duration(200000)
+    ('42 s', '3 min', '2 h 30 min', '2 d 7 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,386 @@
+"""Images and masks of one file each: PNG, JPEG, TIFF, BMP or NIfTI, in the grid as stored."""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from keras_robust.common.files import atomic_write_bytes
+from keras_robust.common.large_arrays import large_array, slabs
+from keras_robust.data.files.resizing import resize_labels, resize_volume
+from keras_robust.data.files.unreadable import IMAGE_SUFFIXES, UnreadableImageError
+from keras_robust.data.files.volume_header import is_volume, read_header
+from keras_robust.data.files.volumes import encode_volume, read_volume
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "UnreadableImageError",
+    "encode_mask",
+    "image_shape",
+    "mask_suffix",
+    "read_image",
+    "read_mask",
+    "write_mask",
+]
+
+_EIGHT_BIT = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
+BITS_PER_SAMPLE = 258  # tag of TIFF
+
+PathLike = str | os.PathLike[str]
+Size = tuple[int, ...]
+
+
+def read_image(path: PathLike | Sequence[PathLike], size: Size | None = None) -> NDArray:
+    """Read an image or a volume.
+
+    Pixels are taken as stored: an EXIF orientation is not applied, since masks rarely follow it,
+    and the axes of a volume are not flipped. Transparency is dropped.
+
+    Args:
+        path: A file, or several whose channels are stacked in the order given.
+        size: (height, width) in pixels to resize to, bilinear and antialiased; for a volume one
+            number per stored axis. None keeps it.
+
+    Returns:
+        Shape (H, W, C), uint8 for 8-bit files, float32 in the file's own units for deeper ones.
+        A volume has three axes and C, always float32.
+
+    Raises:
+        FileNotFoundError: No such file.
+        UnreadableImageError: The file is damaged or no image (a ValueError).
+        ValueError: Channels that differ in size.
+
+    >>> from keras_robust.data import sample_path
+    >>> image = read_image(sample_path() / "images" / "ISIC_0000013.jpg", size=(32, 48))
+    >>> image.shape, image.dtype
+    ((32, 48, 3), dtype('uint8'))
+    """
+    paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    channels = [_read_channels(Path(p), size) for p in paths]
+    shapes = {channel.shape[:-1] for channel in channels}
+    if len(shapes) != 1:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected channels of one size. Received: "
+            + ", ".join(f"{p}: {c.shape[:-1]}" for p, c in zip(paths, channels, strict=True))
+        )
+    return channels[0] if len(channels) == 1 else np.concatenate(channels, axis=-1)
+
+
+def read_mask(
+    path: PathLike,
+    size: Size | None = None,
+    classes: int = 2,
+    ignore_label: int | None = None,
+) -> NDArray[np.uint8]:
+    """Read a mask as labels.
+
+    Two classes may be stored as 0/1, 0/255 or black and white of any kind; more classes as label
+    values, or as the indices of a palette. A volume may hold its labels in any type of number.
+
+    Args:
+        path: A file of one channel, or of several that are equal.
+        size: (height, width) in pixels to resize to, nearest neighbour; for a volume one number
+            per stored axis. None keeps it.
+        classes: Number of classes, background included.
+        ignore_label: A further value that is allowed and kept.
+
+    Returns:
+        Labels, shape (H, W), or that of the volume, uint8, 0 to classes - 1 or `ignore_label`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        UnreadableImageError: The file is damaged or no image (a ValueError).
+        ValueError: Values that are no labels.
+
+    >>> from keras_robust.data import sample_path
+    >>> mask = read_mask(sample_path() / "masks" / "ISIC_0000013.png", size=(64, 64))
+    >>> mask.shape, mask.dtype, [int(v) for v in np.unique(mask)]
+    ((64, 64), dtype('uint8'), [0, 1])
+    """
+    path = Path(path)
+    labels = _read_stored_labels(path)
+    values = _values(labels)
+    allowed = set(range(classes)) | ({ignore_label} if ignore_label is not None else set())
+    if classes == 2 and not values <= allowed and values <= (allowed - {1}) | {255}:
+        labels = np.where(labels == 255, 1, labels)
+    elif not values <= allowed:
+        wrong = sorted(values - allowed)
+        shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
+        expected = "0 and 1, or 0 and 255" if classes == 2 else f"0 to {classes - 1}"
+        expected += f", or {ignore_label} (ignored)" if ignore_label is not None else ""
+        raise ValueError(
+            f"Invalid value for argument `path`. Expected a mask of values {expected}. "
+            f"Received: path={str(path)!r} with {len(wrong)} other value(s): {shown}. "
+            "Threshold grey masks (JPEG and smooth resizing make them), or state the classes: "
+            "`labels` in the dataset's dataset.json."
+        )
+    labels = labels.astype(np.uint8)
+    if size is not None and labels.shape != tuple(size):
+        size = checked_size(size, labels.ndim)
+        if labels.ndim == 3:
+            return resize_labels(labels, size)
+        height, width = size
+        resized = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
+        labels = np.asarray(resized)
+    return np.ascontiguousarray(labels)
+
+
+def image_shape(path: PathLike) -> tuple[int, ...]:
+    """Size of an image, (H, W), or of a volume, without reading what is in it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        UnreadableImageError: The file is damaged or no image (a ValueError).
+
+    >>> from keras_robust.data import sample_path
+    >>> image_shape(sample_path() / "masks" / "ISIC_0000013.png")
+    (256, 256)
+    """
+    if is_volume(path):
+        return read_header(path).shape
+    with opened(Path(path)) as image:
+        return (image.height, image.width)
+
+
+def channel_count(path: PathLike) -> int:
+    """Channels that `read_image` makes of one file, without reading what is in it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        UnreadableImageError: The file is damaged or no image (a ValueError).
+
+    >>> from keras_robust.data import sample_path
+    >>> channel_count(sample_path() / "images" / "ISIC_0000013.jpg")
+    3
+    """
+    if is_volume(path):
+        return 1
+    with opened(Path(path)) as image:
+        return 3 if _read_as(image.mode) == "RGB" else 1
+
+
+def mask_suffix(image: PathLike) -> str:
+    """Suffix of the masks that are written for an image: ".nii.gz" for volumes, else ".png".
+
+    >>> mask_suffix("brain.nii"), mask_suffix("skin.jpg")
+    ('.nii.gz', '.png')
+    """
+    return ".nii.gz" if is_volume(image) else ".png"
+
+
+def write_mask(
+    path: PathLike, labels: NDArray, like: PathLike | None = None, classes: int = 2
+) -> Path:
+    """Write a mask atomically, in the format that the suffix of `path` names.
+
+    Args:
+        path: A .png, .nii or .nii.gz file.
+        labels: Shape (H, W), or that of the volume; 0 to 255.
+        like: For a volume, the one (mostly the image) whose grid, affine and header the mask
+            gets; not looked at for an image.
+        classes: Two are stored with one bit per pixel in a PNG.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: Another suffix; a volume without `like`, or of another shape than that.
+
+    >>> import tempfile
+    >>> path = write_mask(Path(tempfile.mkdtemp()) / "a.png", np.eye(3, dtype=np.uint8))
+    >>> read_mask(path).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    """
+    return atomic_write_bytes(path, encode_mask_for(path, labels, like, classes))
+
+
+def encode_mask_for(
+    path: PathLike, labels: NDArray, like: PathLike | None = None, classes: int = 2
+) -> bytes:
+    """The bytes that `write_mask` writes."""
+    path, labels = Path(path), np.asarray(labels)
+    if is_volume(path) and like is not None:
+        return encode_volume(labels, read_header(like), compress=path.suffix.lower() == ".gz")
+    if path.suffix.lower() != ".png" or labels.ndim != 2:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a .png for a mask (H, W), or a .nii.gz "
+            "for a volume, with `like`, the volume whose grid it has. Received: "
+            f"path={str(path)!r} with labels of shape {labels.shape}, like={like!r}."
+        )
+    return encode_mask(labels, classes)
+
+
+def encode_mask(labels: NDArray, classes: int = 2) -> bytes:
+    """A mask as the bytes of a PNG: one bit per pixel for two classes, label values for more.
+
+    >>> len(encode_mask(np.eye(16, dtype=np.uint8))) < 150
+    True
+    """
+    array = np.asarray(labels)
+    binary = classes == 2 and (array.size == 0 or array.max() <= 1)
+    image = Image.fromarray((array != 0) if binary else array.astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def checked_size(size: Size, rank: int) -> Size:
+    if len(size) != rank or any(int(n) != n or n < 1 for n in size):
+        expected = "(height, width)" if rank == 2 else "a volume's three sizes"
+        raise ValueError(
+            f"Invalid value for argument `size`. Expected {expected}, whole numbers from 1. "
+            f"Received: size={size}"
+        )
+    return tuple(map(int, size))
+
+
+def stored_values(path: PathLike) -> tuple[set[int], int]:
+    """The values that a mask holds as stored, and the number of its pixels."""
+    labels = _read_stored_labels(Path(path))
+    return _values(labels), labels.size
+
+
+def _values(labels: NDArray) -> set[int]:
+    if labels.dtype != np.uint8:
+        return set(np.unique(labels).tolist())
+    # Slice by slice: counting takes a tenth of the time of sorting a volume.
+    found = np.zeros(256, bool)
+    for part in labels if labels.ndim == 3 else [labels]:
+        found |= np.bincount(part.ravel(), minlength=256) > 0
+    return set(np.flatnonzero(found).tolist())
+
+
+def _read_channels(path: Path, size: Size | None) -> NDArray:
+    if is_volume(path):
+        volume = read_volume(path)[0]
+        if size is not None and volume.shape != tuple(size):
+            volume = resize_volume(volume, checked_size(size, 3))
+        channel = large_array((*volume.shape, 1))
+        for rows in slabs(volume.shape):
+            channel[rows, ..., 0] = volume[rows]
+        return channel
+    image = decode(path)
+    mode = _read_as(image.mode)
+    image = (
+        Image.fromarray(np.asarray(image).astype(np.float32))
+        if mode == "F"
+        else image.convert(mode)
+    )
+    if size is not None:
+        height, width = checked_size(size, 2)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+    array = np.asarray(image)
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _read_as(mode: str) -> str:
+    deep = mode == "F" or mode.startswith("I")
+    return _EIGHT_BIT.get(mode, "F" if deep else "RGB")
+
+
+def decode(path: Path) -> Image.Image:
+    """The image at `path`, fully loaded; every way of failing becomes one of two errors."""
+    with opened(path) as image:
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        if pages > 1:
+            raise ValueError(f"{pages} pages, of which only one could be read: a volume?")
+        image.load()
+        return image
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The image at `path`, not loaded yet; every way of failing becomes one of two errors."""
+    try:
+        with Image.open(path) as image:
+            bits = _colour_bits(image, path)
+            if bits > 8:
+                raise ValueError(
+                    f"{bits} bits per colour, of which 8 could be read: save its channels as grey "
+                    "files, or all with 8 bits"
+                )
+            yield image
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"Invalid value for argument `path`. Expected an image file. Received: "
+            f"path={str(path)!r}, which does not exist. Check the dataset's paths with "
+            "`keras-robust verify`."
+        ) from None
+    except UnidentifiedImageError:
+        reason = "it is empty" if path.stat().st_size == 0 else "not an image"
+        raise UnreadableImageError(path, reason) from None
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(path, str(error)) from None
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError) as error:
+        reason = str(error) or type(error).__name__
+        early = isinstance(error, EOFError) or "Truncated" in reason
+        raise UnreadableImageError(path, f"truncated: {reason}" if early else reason) from None
+
+
+def _colour_bits(image: Image.Image, path: Path) -> int:
+    """Bits of each channel of several: Pillow keeps no more than the highest 8 of them."""
+    if len(image.getbands()) == 1:
+        return 8
+    if image.format == "PNG":
+        with open(path, "rb") as file:
+            return file.read(25)[24]
+    return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,)))
+
+
+def _read_stored_labels(path: Path) -> NDArray:
+    if is_volume(path):
+        return _read_volume_labels(path)
+    image = decode(path)
+    if image.mode == "P":
+        indices = np.asarray(image)
+        palette = np.reshape(image.getpalette() or [], (-1, 3))
+        colours = palette[np.unique(indices)] if indices.max(initial=0) < len(palette) else palette
+        # A black-and-white palette may have white first; other palettes number the classes.
+        if colours.size and np.isin(colours, (0, 255)).all() and not np.ptp(colours, axis=1).any():
+            return palette[indices][..., 0]
+        return indices
+    if image.mode in ("LA", "RGBA"):
+        *colours, alpha = (np.asarray(band) for band in image.split())
+        # A mask that is drawn in its transparency alone would be lost.
+        if np.ptp(alpha) and ((alpha > 0) != (colours[0] > 0)).any():
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a mask without transparency, or one "
+                f"whose background alone is transparent. Received: path={str(path)!r} with another "
+                "shape in its transparency than in its colours. Save label values in one channel."
+            )
+        image = image.convert("L" if image.mode == "LA" else "RGB")
+    array = np.asarray(image)
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    if array.ndim == 3:
+        if (array != array[..., :1]).any():
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a mask of one channel, or of equal "
+                f"channels. Received: path={str(path)!r} in colour (mode {image.mode}). "
+                "Save label values in one channel."
+            )
+        array = array[..., 0]
+    return array
+
+
+def _read_volume_labels(path: Path) -> NDArray:
+    labels = read_volume(path)[0]
+    if labels.dtype.kind == "f":
+        whole = np.rint(np.nan_to_num(labels, nan=-1, posinf=-1, neginf=-1))
+        # Scaled integers come back a rounding error away from whole numbers.
+        wrong = labels[~(np.abs(labels - whole) <= 1e-3)]
+        if wrong.size:
+            raise ValueError(
+                "Invalid value for argument `path`. Expected a mask of whole numbers. Received: "
+                f"path={str(path)!r} with {wrong.size} other value(s), such as {wrong[0]:g}. "
+                "Resample masks with nearest neighbour, and export labels, not probabilities."
+            )
+        labels = whole
+    small = 0 <= labels.min() and labels.max() <= 255
+    return labels.astype(np.uint8 if small else np.int64)

@@ -1,0 +1,5 @@
+"""Layouts of dataset folders, each read into a listing of its cases."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -1,0 +1,221 @@
+"""Writing manifests: rows for a new annotator, and a manifest that refers to another dataset."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_robust.common.files import atomic_write_bytes, atomic_write_json, locked
+from keras_robust.data.cases import Case
+from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.images import mask_suffix
+from keras_robust.data.layouts.manifest import MANIFEST, REQUIRED, SEPARATOR, read_table
+
+__all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", "write_view"]
+
+CHANNELS = ("channel_names", "modality")  # nnU-Net's, by which a plan normalises images
+
+
+def append_rows(
+    home: Path,
+    cases: Sequence[Case],
+    annotator: str,
+    masks: Mapping[str, Path] | None = None,
+) -> None:
+    """Add a row for each case's mask by `annotator`; the bytes of the other rows stay.
+
+    Columns that say something about the image are copied; further ones may be about the mask they
+    stand beside, and are left empty. Rows that are there already are not added again.
+
+    Args:
+        home: Manifest folder; the caller holds its lock.
+        cases: Cases whose mask the new annotator's stands beside.
+        annotator: The new one, whose masks are masks/ANNOTATOR/ID.png, or .nii.gz of volumes.
+        masks: Other files of the masks, by id.
+    """
+    content = (home / MANIFEST).read_bytes()
+    columns, rows = read_table(content)
+    by_key = {(row["id"], row["annotator"]): row for row in rows}
+    of_image = {row["id"]: row for row in reversed(rows)}
+    about_image = ("id", "image", "split", "group", "spacing")
+    added = []
+    for case in cases:
+        if (case.id, annotator) not in by_key:
+            row = by_key.get((case.id, case.annotator)) or of_image[case.id]
+            copied = {column: row[column] for column in about_image if column in row}
+            mask = (
+                f"masks/{annotator}/{case.id}{mask_suffix(case.image)}"
+                if masks is None
+                else _reference(masks[case.id], home)
+            )
+            added.append({**copied, "mask": mask, "annotator": annotator})
+    if added:
+        newline = "\r\n" if b"\r\n" in content else "\n"
+        between = "" if content.endswith(b"\n") else newline
+        text = between + _table(columns, added, newline)
+        atomic_write_bytes(home / MANIFEST, content + text.encode("utf-8"))
+
+
+def remove_rows(home: Path, ids: Collection[str], annotator: str) -> None:
+    """Remove the rows of masks that `annotator` has withdrawn; the bytes of the others stay.
+
+    Args:
+        home: Manifest folder; the caller holds its lock.
+        ids: Ids of the images.
+        annotator: Whose rows go.
+    """
+    content = (home / MANIFEST).read_bytes()
+    columns, _ = read_table(content)
+    lines = list(io.StringIO(content.decode("utf-8"), newline=""))
+    reader, kept, start = csv.reader(lines), [], 0
+    for cells in reader:
+        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        if start == 0 or row.get("id") not in ids or row.get("annotator") != annotator:
+            kept += lines[start : reader.line_num]
+        start = reader.line_num
+    text = "".join(kept)
+    if len(kept) < len(lines):
+        atomic_write_bytes(home / MANIFEST, text.encode("utf-8"))
+
+
+def writable_home(dataset: Dataset, output: str | os.PathLike[str] | None = None) -> Path:
+    """The manifest folder in which new masks for `dataset` belong.
+
+    Args:
+        dataset: The dataset.
+        output: Folder for a view (see `write_view`); `None` for the dataset's own.
+
+    Raises:
+        ValueError: The dataset's layout holds one annotator, and `output` is not given.
+        PermissionError: The dataset folder is read-only, and `output` is not given.
+        FileExistsError: `output` holds something else.
+    """
+    if output is not None:
+        return write_view(dataset, Path(output))
+    if dataset.layout != "manifest":
+        raise ValueError(
+            "Invalid value for argument `output`. Expected a folder for the new dataset, since "
+            f"{str(dataset.root)!r} has the layout {dataset.layout!r}, which holds one annotator. "
+            "Received: none. Name one (--output DIR); it refers to the images where they are."
+        )
+    if not os.access(dataset.root, os.W_OK):
+        raise PermissionError(
+            f"The dataset folder {str(dataset.root)!r} is read-only. Name another folder as "
+            "`output` (--output DIR); it refers to the images where they are."
+        )
+    return dataset.root
+
+
+def write_view(dataset: Dataset, output: Path) -> Path:
+    """Make `output` a manifest folder that refers to the images and masks of `dataset`.
+
+    Nothing is done where it is one already.
+
+    Raises:
+        ValueError: `output` lies in the dataset.
+        FileExistsError: `output` holds something else.
+    """
+    root = dataset.root.resolve()
+    if output.resolve().is_relative_to(root):
+        raise ValueError(
+            "Invalid value for argument `output`. Expected a folder outside the dataset's. "
+            f"Received: output={str(output)!r}. Choose one beside it"
+            + (", or leave `output` out to write into the dataset." if _is_manifest(root) else ".")
+        )
+    meta: dict[str, Any] = {"name": dataset.name}
+    if (root / "dataset.json").is_file():
+        given = json.loads((root / "dataset.json").read_bytes())
+        kept = ("labels", "regions_class_order", *CHANNELS)
+        meta |= {key: given[key] for key in kept if given.get(key)}
+    if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
+        names = ["background", *(f"label {number}" for number in range(1, dataset.classes))]
+        meta["labels"] = {name: number for number, name in enumerate(names)}
+    if dataset.soft_annotators:
+        meta["soft"] = list(dataset.soft_annotators)
+    meta["sources"] = [_reference(folder, output) for folder in (root, *dataset.sources)]
+    with locked(output / ".manifest.lock"):
+        if _is_manifest(output) or (output / "dataset.json").exists():
+            try:
+                there = json.loads((output / "dataset.json").read_bytes())
+            except (OSError, ValueError):
+                there = None
+            if not _is_view(there, meta):
+                raise FileExistsError(
+                    "Invalid value for argument `output`. Expected a new folder, or one that was "
+                    f"written for the same dataset. Received: output={str(output)!r}, which holds "
+                    "another one. Choose another folder."
+                )
+            meta |= there
+        atomic_write_json(output / "dataset.json", meta)
+        if not _is_manifest(output):
+            atomic_write_bytes(output / MANIFEST, _manifest_of(dataset, output).encode("utf-8"))
+    return output
+
+
+def add_soft_annotator(home: Path, annotator: str) -> None:
+    """Name an annotator whose masks are probabilities in dataset.json, where it is not yet.
+
+    Args:
+        home: Manifest folder; the caller holds its lock.
+        annotator: Its name.
+    """
+    file = home / "dataset.json"
+    meta = json.loads(file.read_bytes()) if file.is_file() else {}
+    if annotator not in meta.get("soft", []):
+        atomic_write_json(file, {**meta, "soft": [*meta.get("soft", []), annotator]})
+
+
+def _is_view(there: Any, meta: Mapping[str, Any]) -> bool:
+    """Whether dataset.json is that of the view, to which soft annotators may have been added, and
+    which may be of a version that left the names of the channels out."""
+    apart = dict.fromkeys(("soft", *CHANNELS))
+    return isinstance(there, dict) and {**there, **apart} == {**meta, **apart}
+
+
+def _manifest_of(dataset: Dataset, output: Path) -> str:
+    extra = list(dict.fromkeys(key for case in dataset.cases for key in case.extra))
+    columns = [*REQUIRED, "group", "spacing", *extra]
+    rows = [
+        {
+            **case.extra,
+            "id": case.id,
+            "image": SEPARATOR.join(_reference(path, output) for path in case.channels),
+            "mask": _reference(case.mask, output) if case.mask else "",
+            "annotator": case.annotator,
+            "split": case.split,
+            "group": case.group or "",
+            "spacing": "x".join(map(str, case.spacing or ())),
+        }
+        for case in dataset.cases
+    ]
+    return _table(columns, [dict(zip(columns, columns, strict=True)), *rows], "\n")
+
+
+def _reference(path: Path, folder: Path) -> str:
+    """`path` from `folder` on, where there is such a way, with slashes on every system."""
+    absolute = Path(os.path.abspath(path))
+    if SEPARATOR in str(absolute):
+        raise ValueError(
+            f"Invalid value for argument `path`. Expected paths without {SEPARATOR!r}, which "
+            f"separates the channels of an image in a manifest. Received: {str(absolute)!r}. "
+            "Rename it."
+        )
+    try:
+        # Links resolved on both sides: ".." from inside a link leads elsewhere.
+        return Path(os.path.relpath(absolute, folder.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        return absolute.as_posix()
+
+
+def _table(columns: list[str], rows: Iterable[Mapping[str, str]], newline: str) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, restval="", lineterminator=newline)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _is_manifest(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()

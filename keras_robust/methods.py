@@ -1,0 +1,116 @@
+"""The methods with two peers and what their selections take, without importing Keras: for studies
+and menus."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+__all__ = [
+    "LOSS_NAMES",
+    "METHODS",
+    "PEER_NAMES",
+    "SELECTION_OPTIONS",
+    "find_method",
+    "split_method",
+]
+
+METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "cot": ("ce+dice", "cot"),
+        "cot+": ("ce+dice", "cot+"),
+        "stocot": ("ce+dice", "stocot"),
+        "hrl": ("svls-apl2", "stocot"),
+    }
+)
+"""Methods with two peers: name, loss and selection."""
+
+_ALL = ("balanced", "min_kept")
+SELECTION_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "cot": ("forget_rate", "ramp_epochs", *_ALL),
+        "cot+": ("forget_rate", "ramp_epochs", "warmup", *_ALL),
+        "stocot": ("alpha", "beta", "warmup", "ramp", *_ALL),
+    }
+)
+"""What the selections take, by their names."""
+
+
+def find_method(name: str) -> tuple[str, str] | None:
+    """Loss and selection of a method with two peers; None for a single network.
+
+    Args:
+        name: One of `METHODS`, or a loss and a selection with a dash between them.
+
+    >>> find_method("hrl"), find_method("t+dice-stocot"), find_method("svls-apl2")
+    (('svls-apl2', 'stocot'), ('t+dice', 'stocot'), None)
+    """
+    key = str(name).strip().lower()
+    if key in METHODS:
+        return METHODS[key]
+    loss, _, selection = key.rpartition("-")
+    return (loss, selection) if loss and selection in SELECTION_OPTIONS else None
+
+
+def split_method(
+    name: str, options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+    """The loss, its options and the selection of a method, as `TrainConfig` has them.
+
+    Args:
+        name: Of a method with two peers, see `find_method`, or of a loss.
+        options: Of both. What both know, such as α and β of SCE, goes to the selection.
+
+    Returns:
+        `loss`, `loss_options` and `selection`; the last is None for a single network.
+
+    >>> split_method("hrl", {"alpha": 4.0, "sigma": 0.5})
+    ('svls-apl2', {'sigma': 0.5}, {'name': 'stocot', 'options': {'alpha': 4.0}})
+    >>> split_method("gce", {"q": 0.5})
+    ('gce', {'q': 0.5}, None)
+    """
+    found = find_method(name)
+    if found is None:
+        return name, dict(options), None
+    loss, selection = found
+    known = SELECTION_OPTIONS[selection]
+    chosen = {option: value for option, value in options.items() if option in known}
+    others = {option: value for option, value in options.items() if option not in known}
+    return loss, others, {"name": selection, "options": chosen}
+
+
+LOSS_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "t+dice": "T-Loss + Dice: learns how far to trust masks; helped with wrong boundaries",
+        "ce+dice": "Cross entropy + Dice: the usual loss, hard to beat; compare others with it",
+        "t": "T-Loss: learns how far to trust masks; often better with Dice beside it",
+        "apl1": "NCE + RCE + Dice: active and passive, robust",
+        "apl2": "NGCE + RCE + Dice: active and passive, robust",
+        "ngce+rce": "Normalised generalised + reverse cross entropy: robust",
+        "gce": "Generalised cross entropy: between cross entropy and MAE",
+        "sce": "Symmetric cross entropy: cross entropy + reverse cross entropy",
+        "svls": "Cross entropy and Dice on labels smoothed at borders",
+        "nce": "Normalised cross entropy",
+        "ngce": "Normalised generalised cross entropy",
+        "rce": "Reverse cross entropy",
+        "mae": "Mean absolute error: robust, slow to learn",
+        "ce": "Cross entropy",
+        "dice": "Soft Dice",
+    }
+)
+
+PEER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "t+dice-stocot": "T-Loss + Dice, with stochastic co-teaching: two networks, twice the "
+        "time; helped most, with wrong boundaries and with masks of a crowd; leaves voxels out "
+        "from epoch 20 on",
+        "stocot": "Stochastic co-teaching: two networks, twice the time; helped with masks of a "
+        "crowd, not with wrong boundaries; leaves voxels out from epoch 20 on",
+        "cot": "Co-teaching: two networks, twice the time; helped with masks of a crowd, can fail "
+        "with small structures in large volumes",
+        "cot+": "Co-teaching+: two networks, twice the time; helped a little with masks of a "
+        "crowd, but its probabilities are badly calibrated",
+        "hrl": "Stochastic co-teaching with APL2 on smoothed labels: two networks, twice the time; "
+        "helped a little with masks of a crowd; leaves voxels out from epoch 20 on",
+    }
+)
+"""What helped with what: `docs/results/nnrobustloss`."""

@@ -1,0 +1,5 @@
+"""Two networks that choose for each other which voxels to learn from."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

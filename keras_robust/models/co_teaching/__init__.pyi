@@ -1,0 +1,9 @@
+from .methods import METHODS as METHODS
+from .methods import RobustMethod as RobustMethod
+from .methods import robust_method as robust_method
+from .model import CoTeaching as CoTeaching
+from .selection import DisagreementSelection as DisagreementSelection
+from .selection import Selection as Selection
+from .selection import SmallLossSelection as SmallLossSelection
+from .selection import StochasticSelection as StochasticSelection
+from .selection import get_selection as get_selection

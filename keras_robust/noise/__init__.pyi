@@ -1,0 +1,13 @@
+from .affine import affine as affine
+from .boundary_noise import BoundaryNoise as BoundaryNoise
+from .boundary_noise import mean_dice_per_label as mean_dice_per_label
+from .boundary_noise import sizes_of as sizes_of
+from .corruption import Corruption as Corruption
+from .corruption import read_log as read_log
+from .corruption import write_log as write_log
+from .label_noise import KINDS as KINDS
+from .label_noise import MODES as MODES
+from .label_noise import Kind as Kind
+from .label_noise import LabelNoise as LabelNoise
+from .morphology import dilate as dilate
+from .morphology import erode as erode

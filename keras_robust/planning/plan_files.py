@@ -1,0 +1,68 @@
+"""The files of a plan: reading them, and refusing those of another data set."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from keras_robust.planning.fingerprint import Fingerprint
+from keras_robust.planning.plan import Plan
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Fingerprint]:
+    """What `keras-robust plan` wrote.
+
+    Args:
+        folder: Holds the plan and `fingerprint.json`.
+        name: Of the plan's file.
+
+    Raises:
+        FileNotFoundError: One of them is not there.
+        ValueError: One of them is damaged, or lacks a field.
+    """
+    folder = Path(folder)
+    return _read(folder / name, Plan), _read(folder / "fingerprint.json", Fingerprint)
+
+
+def require_plan_of(folder: Path, plan: Plan, fingerprint: Fingerprint) -> None:
+    """See to it that a run goes on with the plan that it began with.
+
+    Args:
+        folder: Of the run, in which an earlier start left its plan.
+        plan: As the run would use it now.
+        fingerprint: Of that plan.
+
+    Raises:
+        ValueError: The plan has changed since.
+    """
+    if load_plan(folder, "training_plan.json") != (plan, fingerprint):
+        raise ValueError(
+            "Invalid value for argument `plan.folder`. Expected the plan that the run in "
+            f"{str(folder)!r} began with. Received: another, of other images or settings. Put "
+            "back training_plan.json and fingerprint.json of the run, as plan.json and "
+            "fingerprint.json, or take another folder for another plan."
+        )
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
+    folder = f"plan.folder={str(path.parent)!r}"
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "Invalid value for argument `plan.folder`. Expected a folder with plan.json and "
+            f"fingerprint.json. Received: {folder}, which lacks {path.name}. Write them: "
+            f"keras-robust plan DATASET --output {path.parent}"
+        ) from None
+    except ValidationError as error:
+        found = [
+            f"{'.'.join(map(str, one['loc'])) or path.name}: {one['msg']}"
+            for one in error.errors(include_url=False)
+        ]
+        raise ValueError(
+            "Invalid value for argument `plan.folder`. Expected files as `keras-robust plan` "
+            f"writes them, or edited with care. Received: {folder}, whose {path.name} does not "
+            f"fit. {'; '.join(found)}. Correct it, or plan again."
+        ) from error

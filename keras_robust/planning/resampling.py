@@ -1,0 +1,173 @@
+"""Images and masks on another voxel grid, by the rules of nnU-Net."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from keras_robust.common.large_arrays import large_array, slabs
+
+__all__ = ["resample_image", "resample_labels", "resampled_shape", "thick_axis"]
+
+ANISOTROPIC = 3  # a spacing beyond so many times the others' makes a thick axis
+SMALLEST_WEIGHT = 1e-8
+SMALLEST_LEAD = 1e-6  # of one label over another; less is rounding
+
+
+def resampled_shape(
+    shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]
+) -> tuple[int, ...]:
+    """The number of voxels along each axis after resampling, at least 1.
+
+    >>> resampled_shape((10, 100, 100), (5, 1, 1), (2.5, 1, 2))
+    (20, 100, 50)
+    """
+    return tuple(
+        max(1, round(old / new * n))  # in nnU-Net's order, which decides where halves are rounded
+        for n, old, new in zip(shape, spacing_mm, target_mm, strict=True)
+    )
+
+
+def thick_axis(*spacings_mm: Sequence[float]) -> int | None:
+    """The axis along which slices are interpolated apart from each other, or `None`.
+
+    It is the one with the largest spacing where that is more than three times the smallest, in the
+    first of the grids for which this holds, and there is only one such axis.
+
+    >>> thick_axis((1, 1, 1), (5, 1, 1))
+    0
+    >>> thick_axis((5, 5, 1)) is None
+    True
+    """
+    for spacing in spacings_mm:
+        if len(spacing) == 3 and max(spacing) > ANISOTROPIC * min(spacing):
+            axes = np.flatnonzero(np.array(spacing) == max(spacing))
+            return int(axes[0]) if len(axes) == 1 else None
+    return None
+
+
+def resample_image(
+    image: NDArray,
+    shape: Sequence[int],
+    separate: int | None = None,
+    order: int = 3,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """An image on a grid of another shape that covers the same space.
+
+    Values stay in the range of each channel, since splines overshoot at edges. Only some slices
+    are held at a time, so that `image` and `out` may be memory maps of volumes that do not fit in
+    memory.
+
+    Args:
+        image: `(*spatial, channels)`.
+        shape: Wished size along each spatial axis.
+        separate: Axis whose slices are interpolated in their plane, and taken over from the
+            nearest along it; see `thick_axis`.
+        order: Of the spline, 0 to 5.
+        out: Where to write; `None` makes an array, see `keras_robust.common.large_arrays`.
+
+    Returns:
+        `out`, or a float32 array `(*shape, channels)`.
+
+    Raises:
+        ValueError: As many sizes as spatial axes are needed, from 1.
+    """
+    old = image.shape[:-1]
+    shape = _checked(old, shape)
+    result = large_array((*shape, image.shape[-1])) if out is None else out
+    if shape == old:
+        result[...] = image
+        return result
+    spatial = tuple(range(len(shape)))
+    low, high = image.min(axis=spatial), image.max(axis=spatial)
+    for rows, read, weights in _parts(old, shape, separate, order, image.shape[-1]):
+        part = _interpolated(image[read].astype(np.float32), weights)
+        result[rows] = np.clip(part, low, high)
+    return result
+
+
+def resample_labels(
+    labels: NDArray[np.uint8], shape: Sequence[int], separate: int | None = None, order: int = 1
+) -> NDArray[np.uint8]:
+    """A mask on a grid of another shape: the label whose own map is highest after interpolation.
+
+    Args:
+        labels: `(*spatial)`.
+        shape: Wished size along each axis.
+        separate: As for `resample_image`.
+        order: Of the interpolation of each label's map of 0 and 1.
+
+    Returns:
+        Labels that occur in `labels`, of the given shape; of two that are equally high the lower.
+
+    Raises:
+        ValueError: As many sizes as axes are needed, from 1.
+
+    >>> resample_labels(np.array([[0, 2]], np.uint8), (1, 4))
+    array([[0, 0, 2, 2]], dtype=uint8)
+    """
+    shape = _checked(labels.shape, shape)
+    if shape == labels.shape:
+        return labels.copy()
+    result = np.empty(shape, np.uint8)
+    for rows, read, weights in _parts(labels.shape, shape, separate, order, 1):
+        block = labels[read]
+        best = np.full(result[rows].shape, -np.inf, np.float32)
+        for value in np.unique(block):
+            share = _interpolated((block == value).astype(np.float32), weights)
+            higher = share > best + SMALLEST_LEAD
+            best[higher], result[rows][higher] = share[higher], value
+    return result
+
+
+def _parts(
+    old: Sequence[int], new: Sequence[int], separate: int | None, order: int, channels: int
+) -> Iterator[tuple[slice, slice, list[NDArray[np.float32]]]]:
+    """Slices of the result, the slices that they come from, and the weights along each axis."""
+    first, *others = (
+        _weights(n, count, None if axis == separate else order)
+        for axis, (n, count) in enumerate(zip(old, new, strict=True))
+    )
+    largest = (max(n, count) for n, count in zip(old[1:], new[1:], strict=True))
+    for rows in slabs((new[0], -(-old[0] // new[0]), *largest, channels)):
+        touched = np.flatnonzero(first[rows].any(axis=0))
+        read = slice(int(touched[0]), int(touched[-1]) + 1)
+        yield rows, read, [first[rows, read], *others]
+
+
+def _interpolated(
+    part: NDArray[np.float32], weights: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    for axis, matrix in enumerate(weights):
+        if matrix.shape[0] != matrix.shape[1] or (matrix != np.eye(len(matrix))).any():
+            part = np.moveaxis(np.tensordot(matrix, part, (1, axis)), 0, axis)
+    return part
+
+
+def _weights(old: int, new: int, order: int | None) -> NDArray[np.float32]:
+    """(new, old): the spline as a matrix, since it is linear and its axes are independent; without
+    an order the nearest voxel, of two the one further along, as in nnU-Net.
+
+    Interpolation is between the centres of voxels; outside, edges are repeated.
+    """
+    if order is None or old == new:
+        centres = (np.arange(new) + 0.5) * old / new - 0.5
+        nearest = np.clip(np.floor(centres + 0.5), 0, old - 1).astype(int)
+        return (nearest[:, np.newaxis] == np.arange(old)).astype(np.float32)
+    options = {"order": order, "mode": "nearest", "grid_mode": True, "prefilter": order > 1}
+    rows = [ndimage.zoom(row, new / old, np.float32, **options) for row in np.eye(old)]
+    weights = np.stack(rows, axis=1)
+    # Far from a voxel, a cubic spline's weights fall by a quarter with each step.
+    return np.where(abs(weights) < SMALLEST_WEIGHT, np.float32(0), weights)
+
+
+def _checked(current: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...]:
+    wished = tuple(int(n) for n in shape)
+    if len(wished) != len(current) or min(wished) < 1:
+        raise ValueError(
+            f"Invalid value for argument `shape`. Expected {len(current)} sizes from 1 for an "
+            f"array of {current}. Received: shape={wished}"
+        )
+    return wished

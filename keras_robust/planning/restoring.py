@@ -1,0 +1,93 @@
+"""Predictions of a planned network, from the stored image and back to its grid."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.common.large_arrays import large_array
+from keras_robust.models.decoding import class_probabilities
+from keras_robust.planning.fingerprint import Fingerprint
+from keras_robust.planning.plan import Plan
+from keras_robust.planning.preprocessing import Geometry, preprocess_image
+from keras_robust.planning.resampling import resample_image, thick_axis
+from keras_robust.planning.sliding_window import sliding_window
+
+__all__ = ["planned_probabilities", "restore"]
+
+VOXELS_PER_CALL = 2**18
+
+
+def planned_probabilities(
+    predict: Callable[[NDArray[np.float32]], Any],
+    image: NDArray,
+    spacing_mm: tuple[float, ...] | None,
+    plan: Plan,
+    fingerprint: Fingerprint,
+    *,
+    overlap: float = 0.5,
+    mirror_axes: Sequence[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Probabilities of an image, preprocessed as planned, in the grid in which it is stored.
+
+    Everything is averaged and interpolated as probabilities, windows and mirrored predictions
+    alike: what is averaged linearly stays a probability, and any network that returns
+    probabilities will do. nnU-Net averages logits.
+
+    Args:
+        predict: From patches `(batch, *patch_size, channels)` to probabilities `(batch,
+            *patch_size, K)`, of regions where the plan has them.
+        image: `(*spatial, channels)`, axes as stored; memory maps are read in part.
+        spacing_mm: Along the stored axes; `None` for 1.
+        plan: Of the data set that the network was trained on.
+        fingerprint: Of that data set.
+        overlap: Of the windows, see `keras_robust.planning.sliding_window.sliding_window`.
+        mirror_axes: Axes of the plan to mirror along, see there.
+        progress: Called with (windows done, total).
+
+    Returns:
+        `(*spatial, K)`, an array or, above 1 GiB, a memory map of a temporary file. Of labels, also
+        where the network learned regions: see `keras_robust.models.decoding.class_probabilities`.
+
+    Raises:
+        ValueError: Axes or channels other than the plan's.
+    """
+    prepared, _, geometry = preprocess_image(image, spacing_mm, plan, fingerprint)
+    probabilities = sliding_window(
+        predict,
+        prepared,
+        plan.patch_size,
+        overlap=overlap,
+        batch_size=max(1, VOXELS_PER_CALL // int(np.prod(plan.patch_size))),
+        mirror_axes=mirror_axes,
+        progress=progress,
+    )
+    if plan.regions:
+        probabilities = class_probabilities(probabilities, plan.regions, fingerprint.classes)
+    return restore(probabilities, geometry, plan)
+
+
+def restore(probabilities: NDArray, geometry: Geometry, plan: Plan) -> NDArray[np.float32]:
+    """Undo the preprocessing of an image for what was predicted from it.
+
+    Args:
+        probabilities: `(*geometry.resampled_shape, K)`.
+        geometry: Of the preprocessed image.
+        plan: Of the data set.
+
+    Returns:
+        `(*geometry.shape, K)`: interpolated linearly, along a thick axis taken over from the
+        nearest slice; outside of the crop background is certain.
+    """
+    spacing = tuple(geometry.spacing_mm[axis] for axis in plan.axes)
+    result = large_array((*geometry.shape, probabilities.shape[-1]))
+    if probabilities.shape[-1] > 1:
+        result[..., 0] = 1
+    crop = result.transpose(*plan.axes, len(plan.axes))[
+        tuple(slice(*edges) for edges in geometry.box)
+    ]
+    separate = thick_axis(plan.spacing_mm, spacing)
+    resample_image(probabilities, crop.shape[:-1], separate, order=1, out=crop)
+    return result

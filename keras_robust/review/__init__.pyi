@@ -1,0 +1,14 @@
+from .agreement import ReviewAgreement as ReviewAgreement
+from .agreement import agreement as agreement
+from .case import ReviewCase as ReviewCase
+from .decision import DECISIONS as DECISIONS
+from .decision import Decision as Decision
+from .log import ReviewLog as ReviewLog
+from .log import read_log as read_log
+from .queue import STATUSES as STATUSES
+from .queue import QueueFilter as QueueFilter
+from .queue import QueueItem as QueueItem
+from .queue import disagreement as disagreement
+from .reviewed import write_reviewed as write_reviewed
+from .session import ChangedFileError as ChangedFileError
+from .session import ReviewSession as ReviewSession

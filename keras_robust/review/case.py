@@ -1,0 +1,160 @@
+"""All that a reviewer sees of one image: read in one go, with the problems of its files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.common.hashes import sha256
+from keras_robust.data.cases import Case
+from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.images import UnreadableImageError, decode
+from keras_robust.data.files.volume_header import is_volume, read_header
+
+__all__ = ["ReviewCase", "fingerprints", "read_case"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReviewCase:
+    """One image of the queue with its masks.
+
+    Args:
+        id: Name of the image.
+        annotator: Who drew the mask.
+        image: `(*spatial, C)`; `None` where it cannot be read.
+        labels: `(*spatial)`, the annotator's mask; `None` where it cannot be shown on the image.
+        suggestion: `(*spatial)`, labels by a model or a consensus; `None` without.
+        corrected: `(*spatial)`, what the reviewer painted before; `None` without.
+        draft: Whether `corrected` is not yet decided on.
+        comment: The reviewer's, of the draft or of the last decision.
+        problems: What is wrong with the files and what to do.
+        mask_sha256: Hash of the annotator's file; `None` where it is missing.
+        image_sha256: Hash of the image's file; `None` where it is missing.
+    """
+
+    id: str
+    annotator: str
+    image: NDArray | None
+    labels: NDArray[np.uint8] | None
+    suggestion: NDArray[np.uint8] | None = None
+    corrected: NDArray[np.uint8] | None = None
+    draft: bool = False
+    comment: str = ""
+    problems: tuple[str, ...] = ()
+    mask_sha256: str | None = None
+    image_sha256: str | None = None
+
+    @property
+    def start(self) -> NDArray[np.uint8] | None:
+        """`(*spatial)`, a copy of what painting starts from; `None` without an image.
+
+        What the reviewer painted before, else the annotator's mask, else nothing.
+        """
+        for labels in (self.corrected, self.labels):
+            if labels is not None:
+                return labels.copy()
+        return None if self.image is None else np.zeros(self.image.shape[:-1], np.uint8)
+
+
+def read_case(
+    dataset: Dataset, case: Case, suggest: Callable[[str], NDArray | None] | None = None
+) -> ReviewCase:
+    """Read the files of a case; a file that cannot be read is a problem, not an error.
+
+    Args:
+        dataset: The dataset.
+        case: The case.
+        suggest: Labels `(*spatial)` that are suggested for an id.
+    """
+    problems: list[str] = []
+    image = labels = suggestion = None
+    mask_hash, image_hash = fingerprints(case)
+    try:
+        image = dataset.read_image(case)
+    except (OSError, ValueError) as reason:
+        problems.append(f"The image cannot be read, so that nothing can be painted. {reason}")
+    shape = None if image is None else image.shape[:-1]
+    if case.mask is None:
+        problems.append("There is no mask. Paint one and choose repair, or choose reject.")
+    else:
+        try:
+            labels = dataset.read_mask(case, anywhere=True)
+        except FileNotFoundError:
+            problems.append(
+                f"The mask {case.mask.name!r} is missing. Restore the file and load the case "
+                "again, or paint a mask and choose repair."
+            )
+        except UnreadableImageError as reason:
+            problems.append(
+                f"The mask {case.mask.name!r} is damaged ({reason.reason}). Restore the file and "
+                "load the case again, or paint a mask and choose repair."
+            )
+        except (OSError, ValueError) as reason:
+            labels = _thresholded(case.mask) if dataset.classes == 2 else None
+            problems.append(
+                f"The mask {case.mask.name!r} has values that are no labels. It is shown cut at "
+                "half of white: check it, and choose repair to keep it so."
+                if labels is not None
+                else f"The mask {case.mask.name!r} cannot be read. {reason}"
+            )
+    if labels is not None and shape is not None and labels.shape != shape:
+        turned = ", turned on its side" if labels.shape == shape[::-1] else ""
+        problems.append(
+            f"The mask {case.mask.name if case.mask else ''!r} has {_by(labels.shape)} pixels, the "
+            f"image {_by(shape)}{turned}. It is not shown, since it would lie wrongly. Export it "
+            "again on the grid of the image, or paint a mask and choose repair."
+        )
+        labels = None
+    if labels is not None and image is not None and _lies_elsewhere(case):
+        problems.append(
+            f"The mask {case.mask.name if case.mask else ''!r} lies elsewhere than the image: the "
+            "affines of their headers differ. It is shown voxel on voxel; a repaired mask lies "
+            "where the image does."
+        )
+    if suggest is not None and shape is not None:
+        try:
+            suggestion = suggest(case.id)
+        except (OSError, ValueError, KeyError) as reason:
+            problems.append(f"The suggestion cannot be read. {reason}")
+        if suggestion is not None and suggestion.shape != shape:
+            problems.append(
+                f"The suggestion has {_by(suggestion.shape)} pixels, the image {_by(shape)}. It is "
+                "not shown; audit the dataset again."
+            )
+            suggestion = None
+    return ReviewCase(
+        case.id,
+        case.annotator,
+        image,
+        labels,
+        suggestion,
+        problems=tuple(problems),
+        mask_sha256=mask_hash,
+        image_sha256=image_hash,
+    )
+
+
+def fingerprints(case: Case) -> tuple[str | None, str | None]:
+    """Hashes (SHA-256) of the mask's file and of the image's; `None` for one that is missing."""
+    return sha256(case.mask), sha256(*case.channels)
+
+
+def _thresholded(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        grey = np.asarray(decode(path).convert("L"))
+    except (OSError, ValueError):
+        return None
+    return (grey > 127).astype(np.uint8)
+
+
+def _lies_elsewhere(case: Case) -> bool:
+    if case.mask is None or not (is_volume(case.mask) and is_volume(case.image)):
+        return False
+    mask, image = read_header(case.mask, channels=True), read_header(case.image)
+    return not np.allclose(mask.affine, image.affine, atol=1e-3)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,141 @@
+"""Where a reviewer's log, drafts and corrected masks are kept in a dataset folder."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.annotators.roles import REVIEW_LOG, REVIEWS
+from keras_robust.common.files import atomic_write_bytes
+from keras_robust.data.cases import Case
+from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.images import encode_mask, mask_suffix
+from keras_robust.data.files.names import name_problem
+from keras_robust.data.files.volume_header import is_volume
+
+__all__ = ["ReviewFiles"]
+
+
+class ReviewFiles:
+    """The files of one reviewer in one dataset folder.
+
+    reviews/REVIEWER/ holds review.jsonl, drafts/ID.npz, and versions/ID.N.png, a copy of every
+    correction there ever was; masks/REVIEWER/ID.png is the last one, or .nii.gz for volumes.
+
+    Args:
+        home: Manifest folder.
+        reviewer: Name of the reviewer.
+
+    Raises:
+        ValueError: The name cannot be that of a folder.
+        FileExistsError: A link leads out of the dataset folder.
+    """
+
+    def __init__(self, home: Path, reviewer: str):
+        message = name_problem("reviewer", reviewer)
+        if message or reviewer.startswith("."):
+            raise ValueError(
+                "Invalid value for argument `reviewer`. Expected a name that can be a folder. "
+                f"Received: {message or f'{reviewer!r}, which begins with a dot'}."
+            )
+        self.home, self.reviewer = home, reviewer
+        self.folder = home / REVIEWS / reviewer
+        self.masks = home / "masks" / reviewer
+        self.log = self.folder / REVIEW_LOG
+        for folder in (self.folder, self.masks):
+            if not folder.resolve().is_relative_to(home.resolve()):
+                raise FileExistsError(
+                    "Invalid value for argument `reviewer`. Expected a folder inside the dataset. "
+                    f"Received: {str(folder)!r}, a link to {str(folder.resolve())!r}. Remove the "
+                    "link, or choose another name."
+                )
+
+    def mask(self, case: Case) -> Path:
+        """The corrected mask of a case."""
+        return self.masks / f"{checked(case.id)}{mask_suffix(case.image)}"
+
+    def version(self, case: Case, number: int | str) -> Path:
+        """The copy of one correction."""
+        return self.folder / "versions" / f"{checked(case.id)}.{number}{mask_suffix(case.image)}"
+
+    def draft(self, id: str) -> Path:
+        """What is painted, but not decided on."""
+        return self.folder / "drafts" / f"{checked(id)}.npz"
+
+    def write_draft(self, id: str, labels: NDArray, comment: str, mask_sha256: str | None) -> None:
+        """Keep what is painted, with the hash of the file on which it was painted."""
+        buffer = io.BytesIO()
+        about = json.dumps({"comment": comment, "mask_sha256": mask_sha256})
+        np.savez_compressed(buffer, labels=np.asarray(labels, np.uint8), about=np.array(about))
+        atomic_write_bytes(self.draft(id), buffer.getvalue())
+
+    def read_draft(self, id: str) -> tuple[NDArray[np.uint8], str, str | None] | None:
+        """Labels, comment and hash of a draft; `None` where there is none.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        path = self.draft(id)
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
+                about = json.loads(str(content["about"]))
+                return (
+                    np.asarray(content["labels"], np.uint8),
+                    about["comment"],
+                    about["mask_sha256"],
+                )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as reason:
+            raise ValueError(
+                f"The draft {path.name!r} is damaged ({reason}). It is left in "
+                f"{str(path.parent)!r}."
+            ) from None
+
+    def drafts(self) -> tuple[str, ...]:
+        """Ids with a draft, the one painted last first."""
+        found = (self.folder / "drafts").glob("*.npz")
+        newest = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        return tuple(path.name.removesuffix(".npz") for path in newest)
+
+
+def write_labels(path: Path, labels: NDArray, case: Case, dataset: Dataset) -> None:
+    """Write a mask atomically: a PNG, or a volume with the affine and header of the original."""
+    if not is_volume(path):
+        atomic_write_bytes(path, encode_mask(labels, dataset.classes))
+        return
+    from keras_robust.data.files.volumes import write_mask_like
+
+    write_mask_like(path, labels, like=_grid(case))
+
+
+def _grid(case: Case) -> Path:
+    """The file whose header a corrected volume has: the mask's own, unless that lies wrongly."""
+    from keras_robust.data.files.volume_header import read_header
+
+    if case.mask is not None and is_volume(case.mask):
+        try:
+            mask, image = read_header(case.mask), read_header(case.image)
+        except (OSError, ValueError):
+            return case.image
+        if mask.shape == image.shape and np.allclose(mask.affine, image.affine, atol=1e-3):
+            return case.mask
+    return case.image
+
+
+def checked(id: str) -> str:
+    """An id that can be a file name.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    message = name_problem("id", id)
+    if message:
+        raise ValueError(
+            "Invalid value for argument `id`. Expected an id that can be a file name. "
+            f"Received: {message}."
+        )
+    return id

@@ -1,0 +1,5 @@
+"""Grids of runs, worked off by processes of this machine, and their records."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -1,0 +1,380 @@
+"""Running a study: parallel processes, resumable, one failure never costing the others."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
+from keras_robust.scheduling.grid import BenchmarkConfig, PlannedRun
+from keras_robust.scheduling.loss_check import REFUSED
+from keras_robust.scheduling.processes import Child, sigterm_interrupts, stop
+from keras_robust.scheduling.records import RunRecord, count_epochs, read_status
+from keras_robust.scheduling.worker import BUSY, LOCK, PID, STOPPED
+
+# -P: modules in the working directory must not stand in for the standard library.
+WORKER = (sys.executable, "-P", "-m", "keras_robust.scheduling.worker")
+
+
+@dataclass
+class RunState:
+    """Where one run of the study stands.
+
+    `state` is `waiting`, `running`, `finished`, `failed`, `interrupted` (somebody stopped it; the
+    next call continues it), or `elsewhere` (another process trains it).
+    """
+
+    plan: PlannedRun
+    folder: Path
+    epochs: int
+    state: str = "waiting"
+    done: int = 0
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    dice: float | None = None
+
+
+@dataclass
+class StudyState:
+    """A view of the whole study, given to the `progress` callback."""
+
+    runs: list[RunState]
+    message: str = ""
+    started: float = field(default_factory=time.monotonic)
+    done_before: int = 0
+
+    def count(self, state: str) -> int:
+        """Number of runs in a state."""
+        return sum(run.state == state for run in self.runs)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected time to the end, from the epochs done since the start; None if unknown."""
+        new = sum(run.done for run in self.runs) - self.done_before
+        elapsed = time.monotonic() - self.started
+        left = sum(
+            run.epochs - run.done for run in self.runs if run.state in ("waiting", "running")
+        )
+        return left * elapsed / new if new > 0 else None
+
+
+def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A training configuration with every default filled in, as a run stores it.
+
+    Raises:
+        pydantic.ValidationError: If `TrainConfig` does not accept it.
+    """
+    from keras_robust.training.config import TrainConfig
+
+    return TrainConfig(**config).model_dump(mode="json")
+
+
+def check_losses(losses: Sequence[tuple[Any, ...]]) -> None:
+    """Make sure that losses exist and take their options, in a process that imports Keras for it.
+
+    Args:
+        losses: Names and options, as `losses.get` takes them; of two peers, the `name` and
+            `options` of their selection as well.
+
+    Raises:
+        ValueError: If `losses.get` or `get_selection` refuses one.
+    """
+    process = subprocess.run(
+        [sys.executable, "-P", "-m", "keras_robust.scheduling.loss_check"],
+        input=json.dumps(losses, default=str),
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    # Any other end, such as a broken installation, is told by the runs and their logs.
+    if process.returncode == REFUSED:
+        raise ValueError(process.stdout.strip())
+
+
+def run_benchmark(
+    config: BenchmarkConfig,
+    output: str | Path,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    retry: bool = False,
+    retries: int = 1,
+    progress: Callable[[StudyState], None] | None = None,
+    command: Sequence[str] = WORKER,
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
+    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    poll_seconds: float = 0.5,
+) -> StudyState:
+    """Train all runs of a study that are not finished yet, each in a process of its own.
+
+    Calling it again continues: finished runs are left alone, interrupted ones resumed. Several
+    callers may work on one folder; no run is ever trained by two at once. An interrupt (Ctrl-C or
+    SIGTERM) stops the processes, lets them save their state and is raised again. If this process
+    is killed outright, the runs at hand go on to their end, and a later call takes up the rest.
+
+    Args:
+        config: The study.
+        output: Folder of the run folders.
+        jobs: Runs at a time.
+        threads: CPU threads per run; by default the CPUs divided by `jobs`.
+        retry: Also try runs again that failed in an earlier call.
+        retries: How often a run that fails is tried again, after all others.
+        progress: Called with the state of the study at every change and about every
+            `poll_seconds`; `message` is not empty when something happened.
+        command: Start of the command line of the worker; the run folder is added.
+        complete: Fills a training configuration with its defaults, and checks it.
+        check: Refuses losses (names and options) that do not exist, of runs not yet begun.
+        poll_seconds: How often the processes are looked at.
+
+    Returns:
+        The last state: which runs are finished, failed (with the error) or trained elsewhere.
+
+    Raises:
+        ValueError: If a run folder holds a run begun with another configuration, or a loss or
+            an option of it does not exist. Nothing is written then.
+    """
+    content = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return run_planned(
+        config.runs(),
+        output,
+        jobs=jobs,
+        threads=threads,
+        retry=retry,
+        retries=retries,
+        progress=progress,
+        command=command,
+        complete=complete,
+        check=check,
+        poll_seconds=poll_seconds,
+        files={"benchmark.yaml": content},
+    )
+
+
+def run_planned(
+    runs: Sequence[PlannedRun],
+    output: str | Path,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    retry: bool = False,
+    retries: int = 1,
+    progress: Callable[[StudyState], None] | None = None,
+    command: Sequence[str] = WORKER,
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
+    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    poll_seconds: float = 0.5,
+    files: Mapping[str, str] | None = None,
+) -> StudyState:
+    """Train planned runs that are not finished yet: `run_benchmark` without its grid.
+
+    Args:
+        runs: Each of a name of its own.
+        files: Texts to write into `output`, by name, once the runs have passed the checks.
+
+    Other arguments, what is returned and what is raised are as of `run_benchmark`.
+    """
+    if jobs < 1:
+        raise ValueError(
+            f"Invalid value for argument `jobs`. Expected jobs >= 1. Received: jobs={jobs}."
+        )
+    output = Path(output)
+    study = StudyState(_prepare(runs, output, complete, check, retry, files or {}))
+    study.done_before = sum(run.done for run in study.runs)
+    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
+    queue = deque(run for run in study.runs if run.state == "waiting")
+    children: dict[int, Child] = {}
+    tell = progress or (lambda state: None)
+
+    def note(message: str = "") -> None:
+        study.message = message
+        tell(study)
+
+    note()
+    with sigterm_interrupts():
+        try:
+            while queue or children:
+                while queue and len(children) < jobs:
+                    run = queue.popleft()
+                    child = _start(run, command, threads)
+                    if child is None:
+                        note(f"{run.plan.name}: {_describe(run)}")
+                        continue
+                    children[id(run)] = child
+                    note(f"{run.plan.name}: {'resumed' if run.done else 'started'}")
+                time.sleep(poll_seconds)
+                for run in study.runs:
+                    if id(run) not in children:
+                        continue
+                    child = children[id(run)]
+                    run.done = count_epochs(run.folder)
+                    run.seconds = time.monotonic() - child.started
+                    code = child.process.poll()
+                    if code is None:
+                        continue
+                    child.log.close()
+                    del children[id(run)]
+                    _settle(run, code)
+                    if run.state == "failed" and run.attempts <= retries:
+                        note(f"{run.plan.name}: {_describe(run)}; will be tried again")
+                        run.state = "waiting"
+                        queue.append(run)
+                    else:
+                        note(f"{run.plan.name}: {_describe(run)}")
+                note()
+        finally:
+            stop(children.values())
+    return study
+
+
+def _prepare(
+    runs: Sequence[PlannedRun],
+    output: Path,
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]],
+    check: Callable[[Sequence[tuple[Any, ...]]], None],
+    retry: bool,
+    files: Mapping[str, str],
+) -> list[RunState]:
+    # Everything is checked before anything is written.
+    planned = []
+    losses: dict[str, tuple[Any, ...]] = {}
+    for run in runs:
+        full = complete(run.config)
+        record = RunRecord.read(output / run.name)
+        if record.status != "waiting":
+            _check_unchanged(record.folder, complete(record.config), full)
+        else:
+            loss: tuple[Any, ...] = (run.config["loss"], run.config["loss_options"])
+            if run.config.get("selection"):
+                loss = (*loss, run.config["selection"])
+            losses[json.dumps(loss, sort_keys=True, default=str)] = loss
+        planned.append((run, full))
+    if losses:
+        check(list(losses.values()))
+    output.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        atomic_write_text(output / name, content)
+    states = []
+    for run, full in planned:
+        folder = output / run.name
+        folder.mkdir(exist_ok=True)
+        record = RunRecord.read(folder)
+        atomic_write_json(folder / "plan.json", {"label": run.label, "start": run.start})
+        if record.status == "waiting":
+            atomic_write_text(folder / "config.yaml", yaml.safe_dump(full, sort_keys=False))
+        state = RunState(run, folder, int(full.get("epochs", 0)), done=count_epochs(folder))
+        if record.status == "finished" or (record.status == "failed" and not retry):
+            _read_outcome(state)
+        states.append(state)
+    return states
+
+
+def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    # What a run computes depends on neither.
+    keys = [key for key in new if key not in ("threads", "tensorboard")]
+    changed = [
+        f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]
+    ]
+    if changed:
+        raise ValueError(
+            f"Invalid value for argument `config`. Expected the configuration with which {folder} "
+            f"was begun. Received: {', '.join(changed)}. Give another output folder, or delete "
+            "this run."
+        )
+
+
+def _start(run: RunState, command: Sequence[str], threads: int) -> Child | None:
+    if not is_free(run.folder):
+        run.state = "elsewhere"
+        return None
+    # Another caller may have finished the run since this one looked.
+    if read_status(run.folder) == "finished":
+        _read_outcome(run)
+        return None
+    child = Child.start(command, run.folder, threads)
+    run.state = "running"
+    run.attempts += 1
+    run.error = ""
+    return child
+
+
+def is_free(folder: Path) -> bool:
+    """Whether no process trains in a run folder."""
+    try:
+        with locked(folder / LOCK, wait=False):
+            return True
+    except BlockingIOError:
+        return False
+
+
+def _settle(run: RunState, code: int) -> None:
+    if code == BUSY:
+        run.state = "elsewhere"
+        return
+    if code == STOPPED:
+        # Somebody stopped this one worker: that is no failure, and no reason to start it again.
+        run.state = "interrupted"
+        return
+    try:
+        # Another caller may have taken the run up since its process ended: then it writes run.json.
+        with locked(run.folder / LOCK, wait=False):
+            _record_end(run, code)
+    except BlockingIOError:
+        run.state = "elsewhere"
+
+
+def _record_end(run: RunState, code: int) -> None:
+    if read_status(run.folder) == "finished":
+        _read_outcome(run)
+    else:
+        run.state, run.error = "failed", record_failure(run.folder, code)
+
+
+def record_failure(folder: Path, code: int) -> str:
+    """Note in `run.json` that a run failed whose process ended with this code; returns the error.
+
+    To be called while the lock of the run is held.
+    """
+    record = RunRecord.read(folder)
+    error = record.info.get("error") if record.status == "failed" else None
+    error = str(error or _last_line(folder / "log.txt") or "no message")
+    if record.status != "failed":
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        error = f"the process ended with {ended}: {error}"
+        atomic_write_json(folder / "run.json", record.info | {"status": "failed", "error": error})
+    return error
+
+
+def _read_outcome(run: RunState) -> None:
+    record = RunRecord.read(run.folder)
+    run.state = record.status
+    run.done = count_epochs(run.folder)
+    run.error = str(record.info.get("error") or "")
+    dice = (record.info.get("results") or {}).get("dice_test")
+    run.dice = float(dice) if dice is not None else None
+
+
+def _describe(run: RunState) -> str:
+    if run.state == "finished":
+        return "finished" if run.dice is None else f"finished, test Dice {run.dice:.3f}"
+    if run.state == "failed":
+        return f"failed ({run.error}), see {run.folder / 'log.txt'}"
+    if run.state == "elsewhere":
+        return f"is trained by another process ({_last_line(run.folder / PID) or 'unknown'})"
+    return run.state
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,57 @@
+"""The process that trains one run of a study: `python -m keras_robust.scheduling.worker RUN`.
+
+The folder holds `config.yaml`. Ends with 0 when the run is finished, `BUSY` when another process
+trains in the folder, `STOPPED` when it was asked to stop (the run can be resumed), and 1 with a
+traceback when the training failed.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from keras_robust.common.files import atomic_write_text, locked
+from keras_robust.scheduling.records import read_status
+
+LOCK = "worker.lock"
+PID = "worker.pid"
+BUSY = 75
+STOPPED = 130
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(folder: str | Path) -> int:
+    """Train the run in `folder`, or continue it; returns the exit code."""
+    # A process started in the background of a shell inherits an ignored SIGINT.
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Path(folder)
+    try:
+        with locked(folder / LOCK, wait=False):
+            # The lock is the system's and never goes stale; the number is for people.
+            atomic_write_text(folder / PID, f"{os.getpid()}\n")
+            return _train(folder)
+    except BlockingIOError:
+        return BUSY
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def _train(folder: Path) -> int:
+    if read_status(folder) == "finished":
+        return 0
+    import yaml
+
+    from keras_robust.training import TrainConfig, train
+
+    content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    train(TrainConfig(**content), folder, resume=True)
+    return 0 if read_status(folder) == "finished" else STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,125 @@
+"""A mask beside an out-of-sample prediction of the same image."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.metrics.labels import checked_spacing
+
+__all__ = ["Comparison", "Judged"]
+
+# Half precision may overshoot a little; logits overshoot by far.
+OVERSHOOT = 0.01
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One mask and the probabilities that a model, which has not seen it, gives for its image.
+
+    Args:
+        id: Name of the image.
+        labels: `(*spatial)`, 2-D or 3-D, boolean or integer: classes 0..K-1, or the label to be
+            ignored. With two classes everything that is not zero is foreground.
+        probabilities: `(*spatial, 1)` of the foreground, or `(*spatial, K)`; floats in [0, 1], or
+            8-bit integers that stand for 0..1 as 0..255.
+        spacing_mm: Distance between neighbouring elements along each axis; `None` measures in
+            elements.
+    """
+
+    id: str
+    labels: NDArray
+    probabilities: NDArray
+    spacing_mm: tuple[float, ...] | None = None
+
+
+class Comparison:
+    """What the scores look at: labels and probabilities of one image, checked.
+
+    Elements with the label to be ignored are background of mask and prediction, so that they never
+    disagree and are no part of any object.
+
+    Args:
+        case: Mask and probabilities.
+        classes: Number of classes K, background included.
+        ignore_label: A label that stands for "unknown".
+
+    Raises:
+        ValueError: Shapes do not fit, labels are out of range, or the probabilities are none.
+    """
+
+    def __init__(self, case: Judged, classes: int, ignore_label: int | None = None):
+        self.id, self.classes = case.id, classes
+        self.probabilities = _probabilities(case, classes)
+        self.labels, self.known = _labels(case, classes, ignore_label)
+        self.predicted: NDArray[np.uint8] = self.probabilities.argmax(axis=0).astype(np.uint8)
+        self.predicted[~self.known] = 0
+        self.spacing = checked_spacing(
+            (1.0,) * self.labels.ndim if case.spacing_mm is None else case.spacing_mm,
+            self.labels.ndim,
+        )
+
+    @cached_property
+    def given(self) -> NDArray[np.float32]:
+        """`(*spatial)`, the probability of the label of each element."""
+        chosen = np.take_along_axis(self.probabilities, self.labels[np.newaxis].astype(int), axis=0)
+        return chosen[0]
+
+    @cached_property
+    def given_known(self) -> NDArray[np.float32]:
+        """`(n,)`, the same of the elements that are not ignored."""
+        return self.given[self.known]
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the diagonal of the image: no distance within it is greater."""
+        return float(np.linalg.norm(np.multiply(self.labels.shape, self.spacing)))
+
+
+def _probabilities(case: Judged, classes: int) -> NDArray[np.float32]:
+    """`(K, *spatial)`."""
+    given = np.asarray(case.probabilities)
+    shape = np.shape(case.labels)
+    channels = (1, 2) if classes == 2 else (classes,)
+    if given.ndim != len(shape) + 1 or given.shape[:-1] != shape or given.shape[-1] not in channels:
+        raise ValueError(
+            "Invalid value for argument `probabilities`. Expected the shape of the mask and one "
+            f"last axis of {' or '.join(map(str, channels))}, for {classes} classes. Received: "
+            f"probabilities of shape {given.shape}, mask of shape {shape}, case {case.id!r}."
+        )
+    if given.dtype == np.uint8:
+        values = given.astype(np.float32) / np.float32(255)
+    else:
+        values = given.astype(np.float32)
+    if not (values.size and -OVERSHOOT <= values.min() <= values.max() <= 1 + OVERSHOOT):
+        raise ValueError(
+            "Invalid value for argument `probabilities`. Expected at least one number, all from 0 "
+            "to 1, or 8-bit integers. Received: "
+            + (f"values from {values.min()} to {values.max()}" if values.size else "none")
+            + f", case {case.id!r}. End the model with a sigmoid or a softmax."
+        )
+    values = np.moveaxis(np.clip(values, 0, 1), -1, 0)
+    return np.stack([1 - values[0], values[0]]) if len(values) == 1 else values
+
+
+def _labels(
+    case: Judged, classes: int, ignore_label: int | None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    given = np.asarray(case.labels)
+    if given.ndim not in (2, 3) or not (given.dtype == bool or given.dtype.kind in "iu"):
+        raise ValueError(
+            "Invalid value for argument `labels`. Expected booleans or integers in 2 or 3 "
+            f"dimensions. Received: shape {given.shape}, dtype {given.dtype}, case {case.id!r}."
+        )
+    known = np.ones(given.shape, bool) if ignore_label is None else given != ignore_label
+    labels = np.where(known, given, 0)
+    if classes == 2:
+        return (labels != 0).astype(np.uint8), known
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"Invalid value for argument `labels`. Expected labels from 0 to {classes - 1}. "
+            f"Received: labels from {labels.min()} to {labels.max()}, case {case.id!r}. Set "
+            "`classes`, or `ignore_label` where one label stands for unknown."
+        )
+    return labels.astype(np.uint8), known

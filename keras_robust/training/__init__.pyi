@@ -1,0 +1,11 @@
+from .callbacks import DivergenceError as DivergenceError
+from .callbacks import NuLogger as NuLogger
+from .callbacks import StopAtNonFinite as StopAtNonFinite
+from .config import DataConfig as DataConfig
+from .config import ModelConfig as ModelConfig
+from .config import NoiseConfig as NoiseConfig
+from .config import PlanConfig as PlanConfig
+from .config import SelectionConfig as SelectionConfig
+from .config import TrainConfig as TrainConfig
+from .pipeline import train as train
+from .run import Run as Run

@@ -1,0 +1,69 @@
+"""Dice of a planned network on the images as they are stored."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_robust.common.large_arrays import slabs
+from keras_robust.common.regions import Regions
+from keras_robust.data import Case, Dataset
+from keras_robust.models.decoding import labels_of
+from keras_robust.planning.fingerprint import Fingerprint
+from keras_robust.planning.plan import Plan
+from keras_robust.planning.restoring import planned_probabilities
+
+__all__ = ["predictions", "stored_overlap"]
+
+
+def predictions(
+    model: keras.Model,
+    dataset: Dataset,
+    plan: Plan,
+    fingerprint: Fingerprint,
+    mirror_axes: tuple[int, ...],
+) -> Iterator[tuple[Case, NDArray[np.float32]]]:
+    """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
+
+    Args:
+        model: Of one output.
+        dataset: The cases.
+        plan: As the run uses it.
+        fingerprint: Of the plan.
+        mirror_axes: Axes of the plan to mirror along.
+    """
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    predict = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    for case in dataset:
+        image = dataset.read_image(case)
+        yield (
+            case,
+            planned_probabilities(
+                predict, image, case.spacing, plan, fingerprint, mirror_axes=mirror_axes
+            ),
+        )
+
+
+def stored_overlap(
+    probabilities: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    ignore_label: int | None,
+    regions: Regions = (),
+) -> tuple[NDArray, NDArray]:
+    """Size of the intersection and sum of both sizes, per foreground class."""
+    classes = max(2, probabilities.shape[-1])
+    predicted = labels_of(probabilities, regions)
+    both, total = np.zeros((2, classes - 1))
+    for rows in slabs(mask.shape):
+        ours, theirs = predicted[rows], mask[rows]
+        if ignore_label is not None:
+            counted = theirs != ignore_label
+            ours, theirs = ours[counted], theirs[counted]
+        for label in range(1, classes):
+            own = ours == label
+            true = theirs > 0 if classes == 2 else theirs == label
+            both[label - 1] += np.count_nonzero(own & true)
+            total[label - 1] += np.count_nonzero(own) + np.count_nonzero(true)
+    return both, total

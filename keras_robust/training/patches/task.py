@@ -1,0 +1,217 @@
+"""Training on patches by a plan, with nnU-Net's recipe."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import write_csv
+from keras_robust.data import Case, Dataset
+from keras_robust.data.files.maps import foreground_probability, save_probability
+from keras_robust.planning.plan_files import load_plan, require_plan_of
+from keras_robust.training.build import replicas
+from keras_robust.training.config import PlanConfig, TrainConfig
+from keras_robust.training.evaluation import dice_scores
+from keras_robust.training.patches.cases import PatchSource, prepare_cases
+from keras_robust.training.patches.evaluation import predictions, stored_overlap
+from keras_robust.training.patches.network import (
+    build_planned,
+    compile_planned,
+    finest,
+    output_strides,
+)
+from keras_robust.training.patches.optimizer import polynomial_decay
+from keras_robust.training.patches.pseudo_dice import PseudoDice, columns
+from keras_robust.training.patches.recipe import planned
+from keras_robust.training.patches.stream import Patches, patch_stream
+from keras_robust.training.run import Run
+from keras_robust.training.task import Progress
+
+__all__ = ["PlannedTask"]
+
+
+class PlannedTask:
+    """A run by a plan; see `keras_robust.training.task.Task`.
+
+    Raises:
+        ValueError: The batches cannot be shared by the devices; see also `load_plan`, `planned`,
+            `require_plan_of` and `prepare_cases`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: TrainConfig,
+        options: PlanConfig,
+        run: Run,
+        progress: Progress,
+    ):
+        self.dataset, self.config, self.options, self.run = dataset, config, options, run
+        plan, self.fingerprint = load_plan(options.folder)
+        if options.regions and config.selection is not None:
+            raise ValueError(
+                "Invalid value for argument `selection`. Expected none with plan.regions: two "
+                "peers choose voxels by the probability of their one label, and regions overlap. "
+                f"Received: selection.name={config.selection.name!r}. Train labels, or one network."
+            )
+        self.plan = planned(plan, options, dataset.learned_regions)
+        if self.plan.batch_size % replicas():
+            raise ValueError(
+                f"Invalid value for argument `plan.batch_size`. Expected a multiple of "
+                f"{replicas()}, the number of devices. Received: {self.plan.batch_size}"
+            )
+        if run.has_checkpoint:
+            require_plan_of(run.folder, self.plan, self.fingerprint)
+        atomic_write_text(run.folder / "training_plan.json", self.plan.to_json())
+        atomic_write_text(
+            run.folder / "fingerprint.json", self.fingerprint.model_dump_json(indent=2) + "\n"
+        )
+        self.cases = prepare_cases(
+            dataset,
+            config,
+            self.plan,
+            self.fingerprint,
+            run.folder,
+            lambda done, total: progress("data", done, total, {}),
+        )
+        self.steps = options.steps_per_epoch
+        axes = tuple(range(len(self.plan.axes)))
+        chosen = axes if options.mirror_axes is None else options.mirror_axes
+        self.mirror_axes = chosen if config.augment else ()
+        self.patches = self._patches(self.cases.train, self.steps, config.augment)
+        self.validation = (
+            self._patches(self.cases.validation, options.validation_steps, augmented=False)
+            if self.cases.validation
+            else None
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        shape = [*self.plan.patch_size, len(self.plan.normalization)]
+        return {"image_shape": shape, "classes": self.dataset.classes}
+
+    def build(self) -> keras.Model:
+        self.model = build_planned(self.config, self.plan, self.dataset.classes)
+        ignore_label = self.dataset.ignore_label
+        self.metric = compile_planned(self.model, self.config, self.plan, ignore_label)
+        self.finest = finest(self.model)
+        self.validation_metric = PseudoDice(
+            self.finest.output_shape[-1], ignore_label, self.plan.regions
+        )
+        specs = patch_stream(self.patches).element_spec
+        signature = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in specs]
+        self._validate = tf.function(
+            lambda images, labels: self.validation_metric.update_state(
+                labels, self.finest(images, training=False)
+            ),
+            input_signature=signature,
+        )
+        return self.model
+
+    def stream(self, first_epoch: int) -> tf.data.Dataset:
+        strides = output_strides(self.model, self.plan)
+        return patch_stream(
+            self.patches, first_epoch, strides if len(strides) > 1 else None, self.config.threads
+        )
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        rate, epochs = self.options.learning_rate, self.config.epochs
+        return [
+            keras.callbacks.LearningRateScheduler(
+                lambda epoch: polynomial_decay(rate, epoch, epochs)
+            )
+        ]
+
+    def columns(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        found = columns("pseudo_dice_train", self.metric.of_classes(), rows)
+        if self.validation is not None:
+            self.validation_metric.reset_state()
+            batches = patch_stream(self.validation, epoch, threads=self.config.threads)
+            for images, labels in batches.take(self.options.validation_steps):
+                self._validate(images, labels)
+            found |= columns("pseudo_dice_val", self.validation_metric.of_classes(), rows)
+        test = self.cases.test if self.config.evaluate_last else None
+        if epoch + 1 == self.config.epochs and test is not None:
+            found |= self._test(test)
+        return found
+
+    def is_best(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        name = "pseudo_dice_val_ema" if self.validation is not None else "pseudo_dice_train_ema"
+        return all(row[name] < rows[-1][name] for row in rows[:-1])
+
+    def describe(self, epoch: int, batch: int) -> str:
+        size = self.plan.batch_size
+        numbers = range(batch * size, (batch + 1) * size)
+        return ", ".join(dict.fromkeys(self.patches.case_of(epoch, n).id for n in numbers))
+
+    def finish(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        if self.config.save_predictions:
+            kinds = list(self.cases.kinds)
+            ids = [self.cases.chosen.ids[kinds.index(kind)] for kind in sorted(set(kinds))]
+            first = self.cases.chosen.select(ids=ids)
+            for case, probabilities in self._predictions(first):
+                self._save(case, probabilities)
+        if self.cases.test is None:
+            return {}
+        results = {key: v for key, v in rows[-1].items() if key.startswith("dice_test")}
+        return {key: float(value) for key, value in results.items()}
+
+    def _test(self, test: Dataset) -> dict[str, float]:
+        """Predict and score the test images; the results go to test.csv as well."""
+        both, total, ids = [], [], []
+        for number, (case, probabilities) in enumerate(self._predictions(test)):
+            if number < self.config.save_predictions:
+                self._save(case, probabilities)
+            counts = stored_overlap(
+                probabilities, test.read_mask(case), self.dataset.ignore_label, self.plan.regions
+            )
+            both.append(counts[0])
+            total.append(counts[1])
+            ids.append(case.id)
+        scores = dice_scores(np.array(both), np.array(total))
+        classes = range(np.shape(both)[1])
+        of_class = [
+            dice_scores(np.array(both)[:, [c]], np.array(total)[:, [c]]).per_image for c in classes
+        ]
+        names = [f"dice_{label + 1}" for label in classes] if len(classes) > 1 else []
+        rows = [
+            {
+                "id": id,
+                "dice": float(scores.per_image[number]),
+                **{name: float(of_class[c][number]) for c, name in enumerate(names)},
+            }
+            for number, id in enumerate(ids)
+        ]
+        write_csv(self.run.folder / "test.csv", ["id", "dice", *names], rows)
+        return {
+            "dice_test": float(scores.per_image.mean()),
+            "dice_test_std_images": float(scores.per_image.std()),
+            "dice_test_pooled": scores.pooled,
+            **{
+                f"dice_test_{label + 1}": float(of_class[label].mean())
+                for label in (classes if names else ())
+            },
+        }
+
+    def _predictions(self, dataset: Dataset):
+        return predictions(
+            self.finest, dataset, self.plan, self.fingerprint, tuple(self.mirror_axes)
+        )
+
+    def _save(self, case: Case, probabilities: np.ndarray) -> None:
+        foreground = foreground_probability(np.asarray(probabilities))
+        save_probability(self.run.folder / "predictions", case.id, foreground, case.image)
+
+    def _patches(self, cases: Sequence[PatchSource], steps: int, augmented: bool) -> Patches:
+        return Patches(
+            cases,
+            self.plan,
+            per_epoch=steps * self.plan.batch_size,
+            seed=self.config.seed,
+            foreground=self.options.foreground,
+            augmented=augmented,
+            mirror_axes=self.mirror_axes,
+        )

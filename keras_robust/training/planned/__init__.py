@@ -1,1 +1,0 @@
-"""Training on patches by a plan."""

@@ -1,0 +1,132 @@
+"""The images of a run with the masks to train on, and those to evaluate against."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_robust.data import Dataset, read_mask
+from keras_robust.data.files.ignored import set_aside_ignored
+from keras_robust.data.files.maps import save_labels
+from keras_robust.noise import LabelNoise, write_log
+from keras_robust.training.choosing import (
+    _drawn_by,
+    choose_annotators,
+    chosen_cases,
+    refuse_noise_on_shares,
+)
+from keras_robust.training.config import TrainConfig
+from keras_robust.training.source import DiskSource, MemorySource, Relabelled, Source
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run sees.
+
+    Args:
+        train: Training images with the masks to train on.
+        train_clean: The same images with the masks to evaluate against, as far as there are any.
+        kinds: Kind of noise of each training mask, `"clean"` for none, `(n,)`.
+        test: Test images and masks; `None` for none.
+        files: The file of every image, by id.
+        image_shape: (H, W, C), or with three axes.
+        classes: Background included.
+        ignore_label: A label that counts for nothing.
+    """
+
+    train: Source
+    train_clean: Source
+    kinds: np.ndarray
+    test: Source | None
+    files: Mapping[str, Path]
+    image_shape: tuple[int, ...]
+    classes: int
+    ignore_label: int | None
+
+
+def prepare(
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> TrainingData:
+    """Choose the cases of a run, and corrupt its training masks where the configuration asks.
+
+    Where the annotator's masks are soft, they are the probabilities to train on.
+    Masks are resized first, then corrupted; the log goes to `folder / "noise.jsonl"`. What is
+    streamed from disk leaves its noisy masks in `folder / "noisy_masks"`.
+    """
+    options = config.data
+    annotator, clean_annotator = choose_annotators(dataset, options)
+    refuse_noise_on_shares(dataset, config, annotator)
+    chosen, test_cases = chosen_cases(dataset, options, annotator, clean_annotator)
+    clean = chosen
+    if clean_annotator != annotator:
+        clean = _drawn_by(clean_annotator, dataset, chosen.ids)
+    train: Source = DiskSource(chosen, options.size, soft=True)
+    train_clean: Source = DiskSource(clean, options.size)
+    test: Source | None = None
+    if test_cases is not None:
+        test = DiskSource(test_cases, options.size)
+    if options.cache == "memory":
+        train = MemorySource.of(train)
+        train_clean = _with_images_of(train, train_clean)
+        test = MemorySource.of(test) if test is not None else None
+    files = {case.id: case.image for case in (*chosen, *(test_cases or ()))}
+    kinds = np.array(["clean"] * len(train.ids), dtype=object)
+    if config.noise is not None:
+        labels = (dataset.classes, dataset.ignore_label)
+        train, kinds = _corrupt(train, config, *labels, folder, files, progress)
+    return TrainingData(
+        train=train,
+        train_clean=train_clean,
+        kinds=kinds,
+        test=test,
+        files=files,
+        image_shape=train.image(0).shape,
+        classes=dataset.classes,
+        ignore_label=dataset.ignore_label,
+    )
+
+
+def _with_images_of(train: MemorySource, clean: Source) -> MemorySource:
+    """The masks of a source, with images that are in memory already."""
+    images = train.images
+    if clean.ids != train.ids:
+        images = images[np.isin(train.ids, clean.ids)]
+    masks = [clean.mask(index) for index in range(len(clean.ids))]
+    return MemorySource(clean.ids, images, np.stack(masks) if masks else train.masks[:0])
+
+
+def _corrupt(
+    source: Source,
+    config: TrainConfig,
+    classes: int,
+    ignore_label: int | None,
+    folder: Path,
+    files: Mapping[str, Path],
+    progress: Callable[[int, int], None],
+) -> tuple[Source, np.ndarray]:
+    noise = LabelNoise(**config.noise.model_dump())  # type: ignore[union-attr]
+    plan = noise.plan(source.ids)
+    in_memory = isinstance(source, MemorySource)
+    masks, log, paths = [], [], []
+    for index, id in enumerate(source.ids):
+        known, put_back = set_aside_ignored(source.mask(index), ignore_label)
+        noisy, corruption = noise.corrupt(known, id, plan[id])
+        noisy = put_back(noisy)
+        log.append(corruption)
+        if in_memory:
+            masks.append(noisy)
+        else:
+            paths.append(save_labels(folder / "noisy_masks", id, noisy, files[id], classes))
+        progress(index + 1, len(source.ids))
+    write_log(folder / "noise.jsonl", log)
+    kinds = np.array([corruption.kind for corruption in log], dtype=object)
+    if isinstance(source, MemorySource):
+        return MemorySource(source.ids, source.images, np.stack(masks)), kinds
+    return (
+        Relabelled(source, lambda index: read_mask(paths[index], None, classes, ignore_label)),
+        kinds,
+    )

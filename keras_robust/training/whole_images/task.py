@@ -1,0 +1,121 @@
+"""Training on whole images, resized: the recipe of the T-Loss paper."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_robust.common.tables import write_csv
+from keras_robust.data import Dataset
+from keras_robust.noise import KINDS
+from keras_robust.training.build import build_model, compile_model, replicas
+from keras_robust.training.config import TrainConfig
+from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
+from keras_robust.training.run import Run
+from keras_robust.training.source import Source
+from keras_robust.training.task import Progress
+from keras_robust.training.whole_images.cases import prepare
+from keras_robust.training.whole_images.predictions import save_predictions
+from keras_robust.training.whole_images.stream import batch_ids, training_stream
+
+
+class WholeImages:
+    """A run on whole images; see `keras_robust.training.task.Task`."""
+
+    def __init__(self, dataset: Dataset, config: TrainConfig, run: Run, progress: Progress):
+        self.config, self.run = config, run
+        self.data = prepare(
+            dataset, config, run.folder, lambda done, n: progress("data", done, n, {})
+        )
+        self.batch_size = min(config.batch_size, len(self.data.train.ids))
+        if self.batch_size % replicas():
+            raise ValueError(
+                f"Invalid value for argument `batch_size`. Expected a multiple of {replicas()}, "
+                f"the number of devices. Received: batch_size={self.batch_size}"
+            )
+        self.steps = len(self.data.train.ids) // self.batch_size
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"image_shape": list(self.data.image_shape), "classes": self.data.classes}
+
+    def build(self) -> keras.Model:
+        self.model = build_model(self.config, self.data.image_shape, self.data.classes)
+        compile_model(self.model, self.config, self.data.ignore_label)
+        clean = self.data.train_clean
+        self.train = self._evaluator(clean) if clean.ids else None
+        test = self.data.test if self.config.evaluate_last else None
+        self.test = None if test is None else self._evaluator(test)
+        return self.model
+
+    def stream(self, first_epoch: int) -> tf.data.Dataset:
+        return training_stream(
+            self.data.train,
+            batch_size=self.batch_size,
+            seed=self.config.seed,
+            first_epoch=first_epoch,
+            augment=self.config.augment,
+            normalize=self.config.data.normalize,
+            threads=self.config.threads,
+        )
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        return []
+
+    def columns(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        last = epoch + 1 == self.config.epochs
+        columns: dict[str, float] = {}
+        if self.train is not None and (last or (epoch + 1) % self.config.evaluate_every == 0):
+            kinds = self.data.kinds[np.isin(self.data.train.ids, self.train.ids)]
+            columns |= memorisation(self.train.scores(), kinds)
+        if self.test is not None and epoch >= self.config.epochs - self.config.evaluate_last:
+            scores = self.test.scores()
+            columns["dice_test"] = float(scores.per_image.mean())
+            columns["dice_test_pooled"] = scores.pooled
+        return columns
+
+    def is_best(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        return False
+
+    def describe(self, epoch: int, batch: int) -> str:
+        ids = batch_ids(self.data.train.ids, self.batch_size, self.config.seed, epoch, batch)
+        return ", ".join(ids)
+
+    def finish(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        save_predictions(self.run.folder / "predictions", self.model, self.data, self.config)
+        if self.test is None:
+            return {}
+        final = self.test.scores()
+        test_rows = [
+            {"id": id, "dice": float(dice)}
+            for id, dice in zip(self.test.ids, final.per_image, strict=True)
+        ]
+        write_csv(self.run.folder / "test.csv", ["id", "dice"], test_rows)
+        last = [row for row in rows if "dice_test" in row]
+        return {
+            "dice_test": float(np.mean([row["dice_test"] for row in last])),
+            "dice_test_std_images": float(final.per_image.std()),
+            "dice_test_pooled": float(np.mean([row["dice_test_pooled"] for row in last])),
+        }
+
+    def _evaluator(self, source: Source) -> Evaluator:
+        return Evaluator(
+            self.model,
+            source,
+            batch_size=evaluation_batch_size(self.data.image_shape, self.config.model.features),
+            normalize=self.config.data.normalize,
+            threads=self.config.threads,
+            ignore_label=self.data.ignore_label,
+        )
+
+
+def memorisation(scores: DiceScores, kinds: np.ndarray) -> dict[str, float]:
+    """Mean Dice of training predictions against clean masks, overall and per kind of noise."""
+    columns = {"dice_train": float(scores.per_image.mean())}
+    for kind in ("clean", *KINDS):
+        chosen = scores.per_image[kinds == kind]
+        if len(chosen):
+            columns[f"dice_train_{kind}"] = float(chosen.mean())
+    return columns

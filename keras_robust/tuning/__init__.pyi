@@ -1,0 +1,13 @@
+from .figures import stability_figure as stability_figure
+from .loop import TuningState as TuningState
+from .objective import Objective as Objective
+from .report import write_stability as write_stability
+from .report import write_tuning_report as write_tuning_report
+from .results import TuningRecord as TuningRecord
+from .results import find_studies as find_studies
+from .space import SPACES as SPACES
+from .space import Range as Range
+from .space import Space as Space
+from .space import load_space as load_space
+from .tune import trial_config as trial_config
+from .tune import tune as tune

@@ -1,0 +1,1 @@
+from .widget import ReviewWidget as ReviewWidget

@@ -1,0 +1,5 @@
+"""What every widget of the plugin shows: layers, docks, painting, colours, sides of the body."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

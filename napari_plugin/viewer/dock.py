@@ -1,0 +1,123 @@
+"""What docked widgets share: controls with tooltips, a message, and an end that is noticed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_plugin.viewer.style import scrolled
+
+__all__ = ["DockWidget", "button", "check", "row", "text", "timer"]
+
+
+class DockWidget(QWidget):
+    """A widget that says what goes wrong, and gives the viewer back when its dock or window ends.
+
+    Attributes:
+        column: Where the controls go; it scrolls down, never sideways.
+        message: The last line of the widget; hidden when empty.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = self._docked = False
+        self._window: QWidget | None = None
+        content = QWidget()
+        self.column = QVBoxLayout(content)
+        self.column.setContentsMargins(6, 6, 6, 6)
+        self.message = text("Message")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolled(content))
+        self.setMinimumWidth(365)
+
+    def say(self, words: str) -> None:
+        """Show a message; an empty one hides it."""
+        self.message.setText(words)
+        self.message.setVisible(bool(words))
+
+    def close_down(self) -> None:
+        """Give the viewer back as it was; once, whatever the widget's end is."""
+        if not self._closed:
+            self._closed = True
+            self.give_back()
+
+    def give_back(self) -> None:
+        """What the widget undoes at its end."""
+        raise NotImplementedError
+
+    def about_to_close(self) -> None:
+        """What the widget writes when its window is about to close, which may be called off."""
+
+    def event(self, event: Any) -> bool:
+        """napari takes a closed dock's widget out of the dock and drops it."""
+        if event.type() == QEvent.Type.Show and self.window() is not self._window:
+            # Held, since napari lets go of a window that it closes: Python would delete it unheard.
+            self._window = self.window()
+            self._window.installEventFilter(self)
+        elif event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.close_down()
+        return super().event(event)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """A closed window deletes its widgets, and tells them of neither."""
+        if watched is not self and event.type() == QEvent.Type.Close:
+            self.about_to_close()
+        elif watched is not self and event.type() == QEvent.Type.DeferredDelete:
+            self.close_down()
+        return super().eventFilter(watched, event)
+
+    def closeEvent(self, event: Any) -> None:
+        self.close_down()
+        super().closeEvent(event)
+
+
+def check(title: str, tip: str, checked: bool = False) -> QCheckBox:
+    """A box to tick, with its tooltip."""
+    box = QCheckBox(title)
+    box.setToolTip(tip)
+    box.setChecked(checked)
+    return box
+
+
+def button(title: str, tip: str, press: Callable[[], Any] | None = None) -> QPushButton:
+    """A button with its tooltip, and what it does."""
+    made = QPushButton(title)
+    made.setToolTip(tip)
+    if press is not None:
+        made.clicked.connect(lambda *_: press())
+    return made
+
+
+def text(name: str) -> QLabel:
+    """Lines of text that wrap; `name` is what screen readers call them."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setAccessibleName(name)
+    label.hide()
+    return label
+
+
+def row(*widgets: QWidget, fill: bool = False) -> QHBoxLayout:
+    """Widgets beside each other, to the left or over the whole width."""
+    layout = QHBoxLayout()
+    for widget in widgets:
+        layout.addWidget(widget)
+    if not fill:
+        layout.addStretch()
+    return layout
+
+
+def timer(
+    owner: QObject, milliseconds: int, call: Callable[[], Any], again: bool = False
+) -> QTimer:
+    """Calls something a while after it is started, once or again and again."""
+    made = QTimer(owner)
+    made.setSingleShot(not again)
+    made.setInterval(milliseconds)
+    made.timeout.connect(call)
+    return made

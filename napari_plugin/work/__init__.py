@@ -1,0 +1,5 @@
+"""Work beside the window: threads, child processes, and what is asked for last."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_robust.data.files.maps import has_map, read_map, to_levels, write_map
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("shape", [(4, 7), (3, 4, 5)])
+def test_maps_come_back(tmp_path, shape, channels):
+    levels = np.random.default_rng(0).integers(0, 256, (*shape, channels), np.uint8)
+    like = None
+    if len(shape) == 3:
+        import nibabel
+
+        like = tmp_path / "image.nii.gz"
+        nibabel.Nifti1Image(np.zeros(shape, np.int16), np.diag([-2, 1, 3, 1])).to_filename(like)
+    assert not has_map(tmp_path / "maps", "a", channels)
+    files = write_map(tmp_path / "maps", "a", levels, like)
+    assert len(files) == channels and has_map(tmp_path / "maps", "a", channels)
+    np.testing.assert_array_equal(read_map(tmp_path / "maps", "a", channels), levels)
+    if like is not None:
+        np.testing.assert_array_equal(nibabel.load(files[0]).affine, np.diag([-2, 1, 3, 1]))
+    # Writing again leaves the same bytes, so that an interrupted audit can be compared.
+    before = [file.read_bytes() for file in files]
+    write_map(tmp_path / "maps", "a", levels, like)
+    assert [file.read_bytes() for file in files] == before
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_levels_are_within_half_a_step(values):
+    levels = to_levels(np.array(values))
+    assert np.abs(levels / 255 - values).max() <= 0.5 / 255 + 1e-6
+    np.testing.assert_array_equal(to_levels(levels), levels)
+
+
+@pytest.mark.parametrize("id", ["case 1", "a/b", "..", "ä", "a_1"])
+def test_ids_never_become_folders(tmp_path, id):
+    folder = tmp_path / "maps"
+    for channels in (1, 3):
+        write_map(folder, id, np.zeros((2, 2, channels)))
+        assert read_map(folder, id, channels).shape == (2, 2, channels)
+    assert all(path.parent == folder for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_ids_that_look_like_channels_do_not_collide(tmp_path):
+    write_map(tmp_path, "a", np.zeros((1, 1, 3)))
+    write_map(tmp_path, "a_1", np.ones((1, 1, 3)))
+    assert not read_map(tmp_path, "a", 3).any() and read_map(tmp_path, "a_1", 3).all()
+
+
+def test_maps_that_cannot_be_read_or_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"as a\.png or a\.nii\.gz"):
+        read_map(tmp_path, "a")
+    with pytest.raises(ValueError, match="like=None"):
+        write_map(tmp_path, "a", np.zeros((2, 2, 2, 1)))
+    (path,) = write_map(tmp_path, "a", np.zeros((20, 20, 1)))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"a\.png"):
+        read_map(tmp_path, "a")
