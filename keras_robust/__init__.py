@@ -8,9 +8,8 @@ the numpy-only parts (``noise``, ``metrics``, ``data``) never import Keras.
 0.7
 """
 
-import lazy_loader as _lazy
+from keras_robust.common import faces as _faces
 
 __version__ = "0.1.0"
 
-# The names are those of `__init__.pyi`, which type checkers and editors read.
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -1,10 +1,12 @@
 """Sums over the replicas of `tf.distribute`."""
 
-import keras
+__all__ = ["replicas", "sum_over_replicas"]
 
 
 def replicas() -> int:
     """Number of replicas whose mean losses Keras adds up (tf.distribute); 1 elsewhere."""
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from keras_robust.data.files.grid import check_channels
 from keras_robust.data.files.images import Size, read_image
 
+__all__ = ["Case", "image_of", "ordered"]
+
 
 @dataclass(frozen=True)
 class Case:

@@ -1,24 +1,25 @@
 """Datasets on disk: which image has which mask by which annotator in which split."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.regions import Regions
 from keras_robust.data.cases import Case, image_of
 from keras_robust.data.files.grid import check_grid
 from keras_robust.data.files.images import Size, read_mask
 from keras_robust.data.files.soft_masks import read_soft_mask
+from keras_robust.data.layouts.registry import read_layout
+from keras_robust.data.listing import Listing
 
 __all__ = ["Dataset"]
 
 
 @dataclass(frozen=True, repr=False)
-class Dataset:
+class Dataset(Listing):
     """An immutable list of cases, ordered by id, then annotator.
 
     Args:
@@ -43,16 +44,10 @@ class Dataset:
     ('ISIC_0000013', 'train', (256, 256, 3), (256, 256))
     """
 
-    root: Path
-    name: str
-    classes: int
-    cases: tuple[Case, ...]
-    layout: str = "manifest"
-    ignore_label: int | None = None
-    sources: tuple[Path, ...] = ()
-    soft_annotators: tuple[str, ...] = ()
-    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    learned_regions: Regions = ()
+    @classmethod
+    def of(cls, listing: Listing) -> "Dataset":
+        """The dataset that a layout lists."""
+        return cls(**{item.name: getattr(listing, item.name) for item in fields(Listing)})
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
@@ -71,11 +66,9 @@ class Dataset:
             FileNotFoundError: No such folder.
             ValueError: No known layout, or one with errors, all of them named.
         """
-        from keras_robust.data.layouts import read_layout
-
-        dataset, problems = read_layout(path)
+        listing, problems = read_layout(path)
         errors = [problem for problem in problems if problem.severity == "error"]
-        if errors or dataset is None:
+        if errors or listing is None:
             lines = "\n".join(f"- {problem}" for problem in errors[:10])
             more = f"\n- and {len(errors) - 10} more" if len(errors) > 10 else ""
             raise ValueError(
@@ -83,7 +76,7 @@ class Dataset:
                 f"Received: path={str(path)!r} with {len(errors)} error(s):\n{lines}{more}\n"
                 "Repair these; `keras-robust verify` shows the problems of the files as well."
             )
-        return dataset
+        return cls.of(listing)
 
     def select(
         self,

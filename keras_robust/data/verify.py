@@ -17,7 +17,7 @@ from keras_robust.data.files.grid import geometry_problem, listed_mm, listed_siz
 from keras_robust.data.files.images import UnreadableImageError, image_shape, read_image
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
-from keras_robust.data.layouts import read_layout
+from keras_robust.data.layouts.registry import read_layout
 from keras_robust.data.problems import Problem, Report
 
 __all__ = ["verify"]
@@ -76,7 +76,7 @@ def verify(
             problems, opened = [Problem("error", "", "", "layout", str(error))], None
         if opened is None:
             return Report(str(path), 0, _sorted(problems))
-        dataset = opened
+        dataset = Dataset.of(opened)
     images = {case.channels: case for case in reversed(dataset.cases)}
     masks = {case.mask: case for case in reversed(dataset.cases) if case.mask is not None}
     total, done = len(images) + len(masks), 0

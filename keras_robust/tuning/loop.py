@@ -15,6 +15,7 @@ from keras_robust.scheduling.records import RunRecord, read_status
 from keras_robust.scheduling.scheduler import is_free, record_failure
 from keras_robust.scheduling.worker import BUSY, LOCK
 from keras_robust.tuning.objective import Objective
+from keras_robust.tuning.report import write_tuning_report
 from keras_robust.tuning.results import run_folder, write_results
 from keras_robust.tuning.study import SharedStudy, number_of
 
@@ -216,6 +217,8 @@ class Tuning:
     def _write(self, report: bool = False) -> None:
         counted = self.shared.counted()
         best = write_results(self.folder, counted, self.shared.study, self.to_keep, report)
+        if report:
+            write_tuning_report(self.folder)
         self.state.settled = sum(trial.state.is_finished() for trial in counted)
         if best is not None:
             self.state.best, self.state.best_trial = best.value, number_of(best)

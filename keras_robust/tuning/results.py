@@ -208,7 +208,7 @@ def write_results(
     trials: Sequence["FrozenTrial"],
     study: "Study",
     best_config: Callable[[Mapping[str, Any]], dict[str, Any]],
-    report: bool = False,
+    importance: bool = False,
 ) -> "FrozenTrial | None":
     """Write `trials.csv`, and `best.yaml` where a trial is finished.
 
@@ -217,7 +217,7 @@ def write_results(
         trials: Those that count.
         study: Optuna's, for the direction and the importance of the parameters.
         best_config: Makes the configuration to train from parameters.
-        report: Write `importance.csv` and `report.html` as well.
+        importance: Write `importance.csv` as well.
 
     Returns:
         The best trial.
@@ -238,12 +238,8 @@ def write_results(
         config = yaml.safe_dump(best_config(best.params), sort_keys=False, allow_unicode=True)
         origin = f"# Trial {number_of(best)}: {_info(folder)['objective']} = {best.value:.6g}\n"
         atomic_write_text(folder / "best.yaml", origin + config)
-    if report:
-        if len(parameters) > 1 and len(finished) >= _ENOUGH:
-            _write_importance(folder, study)
-        from keras_robust.tuning.report import write_tuning_report
-
-        write_tuning_report(folder)
+    if importance and len(parameters) > 1 and len(finished) >= _ENOUGH:
+        _write_importance(folder, study)
     return best
 
 

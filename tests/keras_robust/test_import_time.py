@@ -6,8 +6,6 @@ The seconds themselves are measured by `scripts/bench/startup.py`.
 import subprocess
 import sys
 
-import pytest
-
 HEAVY = ("tensorflow", "keras", "jax", "torch", "pandas", "matplotlib", "pingouin", "skimage")
 FRAMEWORKS = ("tensorflow", "keras", "jax", "torch")
 
@@ -34,11 +32,6 @@ result = CliRunner().invoke(app, ["--help"])
 assert result.exit_code == 0 and "simulate" in result.output, result.output
 """
     assert imported(program, (*HEAVY, "scipy", "pydantic")) == ""
-
-
-@pytest.mark.parametrize("module", ["noise", "metrics", "data", "files"])
-def test_the_numpy_floor_needs_no_framework(module):
-    assert imported(f"import keras_robust.{module}", FRAMEWORKS) == ""
 
 
 def test_the_numpy_floor_works_without_a_framework():

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from keras_robust.data.cases import Case, ordered
-from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.data.layouts.labels import read_regions
 from keras_robust.data.layouts.volume_facts import classes_of_volumes
+from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
 
 __all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
@@ -22,7 +22,7 @@ REQUIRED = ("id", "image", "mask", "annotator", "split")
 SEPARATOR = ";"  # between the files of an image whose channels are apart
 
 
-def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
+def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
     """Read a manifest folder.
 
     manifest.csv has the columns `id, image, mask, annotator, split`, optionally `group` and
@@ -37,7 +37,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
         root: The folder.
 
     Returns:
-        The dataset (None where there is no table at all) and every problem of its form.
+        Its listing (None where there is no table at all) and every problem of its form.
     """
     problems: list[Problem] = []
     meta = _read_meta(root, problems)
@@ -71,7 +71,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
         classes = classes_of_volumes([c for c in kept if c.annotator not in (soft_names or [])])
     name = str(meta.get("name") or root.resolve().name)
     soft = _read_soft(meta.get("soft", []), problems)
-    dataset = Dataset(
+    listing = Listing(
         root,
         name,
         classes,
@@ -83,7 +83,7 @@ def read_manifest(root: Path) -> tuple[Dataset | None, list[Problem]]:
         regions,
         learned,
     )
-    return dataset, problems
+    return listing, problems
 
 
 def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:

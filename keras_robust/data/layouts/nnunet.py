@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_robust.data.cases import Case, ordered
-from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.images import channel_count
 from keras_robust.data.files.unreadable import UnreadableImageError
 from keras_robust.data.layouts.labels import read_regions
 from keras_robust.data.layouts.manifest import read_labels
+from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
 
 __all__ = ["ANNOTATOR", "read_nnunet"]
@@ -20,14 +20,14 @@ ANNOTATOR = "nnunet_gt"
 ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")  # of nnU-Net's readers, but stacks in TIFF
 
 
-def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
+def read_nnunet(root: Path) -> tuple[Listing | None, list[Problem]]:
     """Read dataset.json, imagesTr/ID_0000.png (one file per channel, or one of three in colour),
     labelsTr/ID.png.
 
     imagesTr is the split `train`; imagesTs, where present, `test`, with or without labelsTs.
 
     Returns:
-        The dataset (None where dataset.json does not describe one) and every problem.
+        Its listing (None where dataset.json does not describe one) and every problem.
     """
     problems: list[Problem] = []
     try:
@@ -61,7 +61,7 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
         if seen.setdefault(case.id, case.split) != case.split:
             problems.append(error("leak-id", "is in imagesTr and imagesTs; choose one", id=case.id))
     name = str(meta.get("name") or root.resolve().name)
-    dataset = Dataset(
+    listing = Listing(
         root,
         name,
         classes,
@@ -71,7 +71,7 @@ def read_nnunet(root: Path) -> tuple[Dataset | None, list[Problem]]:
         regions=regions,
         learned_regions=learned,
     )
-    return dataset, problems
+    return listing, problems
 
 
 def _read_split(

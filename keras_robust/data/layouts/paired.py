@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from keras_robust.data.cases import Case, ordered
-from keras_robust.data.dataset import Dataset
+from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
 from keras_robust.data.splits import split as split_ids
 
@@ -20,7 +20,7 @@ ISIC_ANNOTATOR = "isic_gt"
 SHENZHEN_ANNOTATOR = "stirenko2018_students"
 
 
-def read_isic2017(root: Path) -> tuple[Dataset, list[Problem]]:
+def read_isic2017(root: Path) -> tuple[Listing, list[Problem]]:
     """Read ISIC 2017 part 1 as its archives unpack, any of its three splits.
 
     Superpixel and metadata files beside the images are passed over. A split whose ground truth
@@ -51,10 +51,10 @@ def read_isic2017(root: Path) -> tuple[Dataset, list[Problem]]:
         if by_id.setdefault(case.id, case.split) != case.split:
             message = f"is in the splits {by_id[case.id]!r} and {case.split!r}; choose one"
             problems.append(error("leak-id", message, id=case.id))
-    return Dataset(root, root.resolve().name, 2, ordered(cases), "isic2017"), problems
+    return Listing(root, root.resolve().name, 2, ordered(cases), "isic2017"), problems
 
 
-def read_shenzhen(root: Path) -> tuple[Dataset, list[Problem]]:
+def read_shenzhen(root: Path) -> tuple[Listing, list[Problem]]:
     """Read CXR_png/CHNCXR_0001_0.png and mask/CHNCXR_0001_0_mask.png.
 
     The last digit of a name, 1 for tuberculosis, is the column `tb`. Images with a mask are split
@@ -86,7 +86,7 @@ def read_shenzhen(root: Path) -> tuple[Dataset, list[Problem]]:
             tuberculosis,
         )
     ]
-    return Dataset(root, root.resolve().name, 2, ordered(cases), "shenzhen"), problems
+    return Listing(root, root.resolve().name, 2, ordered(cases), "shenzhen"), problems
 
 
 def _paired(

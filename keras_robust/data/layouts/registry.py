@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_robust.common.words import quote
-from keras_robust.data.dataset import Dataset
 from keras_robust.data.layouts.manifest import MANIFEST, read_manifest
 from keras_robust.data.layouts.nnunet import read_nnunet
 from keras_robust.data.layouts.paired import ISIC2017, read_isic2017, read_shenzhen
 from keras_robust.data.layouts.volume_facts import with_spacing
+from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem
 
 __all__ = ["read_layout"]
@@ -23,11 +23,11 @@ LAYOUTS = (
 )
 
 
-def read_layout(path: str | os.PathLike[str]) -> tuple[Dataset | None, list[Problem]]:
+def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:
     """Read the dataset folder at `path` in whatever layout it has.
 
     Returns:
-        The dataset, None where its form does not allow one, and every problem of the form.
+        Its listing, None where its form does not allow one, and every problem of the form.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -46,10 +46,10 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Dataset | None, list[Prob
         )
     for _, marks, read in LAYOUTS:
         if any((root / mark).exists() for mark in marks):
-            dataset, problems = read(root)
-            if dataset is not None:
-                dataset = replace(dataset, cases=with_spacing(dataset.cases))
-            return dataset, problems
+            listing, problems = read(root)
+            if listing is not None:
+                listing = replace(listing, cases=with_spacing(listing.cases))
+            return listing, problems
     looked_for = "; ".join(f"{name}: {' or '.join(marks)}" for name, marks, _ in LAYOUTS)
     contents = sorted(child.name for child in root.iterdir())
     shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")
