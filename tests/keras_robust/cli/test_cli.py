@@ -103,12 +103,12 @@ def test_errors_in_a_space_name_the_field(tmp_path):
     ("number", "remedy"), [(errno.ENOSPC, "Make room"), (errno.EACCES, "readable and writable")]
 )
 def test_a_full_or_closed_disk_is_a_message_with_a_remedy(monkeypatch, number, remedy):
-    from keras_robust import suspicion as quality
+    from keras_robust import annotators
 
     def refused(*arguments, **options):
         raise OSError(number, os.strerror(number), "masks/a.png")
 
-    monkeypatch.setattr(quality, "write_consensus", refused)
+    monkeypatch.setattr(annotators, "write_consensus", refused)
     result = run("agree", "/nowhere", "--consensus", "majority")
     assert result.exit_code == 2 and "Traceback" not in result.output
     assert f"{os.strerror(number)}: 'masks/a.png'. {remedy}" in result.output.replace(
@@ -132,7 +132,7 @@ def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
     ("command", "function", "continues"),
     [
         (["verify", "x"], "keras_robust.data.verify", False),
-        (["simulate", "x", "--alpha", 1, "--beta", 1], "keras_robust.data.simulate_dataset", True),
+        (["simulate", "x", "--alpha", 1, "--beta", 1], "keras_robust.annotators.simulate_dataset", True),
         (["evaluate", "x", "x"], "keras_robust.inference.evaluate", False),
     ],
 )

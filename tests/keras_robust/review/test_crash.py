@@ -16,7 +16,7 @@ from keras_robust.data import Dataset
 from keras_robust.review import ReviewSession
 
 from .conftest import IDS, disc
-from .test_review import lines, originals
+from .test_session import lines, originals
 
 # Paints ever other masks, and says what is safe as soon as it is.
 PROGRAM = """
