@@ -132,7 +132,11 @@ def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
     ("command", "function", "continues"),
     [
         (["verify", "x"], "keras_robust.data.verify", False),
-        (["simulate", "x", "--alpha", 1, "--beta", 1], "keras_robust.annotators.simulate_dataset", True),
+        (
+            ["simulate", "x", "--alpha", 1, "--beta", 1],
+            "keras_robust.annotators.simulate_dataset",
+            True,
+        ),
         (["evaluate", "x", "x"], "keras_robust.inference.evaluate", False),
     ],
 )

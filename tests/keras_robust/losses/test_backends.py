@@ -10,7 +10,13 @@ import keras
 import pytest
 
 HERE = Path(__file__).parent
-FILES = ["test_values.py", "test_gradients.py", "test_student_t.py", "test_smoothed.py", "test_fit.py"]
+FILES = [
+    "test_values.py",
+    "test_gradients.py",
+    "test_student_t.py",
+    "test_smoothed.py",
+    "test_fit.py",
+]
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
