@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_text
 from keras_robust.data.files.maps import read_map
-from keras_robust.suspicion.class_figures import ClassFigures
+from keras_robust.suspicion.class_differences import ClassDifferences
 
 __all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"]
 
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
 _COLUMNS = ("rank", "id", "annotator", "score", "kind")
-_FIGURES = tuple(item.name for item in fields(ClassFigures) if item.name != "label")
+_FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class AuditCase:
     score: float
     kind: str
     scores: Mapping[str, float]
-    classes: tuple[ClassFigures, ...] = ()
+    classes: tuple[ClassDifferences, ...] = ()
     unit: str = "px"
     mask_sha256: str = ""
 
@@ -234,7 +234,7 @@ def _case(row: Mapping[str, str], ranked_by: str) -> AuditCase:
         kind=row["kind"],
         scores={ranked_by: score} | {name: float(row[name]) for name in others},
         classes=tuple(
-            ClassFigures(label, **{name: _number(row[f"{name}_{label}"]) for name in _FIGURES})
+            ClassDifferences(label, **{name: _number(row[f"{name}_{label}"]) for name in _FIGURES})
             for label in labels
         ),
         unit=row["unit"],

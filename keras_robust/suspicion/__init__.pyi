@@ -1,4 +1,4 @@
-from .class_figures import ClassFigures as ClassFigures
+from .class_differences import ClassDifferences as ClassDifferences
 from .error_map import error_map as error_map
 from .judged import Judged as Judged
 from .kinds import KINDS as KINDS

@@ -8,9 +8,9 @@ from types import MappingProxyType
 import numpy as np
 
 from keras_robust.suspicion.calibration import Calibration
-from keras_robust.suspicion.class_figures import (
-    ClassFigures,
-    class_figures,
+from keras_robust.suspicion.class_differences import (
+    ClassDifferences,
+    class_differences,
     soft_dice_score,
     surface_score,
 )
@@ -19,12 +19,12 @@ from keras_robust.suspicion.cleanlab_scores import (
     require_cleanlab,
     softmin_score,
 )
-from keras_robust.suspicion.doubt import Doubt
+from keras_robust.suspicion.default_score import DefaultScore
 from keras_robust.suspicion.judged import Comparison, Judged
 from keras_robust.suspicion.kinds import kind_of_error
 from keras_robust.suspicion.t_scores import inverse_weights, most_likely_nu, squared_residual
 
-__all__ = ["SCORES", "ClassFigures", "Suspicion", "score_masks"]
+__all__ = ["SCORES", "ClassDifferences", "Suspicion", "score_masks"]
 
 Cases = Callable[[], Iterable[Judged]]
 Progress = Callable[[int, int], None]
@@ -60,7 +60,7 @@ class Suspicion:
     id: str
     scores: Mapping[str, float]
     kind: str
-    classes: tuple[ClassFigures, ...]
+    classes: tuple[ClassDifferences, ...]
 
 
 def score_masks(
@@ -124,12 +124,12 @@ def score_masks(
         calibration.add(comparison)
         if learning:
             learning.learn(comparison)
-    doubt = Doubt(calibration)
+    doubt = DefaultScore(calibration)
     rows: list[dict[str, float]] = []
-    found: list[tuple[str, str, tuple[ClassFigures, ...]]] = []
+    found: list[tuple[str, str, tuple[ClassDifferences, ...]]] = []
     residuals: list[tuple[float, int]] = []
     for comparison in comparisons():
-        figures = class_figures(comparison)
+        figures = class_differences(comparison)
         kind = kind_of_error(comparison, doubt.add(comparison))
         found.append((comparison.id, kind, figures))
         residuals.append(squared_residual(comparison))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from keras_robust.data import Case, Dataset
-from napari_plugin.review.lanes import Lane
+from napari_plugin.work.serial_thread import SerialThread
 
 __all__ = ["Thumbnails", "thumbnail"]
 
@@ -27,7 +27,7 @@ class Thumbnails:
 
     def __init__(self, dataset: Dataset, ready: Callable[[str], None]):
         self._dataset, self._ready = dataset, ready
-        self._lane = Lane("thumbnails")
+        self._thread = SerialThread("thumbnails")
         self._icons: OrderedDict[str, QIcon] = OrderedDict()
         self._wanted: OrderedDict[str, Case] = OrderedDict()
 
@@ -39,19 +39,19 @@ class Thumbnails:
             self._wanted.move_to_end(case.id)
             while len(self._wanted) > 40:  # what was scrolled past is not waited for
                 self._wanted.popitem(last=False)
-            if self._lane.waiting == 0:
+            if self._thread.waiting == 0:
                 self._next()
         return icon
 
     def stop(self) -> None:
         """Make no more."""
         self._wanted.clear()
-        self._lane.end()
+        self._thread.end()
 
     def _next(self) -> None:
         if self._wanted:
             id, case = self._wanted.popitem()
-            self._lane.ask(
+            self._thread.ask(
                 thumbnail,
                 self._dataset,
                 case,

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
 
 from keras_robust.annotators import reviewers
 from keras_robust.review import ReviewAgreement, ReviewCase, ReviewSession
+from napari_plugin.review.controller import ReviewController
 from napari_plugin.review.controls import CaseControls, Filters, QueueView
-from napari_plugin.review.desk import ReviewDesk
 from napari_plugin.review.keys import Keys
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
@@ -40,7 +40,7 @@ class ReviewWidget(DockWidget):
     def __init__(self, viewer: "napari.viewer.Viewer"):
         super().__init__()
         self.viewer = viewer
-        self.desk: ReviewDesk | None = None
+        self.desk: ReviewController | None = None
         self.model: QueueModel | None = None
         self._keys: Keys | None = None
         self._build()
@@ -135,7 +135,7 @@ class ReviewWidget(DockWidget):
             session.close()
             return
         self.finish()
-        self.desk = desk = ReviewDesk(self.viewer, session)
+        self.desk = desk = ReviewController(self.viewer, session)
         self.model = QueueModel(session)
         self.list.setModel(self.model)
         self.filters.offer(session.items)

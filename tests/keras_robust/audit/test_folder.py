@@ -8,7 +8,7 @@ import pytest
 
 from keras_robust.audit.folder import AuditCase, error_map_folder, read_audit, write_cases
 from keras_robust.data.files.maps import write_map
-from keras_robust.suspicion.class_figures import ClassFigures
+from keras_robust.suspicion.class_differences import ClassDifferences
 
 INFO = {
     "status": "finished",
@@ -22,11 +22,11 @@ ABSENT = math.nan
 CASES = [
     AuditCase(
         1, "a", "ben", 0.9, "missing object", {"default": 0.9, "surface": 12.5},
-        (ClassFigures(1, 0.0, 40.0, 0.0, ABSENT, ABSENT, ABSENT),), "mm", "ab12",
+        (ClassDifferences(1, 0.0, 40.0, 0.0, ABSENT, ABSENT, ABSENT),), "mm", "ab12",
     ),
     AuditCase(
         2, "a", "anna", 0.25, "too large", {"default": 0.25, "surface": math.inf},
-        (ClassFigures(1, 52.0, 40.0, 0.8, 1.5, 1.6, 3.0),), "px", "cd34",
+        (ClassDifferences(1, 52.0, 40.0, 0.8, 1.5, 1.6, 3.0),), "px", "cd34",
     ),
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 
 from keras_robust.metrics.ranking import auroc
 from keras_robust.suspicion.detector import detect, share_of_wrong
-from keras_robust.suspicion.portrait import FIGURES, portrait
+from keras_robust.suspicion.features import FEATURES, features
 from keras_robust.suspicion.structure import Structure
 
 
@@ -44,7 +44,7 @@ def test_figures_of_a_tiny_mask():
     mask[1:3, 1] = True
     structure = Structure(log_odds, mask, (1.0, 1.0))
     shown = dict(
-        zip(FIGURES, portrait(structure, structure.mask, structure.measure(mask)), strict=True)
+        zip(FEATURES, features(structure, structure.mask, structure.measure(mask)), strict=True)
     )
     # Two elements are missing: 2 log 9 by the 4 of the prediction.
     assert shown["evidence"] == pytest.approx(np.log(2 * np.log(9) / 4 + 0.005))
@@ -65,4 +65,4 @@ def test_empty_masks_and_predictions_have_figures():
     for level in (-3.0, 3.0):
         structure = Structure(np.full((6, 6), level), np.zeros((6, 6), bool), (1.0, 1.0))
         empty = np.zeros_like(structure.mask)
-        assert np.isfinite(portrait(structure, empty, structure.measure(empty))).all()
+        assert np.isfinite(features(structure, empty, structure.measure(empty))).all()

@@ -6,14 +6,14 @@ from scipy.special import expit
 
 from keras_robust.suspicion.structure import Measures, Structure
 
-__all__ = ["FIGURES", "portrait"]
+__all__ = ["FEATURES", "features"]
 
 # Below so many nats per element more or less evidence makes little difference.
 LITTLE = 0.005
 WORST_SHARES = (0.02, 0.05, 0.1, 0.2)
 # cleanlab's temperature of the softmin.
 TEMPERATURE = 0.1
-FIGURES = (
+FEATURES = (
     "evidence",
     "shrinking",
     "growing",
@@ -28,10 +28,10 @@ FIGURES = (
 )
 
 
-def portrait(
+def features(
     structure: Structure, mask: NDArray[np.bool_], measures: Measures
 ) -> NDArray[np.float64]:
-    """The figures named in `FIGURES`; logarithms where they are amounts.
+    """The features named in `FEATURES`; logarithms where they are amounts.
 
     Args:
         structure: What the model says.

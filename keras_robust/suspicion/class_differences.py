@@ -10,11 +10,11 @@ from scipy.ndimage import find_objects
 from keras_robust.metrics.surface_distances import surface_distances
 from keras_robust.suspicion.judged import Comparison
 
-__all__ = ["ClassFigures", "class_figures"]
+__all__ = ["ClassDifferences", "class_differences"]
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassDifferences:
     """How mask and prediction differ in one foreground class.
 
     Lengths are in mm, areas in mm² and volumes in mm³ where the spacing is known, else in elements.
@@ -41,7 +41,7 @@ class ClassFigures:
     hausdorff95: float
 
 
-def class_figures(comparison: Comparison) -> tuple[ClassFigures, ...]:
+def class_differences(comparison: Comparison) -> tuple[ClassDifferences, ...]:
     """The figures of every foreground class, in the order of their labels."""
     labels, predicted, spacing = comparison.labels, comparison.predicted, comparison.spacing
     counts = [
@@ -63,7 +63,7 @@ def class_figures(comparison: Comparison) -> tuple[ClassFigures, ...]:
             offset = float((area - predicted_area) / surface)
             average, hausdorff95 = found.average(), found.percentile(95)
         figures.append(
-            ClassFigures(label, area, predicted_area, dice, offset, average, hausdorff95)
+            ClassDifferences(label, area, predicted_area, dice, offset, average, hausdorff95)
         )
     return tuple(figures)
 
@@ -74,12 +74,12 @@ def _union(one: tuple[slice, ...], other: tuple[slice, ...]) -> tuple[slice, ...
     )
 
 
-def present(figures: tuple[ClassFigures, ...]) -> list[ClassFigures]:
+def present(figures: tuple[ClassDifferences, ...]) -> list[ClassDifferences]:
     """Those of the classes that mask or prediction hold."""
     return [found for found in figures if found.area or found.predicted_area]
 
 
-def surface_score(figures: tuple[ClassFigures, ...], missing: float) -> float:
+def surface_score(figures: tuple[ClassDifferences, ...], missing: float) -> float:
     """Average symmetric surface distance, the mean over the classes that either holds.
 
     Args:
@@ -93,7 +93,7 @@ def surface_score(figures: tuple[ClassFigures, ...], missing: float) -> float:
     return float(np.mean(distances)) if distances else 0.0
 
 
-def soft_dice_score(comparison: Comparison, figures: tuple[ClassFigures, ...]) -> float:
+def soft_dice_score(comparison: Comparison, figures: tuple[ClassDifferences, ...]) -> float:
     """One minus the Dice of mask and probabilities, the mean over the classes that either holds."""
     values: list[float] = []
     known = comparison.known

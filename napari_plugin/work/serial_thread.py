@@ -7,10 +7,10 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-__all__ = ["Lane"]
+__all__ = ["SerialThread"]
 
 
-class Lane(QObject):
+class SerialThread(QObject):
     """One thread; what is asked of it is done in order, and answered in the window's thread.
 
     Unlike daemon threads, it is waited for when the program ends: what was asked for is done.

@@ -17,20 +17,20 @@ from keras_robust.review import (
     read_log,
     write_reviewed,
 )
-from napari_plugin.review.lanes import Lane
 from napari_plugin.review.layers import CaseLayers, case_notes
 from napari_plugin.viewer.dock import timer
 from napari_plugin.work.child import in_words
+from napari_plugin.work.serial_thread import SerialThread
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["ReviewDesk"]
+__all__ = ["ReviewController"]
 
 AUTOSAVE_MS = 1000
 
 
-class ReviewDesk(QObject):
+class ReviewController(QObject):
     """Shows the cases of a session and keeps what is painted and decided.
 
     Args:
@@ -66,7 +66,7 @@ class ReviewDesk(QObject):
         self._kept: tuple[NDArray[np.uint8], str] | None = None
         self._ahead: dict[str, ReviewCase] = {}
         self._asked: set[str] = set()
-        self._reader, self._writer = Lane("review-read"), Lane("review-write")
+        self._reader, self._writer = SerialThread("review-read"), SerialThread("review-write")
         self._timer = timer(self, AUTOSAVE_MS, self.keep)
         self._reader.ask(session.check, done=self._checked)
 

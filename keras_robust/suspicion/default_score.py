@@ -10,12 +10,12 @@ from scipy.special import expit
 
 from keras_robust.suspicion.calibration import Calibration
 from keras_robust.suspicion.detector import detect, share_of_wrong
+from keras_robust.suspicion.features import features
 from keras_robust.suspicion.judged import Comparison
 from keras_robust.suspicion.mistakes import mistakes
-from keras_robust.suspicion.portrait import portrait
 from keras_robust.suspicion.structure import Measures, Structure
 
-__all__ = ["Doubt"]
+__all__ = ["DefaultScore"]
 
 Floats = NDArray[np.float64]
 # Evidence and variance per element below which more or less makes little difference.
@@ -35,7 +35,7 @@ LEAST_FOR_DETECTOR = 200
 
 
 @dataclass
-class Doubt:
+class DefaultScore:
     r"""-log P(every structure of the mask is right), in nats: 0 for no doubt, without upper end.
 
     The evidence against a mask (see `Measures`) is divided by the standard deviation of the
@@ -47,7 +47,7 @@ class Doubt:
     maximisation).
 
     Where there are 200 structures or more, a second opinion is learned in the same way by trees,
-    from more figures of each mask (see `portrait` and `detect`); the two log-odds are averaged. The
+    from more figures of each mask (see `features` and `detect`); the two log-odds are averaged. The
     first has no upper end, so that the score tells the bad from the worse; the second knows in
     which way masks are usually wrong.
 
@@ -83,10 +83,10 @@ class Doubt:
                 for mask in mistakes(structure.mask, structure.spacing, generator):
                     measures = structure.measure(mask)
                     self._drawn.append(_figure(measures, usual))
-                    self._drawn_portraits.append(portrait(structure, mask, measures))
+                    self._drawn_portraits.append(features(structure, mask, measures))
                     self._origin.append(len(self._given))
             self._given.append(_figure(found[label], usual))
-            self._portraits.append(portrait(structure, structure.mask, found[label]))
+            self._portraits.append(features(structure, structure.mask, found[label]))
             self._image.append(self._images)
         self._images += 1
         return found
