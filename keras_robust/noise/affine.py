@@ -218,6 +218,25 @@ def _matrix(angle: float, axis: Sequence[float] | None, rank: int) -> np.ndarray
     return matrix[3 - rank :, 3 - rank :]
 
 
+def shifted(
+    array: np.ndarray, shift: Sequence[int], shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """An array shifted by whole voxels; what enters is 0, what leaves is lost.
+
+    Args:
+        array: of any rank.
+        shift: along each axis.
+        shape: of the result; default: that of `array`.
+
+    >>> shifted(np.array([[1, 2, 3]]), (0, 1))
+    array([[0, 1, 2]])
+    """
+    result = np.zeros(array.shape if shape is None else shape, array.dtype)
+    there, here = _overlap(array.shape, shift, result.shape)
+    result[there] = array[here]
+    return result
+
+
 def _overlap(patch_shape, corner, shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Slices of the image and of the patch where the two meet, the patch laid at `corner`."""
     there, here = [], []

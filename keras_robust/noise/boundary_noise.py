@@ -10,7 +10,7 @@ import numpy as np
 from .boundary import resize_object
 from .corruption import Corruption
 from .draws import generator_of, unit_vector
-from .many import Progress, check_length, corrupt_all, each_once, unchanged_note
+from .many import Other, Progress, check_length, corrupt_all, each_once, unchanged_note
 from .morphology import room
 from .structures import check_mask, labels_of, map_structures
 
@@ -96,13 +96,16 @@ class BoundaryNoise:
             self, severity={label: self._severity(draws[label]) for label in sorted(draws)}
         )
 
-    def corrupt(self, mask: np.ndarray, id: str, kind: str = KIND) -> tuple[np.ndarray, Corruption]:
+    def corrupt(
+        self, mask: np.ndarray, id: str, kind: str = KIND, other: Other | None = None
+    ) -> tuple[np.ndarray, Corruption]:
         """One corrupted mask and its line in the log; `mask` itself is never written to.
 
         Args:
             mask: labels, `(H, W)` or `(D, H, W)`, bool or integer; 0 is background.
             id: of the image.
             kind: from `plan`; "clean" leaves the mask as it is.
+            other: not needed; other noises take the mask of another case.
 
         Raises:
             ValueError: `kind` is unknown or the mask has another rank or dtype.
@@ -222,7 +225,7 @@ def mean_dice_per_label(log: Iterable[Corruption]) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for corruption in log:
         for label, values in corruption.parameters.items():
-            if "dice" in values:
+            if values is not None and "dice" in values:
                 found.setdefault(label, []).append(values["dice"])
     return {label: float(np.mean(found[label])) for label in sorted(found)}
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from keras_robust.common.files import atomic_write_text
 
-from .affine import affine_object
 from .boundary import resize_object
-from .morphology import dilate_by, erode_by
+from .catalogue import kind_named
 from .reference import reference_affine_object
-from .structures import check_mask, labels_of, map_structures
+from .structures import check_mask, labels_of, map_structures, without_channel
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,20 @@ class Corruption:
 
     Attributes:
         id: of the image.
-        kind: "clean", "dilate", "erode", "affine" or "boundary".
+        kind: "clean", "boundary", or the name of a kind of `LabelNoise`.
         parameters: per label (as text) the parameters of the operator: `iterations`, or `angle`
             (degrees), `shift`, `centre` and, in volumes, `axis` (voxels); along boundaries the
             `operator`, "dilate" or "erode", the number of `voxels` it leads to, the `direction` of
-            its last layer, and the `dice` reached.
+            its last layer, and the `dice` reached; of other kinds those of their operator (see
+            `keras_robust.noise.mistakes`). None for a structure on its own that was left as it is.
         asked: relative change of area that was asked for (beta).
         reached: ``|clean XOR noisy| / |clean|``, summed over structures; for dilation and erosion
             this is the relative change of area.
         dice: overlap of the noisy with the clean mask, mean over structures; 1 for an empty mask.
         note: why the mask, or a structure of it, was left unchanged; otherwise empty.
+        whole: parameters of what was done to the mask as a whole; None where nothing was. Of the
+            mask of another case it holds the `source`, its id, and the mask itself, so that
+            nothing else is needed to replay it.
 
     >>> import numpy as np
     >>> mask = np.zeros((8, 8), np.uint8)
@@ -46,11 +49,12 @@ class Corruption:
 
     id: str
     kind: str
-    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     asked: float = 0.0
     reached: float = 0.0
     dice: float = 1.0
     note: str = ""
+    whole: Mapping[str, Any] | None = None
 
     def apply(self, mask: np.ndarray) -> np.ndarray:
         """The noisy mask again, to the byte, from the clean mask.
@@ -66,6 +70,11 @@ class Corruption:
                 f"Invalid value for argument `mask`. Expected the clean mask of {self.id!r}, with "
                 f"labels {list(self.parameters)}. Received: mask with labels {labels}."
             )
+
+        whole = self.whole
+        if whole is not None:
+            operator = kind_named(self.kind).perform
+            return without_channel(np.asarray(mask), lambda plain: operator(plain, **whole))
 
         def operate(label: int, own: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
             return perform(self.kind, own, allowed, self.parameters[str(label)])
@@ -83,19 +92,17 @@ class Corruption:
 
 
 def perform(
-    kind: str, own: np.ndarray, allowed: np.ndarray | None, parameters: Mapping[str, Any]
+    kind: str, own: np.ndarray, allowed: np.ndarray | None, parameters: Mapping[str, Any] | None
 ) -> np.ndarray:
     """Apply the operator `kind` with known parameters to one structure."""
-    if kind == "dilate":
-        return dilate_by(own, allowed, **parameters)
-    if kind == "erode":
-        return erode_by(own, **parameters)
-    if "centre" in parameters:
-        return affine_object(own, allowed, **parameters)
+    if parameters is None:
+        return own.copy()
     if kind == "boundary":
         wanted = {key: parameters[key] for key in ("operator", "voxels", "direction")}
         return resize_object(own, allowed, **wanted)
-    return reference_affine_object(own, allowed, **parameters)
+    if kind == "affine" and "centre" not in parameters:
+        return reference_affine_object(own, allowed, **parameters)
+    return kind_named(kind).perform(own, allowed, **parameters)
 
 
 def write_log(path: str | Path, log: Iterable[Corruption]) -> None:

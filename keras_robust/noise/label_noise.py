@@ -1,46 +1,63 @@
 """Which masks of a dataset are corrupted, how, and by how much."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from .affine import choose_affine
+from .catalogue import GROUPS, KINDS, expanded
 from .corruption import Corruption
-from .draws import generator_of, unit_vector
+from .draws import generator_of
+from .kinds import Draw, Drawn, NoiseKind, NotHere, all_kinds, kind_named
 from .many import Progress, corrupt_all, each_once, unchanged_note
-from .morphology import check_beta, dilate_object, erode_object
+from .measure import measure
+from .morphology import check_beta
 from .reference import DIRECTIONS, choose_reference_step, reference_affine_object, reference_draws
-from .structures import map_structures
+from .structures import check_mask, labels_of, map_structures, without_channel
 
-KINDS = ("dilate", "erode", "affine")
 MODES = ("unbiased", "reference")
+WHOLE = (0, 1)  # stream of what is drawn for a mask as a whole; structures have their labels'
 
 
 class Kind(str):
-    """A kind of corruption as planned: the text, and what the reference generator drew with it."""
+    """A kind of corruption as planned: the text, and what was drawn with it.
+
+    Attributes:
+        angle, direction: by the reference generator.
+        others: the other kinds in the order drawn; the first that can be made in the mask takes
+            the place of one that cannot.
+        source: id of the case whose mask a kind that needs another one takes; empty without any.
+    """
 
     angle: float | None = None
     direction: tuple[int, int] | None = None
+    others: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class LabelNoise:
     r"""Simulated annotation errors: a fraction `alpha` of the masks, each changed by about `beta`.
 
-    Each noisy mask is dilated, eroded or moved (rotated by :math:`U(-a, a)` and shifted), one kind
-    drawn uniformly from `kinds`, until its area has changed by `beta` times the area of the
-    structure. The Dice against the clean mask is about :math:`2/(2+\beta)` for dilation,
-    :math:`2(1-\beta)/(2-\beta)` for erosion and :math:`1-\beta/2` for affine noise: erosion is by
-    far the harshest.
+    By default each noisy mask is dilated, eroded or moved (rotated by :math:`U(-a, a)` and
+    shifted), one kind drawn uniformly from `kinds`, until its area has changed by `beta` times the
+    area of the structure. The Dice against the clean mask is about :math:`2/(2+\beta)` for
+    dilation, :math:`2(1-\beta)/(2-\beta)` for erosion and :math:`1-\beta/2` for affine noise:
+    erosion is by far the harshest.
+
+    A second family, "mistakes", is of what people get wrong: parts, objects, outlines, slices,
+    classes and files (see `keras_robust.noise.catalogue`). Those that have no amount, such as a
+    mirrored mask, leave `beta` aside; the log says what was reached. A kind that cannot be made in
+    a mask, such as missing slices in an image, gives its place to the next one drawn.
 
     In mode "unbiased" an image is chosen by its id and the seed: exactly ``int(N * alpha)`` images
     are noisy, those of a smaller alpha are among those of a larger one with the same kind, and the
-    noise of an image depends on nothing but (seed, id, kind, mask). Objects rotate about their own
-    centroid and shift in a uniformly random direction.
+    noise of an image depends on nothing but (seed, id, kind, mask), and that of another case's mask
+    on that case. Objects rotate about their own centroid and shift in a uniformly random direction.
 
     Mode "reference" repeats the generator published by Li et al. that the T-Loss paper uses, its
     order of draws and its biases included (see `keras_robust.noise.reference`); ids must be the
@@ -50,8 +67,9 @@ class LabelNoise:
         alpha: fraction of masks to corrupt, in [0, 1].
         beta: relative change of area asked for, >= 0.
         seed: integer >= 0.
-        kinds: subset of ("dilate", "erode", "affine").
-        mode: "unbiased" or "reference".
+        kinds: names of kinds, each once: ("dilate", "erode", "affine") by default. The names
+            "shapes" (these), "mistakes" (the second family) and "all" stand for their members.
+        mode: "unbiased" or "reference", which knows the three default kinds alone.
         max_angle: largest rotation of affine noise in degrees, in [0, 180].
 
     Raises:
@@ -80,8 +98,9 @@ class LabelNoise:
     max_angle: float = 30.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kinds", tuple(self.kinds))
+        object.__setattr__(self, "kinds", expanded(tuple(self.kinds)))
         check_beta(self.beta)
+        known = [kind.name for kind in all_kinds()] if self.mode != "reference" else KINDS
         for name, good, expected in (
             ("alpha", 0 <= self.alpha <= 1, "0 <= alpha <= 1, the fraction of noisy masks"),
             ("seed", isinstance(self.seed, Integral) and self.seed >= 0, "an integer >= 0"),
@@ -89,8 +108,8 @@ class LabelNoise:
             ("max_angle", 0 <= self.max_angle <= 180, "degrees between 0 and 180"),
             (
                 "kinds",
-                len(self.kinds) == len(set(self.kinds) & set(KINDS)) > 0,
-                f"one or more of {KINDS}, each once",
+                len(self.kinds) == len(set(self.kinds) & set(known)) > 0,
+                f"one or more of {(*known, *GROUPS)}, each once",
             ),
         ):
             if not good:
@@ -119,57 +138,64 @@ class LabelNoise:
             return {id: plan[id] for id in ids}
         ranked = sorted(ids, key=lambda id: _digest(self.seed, id))
         noisy = set(ranked[: int(len(ids) * self.alpha)])
-        return {id: self._kind(id) if id in noisy else Kind("clean") for id in ids}
+        plan = {id: self._kind(id) if id in noisy else Kind("clean") for id in ids}
+        if len(ranked) > 1 and any(kind_named(kind).takes_other for kind in self.kinds):
+            # Neighbours in an order that only digests make: chance, whatever the order of ids.
+            for id, source in zip(ranked, (*ranked[1:], ranked[0]), strict=True):
+                plan[id].source = source
+        return plan
 
-    def corrupt(self, mask: np.ndarray, id: str, kind: str) -> tuple[np.ndarray, Corruption]:
+    def corrupt(
+        self,
+        mask: np.ndarray,
+        id: str,
+        kind: str,
+        other: Callable[[], np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, Corruption]:
         """One corrupted mask and its line in the log; `mask` itself is never written to.
 
         Args:
             mask: labels, `(H, W)` or `(D, H, W)`, bool or integer; 0 is background.
             id: of the image.
-            kind: from `plan`. In mode "reference" the plan's value carries the angle and direction
-                of affine noise; a plain "affine" draws them from (seed, id).
+            kind: from `plan`, whose values carry the kinds that are made where this one cannot be
+                and, in mode "reference", the angle and direction of affine noise. A plain text
+                stands for itself alone; "affine" then draws both from (seed, id).
+            other: gives the clean mask of the case that `plan` names as the `source` of the kind,
+                for kinds that need one.
 
         Returns:
             The noisy mask (shape and dtype of `mask`) and the `Corruption` that replays it.
 
         Raises:
-            ValueError: `kind` is unknown or the mask has another rank or dtype.
+            ValueError: `kind` is unknown, a plain text that cannot be made in this mask, or the
+                mask has another rank or dtype.
+
+        >>> mask = np.zeros((32, 32), np.uint8)
+        >>> mask[8:24, 8:24] = 1
+        >>> cut, done = LabelNoise(alpha=1, beta=0.5).corrupt(mask, "a", "cut")
+        >>> int(mask.sum()), int(cut.sum()), done.reached
+        (256, 128, 0.5)
         """
         if kind == "clean":
             return np.array(mask), Corruption(id, "clean")
-        if kind not in KINDS:
+        planned = kind if isinstance(kind, Kind) else None
+        kinds = [kind_named(name) for name in (kind, *(planned.others if planned else ()))]
+        labels = labels_of(check_mask(mask))
+        why = ""
+        for one in kinds if labels else ():
+            try:
+                return self._make(one, mask, id, planned, other)
+            except NotHere as error:
+                why = why or str(error)
+        if why and planned is None:
             raise ValueError(
-                f"Invalid value for argument `kind`. Expected 'clean' or one of {KINDS}. "
-                f"Received: kind={kind!r}."
+                "Invalid value for argument `kind`. Expected a kind of error that can be made in "
+                f"the mask of {id!r}. Received: kind={str(kind)!r}: {why}. Choose another kind."
             )
-        parameters: dict[str, dict[str, Any]] = {}
-        unchanged: list[str] = []
-        changed = total = 0
-        dice: list[float] = []
-
-        def operate(label: int, own: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
-            nonlocal changed, total
-            noisy, parameters[str(label)] = self._operate(id, kind, label, own, allowed)
-            area, difference = int(np.count_nonzero(own)), int(np.count_nonzero(noisy != own))
-            if difference == 0:
-                unchanged.append(str(label))
-            changed, total = changed + difference, total + area
-            together = area + int(np.count_nonzero(noisy))
-            dice.append((together - difference) / together)
-            return noisy
-
-        noisy = map_structures(mask, operate)
-        return noisy, Corruption(
-            id=id,
-            kind=str(kind),
-            parameters=parameters,
-            asked=float(self.beta),
-            reached=changed / total if total else 0.0,
-            dice=float(np.mean(dice)) if dice else 1.0,
-            note=unchanged_note(
-                list(parameters), unchanged, f"no {kind} comes nearer to the change asked for"
-            ),
+        parameters = dict.fromkeys(map(str, labels))
+        note = unchanged_note(list(parameters), list(parameters), why)
+        return np.array(mask), Corruption(
+            id, str(kind), parameters, asked=float(self.beta), note=note
         )
 
     def apply(
@@ -193,33 +219,76 @@ class LabelNoise:
         """
         return corrupt_all(self, masks, ids, progress)
 
-    def _operate(
-        self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        if kind == "dilate":
-            noisy, iterations = dilate_object(own, allowed, self.beta)
-            return noisy, {"iterations": iterations}
-        if kind == "erode":
-            noisy, iterations = erode_object(own, self.beta)
-            return noisy, {"iterations": iterations}
-        affine = self._reference_affine if self.mode == "reference" else self._unbiased_affine
-        return affine(id, kind, label, own, allowed)
+    def _make(
+        self,
+        kind: NoiseKind,
+        mask: np.ndarray,
+        id: str,
+        planned: Kind | None,
+        other: Callable[[], np.ndarray] | None,
+    ) -> tuple[np.ndarray, Corruption]:
+        """One kind, made in a mask that is not empty.
 
-    def _unbiased_affine(
-        self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        # A binary mask is the same whether its foreground is stored as True, 1 or 255.
-        generator = generator_of(self.seed, id, 1 if allowed is None else label)
-        angle = float(generator.uniform(-self.max_angle, self.max_angle))
-        direction = unit_vector(generator, own.ndim)
-        axis = unit_vector(generator, 3).tolist() if own.ndim == 3 else None
-        return choose_affine(own, allowed, self.beta, angle, direction, axis)
+        Raises:
+            NotHere: it cannot be.
+        """
+        given = {"source": planned.source, "other": other} if planned and planned.source else {}
+        draw = Draw(self.beta, self.seed, id, WHOLE, self.max_angle, **given)
+        parameters: dict[str, Any] = dict.fromkeys(map(str, labels_of(mask)), {})
+        whole: dict[str, Any] | None = None
+        why: list[str] = []
+
+        def operate(label: int, own: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+            try:
+                # A binary mask is the same whether its foreground is stored as True, 1 or 255.
+                own_draw = replace(draw, stream=(1 if allowed is None else label,))
+                noisy, parameters[str(label)] = sample(own, allowed, own_draw)
+                return noisy
+            except NotHere as error:
+                why.append(str(error))
+                parameters[str(label)] = None
+                return own.copy()
+
+        def operate_whole(plain: np.ndarray) -> np.ndarray:
+            nonlocal whole
+            noisy, whole = kind.draw(plain, draw)
+            return noisy
+
+        sample: Callable[..., Drawn] = kind.draw
+        if kind.name == "affine" and self.mode == "reference":
+            sample = partial(self._reference_affine, id, planned)
+        if kind.whole:
+            noisy = without_channel(mask, operate_whole)
+        else:
+            noisy = map_structures(mask, operate)
+        if len(why) == len(parameters):
+            raise NotHere(why[0])
+        reached, dice, same = measure(mask, noisy)
+        unchanged = [label for label in parameters if int(label) in same]
+        if kind.whole and reached:
+            unchanged = []
+        otherwise = f"no {kind.name} comes nearer to the change asked for"
+        return noisy, Corruption(
+            id=id,
+            kind=kind.name,
+            parameters=parameters,
+            asked=float(self.beta),
+            reached=reached,
+            dice=dice,
+            note=unchanged_note(list(parameters), unchanged, why[0] if why else otherwise),
+            whole=whole,
+        )
 
     def _reference_affine(
-        self, id: str, kind: str, label: int, own: np.ndarray, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        if isinstance(kind, Kind) and kind.angle is not None and kind.direction is not None:
-            angle, direction = kind.angle, kind.direction
+        self,
+        id: str,
+        planned: Kind | None,
+        own: np.ndarray,
+        allowed: np.ndarray | None,
+        draw: Draw,
+    ) -> Drawn:
+        if planned and planned.angle is not None and planned.direction is not None:
+            angle, direction = planned.angle, planned.direction
         else:
             generator = generator_of(self.seed, id, 0)
             angle = float(generator.uniform(-self.max_angle, self.max_angle))
@@ -230,7 +299,11 @@ class LabelNoise:
 
     def _kind(self, id: str) -> Kind:
         # Stream 0; structures draw from the streams of their labels, which are positive.
-        return Kind(self.kinds[int(generator_of(self.seed, id, 0).integers(len(self.kinds)))])
+        generator = generator_of(self.seed, id, 0)
+        kind = Kind(self.kinds[int(generator.integers(len(self.kinds)))])
+        others = [name for name in self.kinds if name != kind]
+        kind.others = tuple(others[index] for index in generator.permutation(len(others)))
+        return kind
 
     def _reference_plan(self, ids: list[str]) -> dict[str, Kind]:
         plan = {}

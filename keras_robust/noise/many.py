@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from .catalogue import KINDS
 from .corruption import Corruption
 
 Progress = Callable[[int, int], None]
+Other = Callable[[], np.ndarray]
 
 
 class Noise(Protocol):
@@ -16,7 +19,55 @@ class Noise(Protocol):
 
     def plan(self, ids: Sequence[str]) -> Mapping[str, str]: ...
 
-    def corrupt(self, mask: np.ndarray, id: str, kind: str) -> tuple[np.ndarray, Corruption]: ...
+    def corrupt(
+        self, mask: np.ndarray, id: str, kind: str, other: Other | None = None
+    ) -> tuple[np.ndarray, Corruption]: ...
+
+
+def corrupt_planned(
+    noise: Noise, id: str, kind: str, read: Callable[[str], np.ndarray]
+) -> tuple[np.ndarray, Corruption]:
+    """One mask of a dataset, corrupted as planned.
+
+    Args:
+        noise: what to simulate.
+        id: of the image.
+        kind: from the plan of the dataset.
+        read: the clean mask of an id of the dataset.
+    """
+    source = getattr(kind, "source", "")
+    return noise.corrupt(read(id), id, kind, partial(read, source) if source else None)
+
+
+def check_possible(
+    noise: Noise, plan: Mapping[str, str], read: Callable[[str], np.ndarray]
+) -> None:
+    """Refuse kinds of error that can be made in none of the masks of a plan.
+
+    Args:
+        noise: what to simulate.
+        plan: kinds by id.
+        read: the clean mask of an id; those up to the first that can be changed are read.
+
+    Raises:
+        ValueError: none of the masks that are not empty can be changed.
+    """
+    kinds = getattr(noise, "kinds", KINDS)
+    if set(kinds) & set(KINDS):
+        return
+    why = ""
+    for id, kind in plan.items():
+        if kind != "clean":
+            done = corrupt_planned(noise, id, kind, read)[1]
+            if done.whole is not None or any(p is not None for p in done.parameters.values()):
+                return
+            if done.parameters:
+                why = why or f"{done.id}: {done.note}"
+    if why:
+        raise ValueError(
+            "Invalid value for argument `kinds`. Expected kinds of error of which one can be made "
+            f"in one of the masks at least. Received: kinds={tuple(kinds)}; {why}. Add others."
+        )
 
 
 def each_once(ids: Iterable[str]) -> list[str]:
@@ -61,9 +112,11 @@ def corrupt_all(
     """
     check_length(masks, ids)
     plan = noise.plan(ids)
+    read = dict(zip(plan, masks, strict=True)).__getitem__
+    check_possible(noise, plan, read)
     noisy, log = [], []
-    for mask, (id, kind) in zip(masks, plan.items(), strict=True):
-        corrupted, corruption = noise.corrupt(mask, id, kind)
+    for id, kind in plan.items():
+        corrupted, corruption = corrupt_planned(noise, id, kind, read)
         noisy.append(corrupted)
         log.append(corruption)
         if progress is not None:

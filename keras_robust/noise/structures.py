@@ -48,9 +48,17 @@ def map_structures(mask: np.ndarray, operate: Operator) -> np.ndarray:
     Structures so never overlap, and none is drawn over the clean area of another.
     A trailing axis of length one (a channel) is no dimension of the object and is set aside.
     """
-    mask = check_mask(mask)
+    return without_channel(check_mask(mask), lambda plain: _map_plain(plain, operate))
+
+
+def without_channel(mask: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`function` of a mask whose trailing axis of length one, if any, is set aside."""
     if mask.ndim == 3 and mask.shape[-1] == 1:
-        return map_structures(mask[..., 0], operate)[..., None]
+        return function(mask[..., 0])[..., None]
+    return function(mask)
+
+
+def _map_plain(mask: np.ndarray, operate: Operator) -> np.ndarray:
     labels = labels_of(mask)
     if len(labels) == 1:
         (label,) = labels

@@ -1,0 +1,1 @@
+"""Mistakes as people make them: parts, objects, outlines, slices, classes and files mixed up."""
