@@ -1,8 +1,9 @@
 """Simulated annotators: noisy masks written beside the clean ones, restartable."""
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,21 @@ from keras_robust.data.files.grid import check_grid
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.images import mask_suffix, read_mask
 from keras_robust.data.layouts.manifest_writing import writable_home
-from keras_robust.noise import BoundaryNoise, Corruption, LabelNoise, sizes_of, write_log
+from keras_robust.noise import (
+    GROUPS,
+    BoundaryNoise,
+    Corruption,
+    LabelNoise,
+    check_possible,
+    corrupt_planned,
+    sizes_of,
+    write_log,
+)
 
 __all__ = ["annotator_name", "simulate_dataset"]
 
 LOG = "noise.jsonl"
+NAMED_KINDS = 4  # that the name of an annotator spells out
 
 
 def simulate_dataset(
@@ -73,7 +84,8 @@ def simulate_dataset(
 
     Raises:
         FileNotFoundError, ValueError: `path` is no dataset or a mask cannot be read.
-        ValueError: A name or split that is unknown, or a choice that is not clear.
+        ValueError: A name or split that is unknown, a choice that is not clear, or kinds of error
+            of which none can be made in any of the masks.
         FileExistsError: The annotator exists with other parameters, or was not simulated; or
             `output` holds something else.
         PermissionError: The dataset folder is read-only and `output` is not given.
@@ -109,11 +121,15 @@ def simulate_dataset(
         "ignore_label": dataset.ignore_label,
     }
     plan = noise.plan(ids)
+    masks = {case.id: _mask(case) for case in cases}
+    check_possible(noise, plan, lambda id: _known(masks[id], *labels)[0])
+    sources = {id: getattr(kind, "source", "") for id, kind in plan.items()}
     jobs = [
         _Job(
             case.id,
             plan[case.id],
-            _mask(case),
+            masks[case.id],
+            masks.get(sources[case.id]),
             folder / f"{case.id}{mask_suffix(case.image)}",
             noise,
             *labels,
@@ -148,18 +164,30 @@ def annotator_name(noise: LabelNoise | BoundaryNoise) -> str:
     'noisy-a0.7-b0.7-s0'
     >>> annotator_name(LabelNoise(alpha=1, beta=0.5, kinds=("erode",), mode="reference"))
     'noisy-a1-b0.5-s0-erode-reference'
+    >>> annotator_name(LabelNoise(alpha=1, beta=0.5, kinds=("mistakes",)))
+    'noisy-a1-b0.5-s0-mistakes'
     """
     if isinstance(noise, BoundaryNoise):
         return f"noisy-d{noise.mean_dice:g}-s{noise.seed}"
     default = LabelNoise(alpha=noise.alpha, beta=noise.beta, seed=noise.seed)
     name = f"noisy-a{noise.alpha:g}-b{noise.beta:g}-s{noise.seed}"
     if noise.kinds != default.kinds:
-        name += "".join(f"-{kind}" for kind in noise.kinds)
+        name += _of_kinds(noise.kinds)
     if noise.mode != default.mode:
         name += f"-{noise.mode}"
     if noise.max_angle != default.max_angle:
         name += f"-angle{noise.max_angle:g}"
     return name
+
+
+def _of_kinds(kinds: Sequence[str]) -> str:
+    """The kinds in a name: by their own, that of a group, or how many where they are many."""
+    for group, members in GROUPS.items():
+        if tuple(kinds) == members:
+            return f"-{group}"
+    if len(kinds) <= NAMED_KINDS:
+        return "".join(f"-{kind}" for kind in kinds)
+    return f"-{len(kinds)}kinds-{hashlib.sha256(' '.join(kinds).encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)
@@ -182,6 +210,7 @@ class _Job:
     id: str
     kind: str
     source: Path
+    other: Path | None  # mask of the case that the plan names as source
     target: Path
     noise: LabelNoise | BoundaryNoise
     classes: int
@@ -190,7 +219,7 @@ class _Job:
     def __call__(self) -> dict[str, Any]:
         """Write the mask; return its line in the journal."""
         known, put_back = _known(self.source, self.classes, self.ignore_label)
-        noisy, corruption = self.noise.corrupt(known, self.id, self.kind)
+        noisy, corruption = corrupt_planned(self.noise, known, self.id, self.kind, self._other)
         written = write_mask(self.target, put_back(noisy), self.source, self.classes)
         return {
             "id": self.id,
@@ -198,6 +227,11 @@ class _Job:
             "mask_sha256": written,
             "corruption": json.loads(corruption.to_json()),
         }
+
+    def _other(self, id: str) -> NDArray:
+        if self.other is None:  # nothing names one then; this is for the type checker
+            raise ValueError(f"Expected a path of the mask of {id!r}.")
+        return _known(self.other, self.classes, self.ignore_label)[0]
 
     def is_done(self, record: Mapping[str, Any]) -> bool:
         Corruption(**record["corruption"])

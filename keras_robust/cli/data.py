@@ -45,7 +45,11 @@ def simulate(
         typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS or -dD-sS"),
     ] = None,
     kinds: Annotated[
-        str | None, typer.Option(help="Kinds of error.", show_default="dilate,erode,affine")
+        str | None,
+        typer.Option(
+            help="Kinds of error, by name, or 'mistakes' or 'all' (see the documentation).",
+            show_default="dilate,erode,affine",
+        ),
     ] = None,
     mode: Annotated[
         str | None,

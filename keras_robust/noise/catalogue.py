@@ -1,7 +1,7 @@
 """The kinds of error that the project knows, with what they are called."""
 
 from collections.abc import Collection
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -59,9 +59,7 @@ def _draw_affine(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Dra
     return choose_affine(own, allowed, draw.beta, angle, direction, axis)
 
 
-def _whole(*arguments: Any, takes_other: bool = False) -> NoiseKind:
-    return NoiseKind(*arguments, whole=True, takes_other=takes_other)
-
+_whole = partial(NoiseKind, whole=True)
 
 KINDS = register_ours(
     (

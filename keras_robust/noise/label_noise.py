@@ -232,8 +232,8 @@ class LabelNoise:
         Raises:
             NotHere: it cannot be.
         """
-        given = {"source": planned.source, "other": other} if planned and planned.source else {}
-        draw = Draw(self.beta, self.seed, id, WHOLE, self.max_angle, **given)
+        source = planned.source if planned else ""
+        draw = Draw(self.beta, self.seed, id, WHOLE, self.max_angle, source, other)
         parameters: dict[str, Any] = dict.fromkeys(map(str, labels_of(mask)), {})
         whole: dict[str, Any] | None = None
         why: list[str] = []

@@ -25,18 +25,19 @@ class Noise(Protocol):
 
 
 def corrupt_planned(
-    noise: Noise, id: str, kind: str, read: Callable[[str], np.ndarray]
+    noise: Noise, mask: np.ndarray, id: str, kind: str, read: Callable[[str], np.ndarray]
 ) -> tuple[np.ndarray, Corruption]:
     """One mask of a dataset, corrupted as planned.
 
     Args:
         noise: what to simulate.
+        mask: the clean mask.
         id: of the image.
         kind: from the plan of the dataset.
-        read: the clean mask of an id of the dataset.
+        read: the clean mask of another id of the dataset.
     """
     source = getattr(kind, "source", "")
-    return noise.corrupt(read(id), id, kind, partial(read, source) if source else None)
+    return noise.corrupt(mask, id, kind, partial(read, source) if source else None)
 
 
 def check_possible(
@@ -58,7 +59,7 @@ def check_possible(
     why = ""
     for id, kind in plan.items():
         if kind != "clean":
-            done = corrupt_planned(noise, id, kind, read)[1]
+            done = corrupt_planned(noise, read(id), id, kind, read)[1]
             if done.whole is not None or any(p is not None for p in done.parameters.values()):
                 return
             if done.parameters:
@@ -116,7 +117,7 @@ def corrupt_all(
     check_possible(noise, plan, read)
     noisy, log = [], []
     for id, kind in plan.items():
-        corrupted, corruption = corrupt_planned(noise, id, kind, read)
+        corrupted, corruption = corrupt_planned(noise, read(id), id, kind, read)
         noisy.append(corrupted)
         log.append(corruption)
         if progress is not None:

@@ -7,6 +7,7 @@ from math import ceil
 import numpy as np
 
 from ..measure import measure
+from ..structures import Window
 
 
 def nearest_step(low: int, high: int, reached: Callable[[int], float | None], beta: float) -> int:
@@ -88,23 +89,51 @@ def nearest_voxels(
     result = np.zeros_like(where)
     reach = ceil(stretch * voxels ** (1 / where.ndim)) + 1
     while True:
-        window = tuple(
-            slice(max(int(c) - reach, 0), min(int(c) + reach + 1, length))
-            for c, length in zip(centre, where.shape, strict=True)
-        )
-        inside = np.nonzero(where[window])
-        offsets = [
-            p + (box.start - float(c)) for p, box, c in zip(inside, window, centre, strict=True)
-        ]
-        distance = np.asarray(sum(o * o for o in offsets))
-        if direction is not None:
-            along = sum(o * float(d) for o, d in zip(offsets, direction, strict=True))
-            distance = distance - (1 - stretch**-2) * along * along
-        whole = all(b.stop - b.start == n for b, n in zip(window, where.shape, strict=True))
+        window, inside, distance = _around(where, centre, reach, direction, stretch)
         # What lies outside the window is further than this, however it is drawn out.
         sure = ((reach - 1) / stretch) ** 2
+        whole = result[window].size == result.size
         if whole or np.count_nonzero(distance <= sure) >= voxels:
             order = np.argsort(distance, kind="stable")[:voxels]
             result[window][tuple(p[order] for p in inside)] = True
             return result
         reach *= 2
+
+
+def voxels_within(
+    where: np.ndarray,
+    centre: Sequence[float],
+    radius: float,
+    direction: Sequence[float],
+    stretch: float,
+) -> int:
+    """How many of the true voxels lie in an ellipsoid of this radius, `stretch` times as long.
+
+    >>> voxels_within(np.ones((3, 9), bool), (1, 4), 1.0, (0, 1), 3.0)    # 3 + 1 + 3 and 2 beside
+    9
+    """
+    reach = ceil(stretch * radius) + 1
+    _, _, distance = _around(where, centre, reach, direction, stretch)
+    return int(np.count_nonzero(distance <= radius**2 + 1e-9))
+
+
+def _around(
+    where: np.ndarray,
+    centre: Sequence[float],
+    reach: int,
+    direction: Sequence[float] | None,
+    stretch: float,
+) -> tuple[Window, tuple[np.ndarray, ...], np.ndarray]:
+    """A box around a point, the true voxels in it, and the square of their distance, along
+    `direction` divided by `stretch`."""
+    window = tuple(
+        slice(max(int(c) - reach, 0), max(min(int(c) + reach + 1, length), 0))
+        for c, length in zip(centre, where.shape, strict=True)
+    )
+    inside = np.nonzero(where[window])
+    offsets = [p + (box.start - float(c)) for p, box, c in zip(inside, window, centre, strict=True)]
+    distance = np.asarray(sum(o * o for o in offsets))
+    if direction is not None:
+        along = np.asarray(sum(o * float(d) for o, d in zip(offsets, direction, strict=True)))
+        distance = distance - (1 - stretch**-2) * along * along
+    return window, inside, distance

@@ -144,13 +144,9 @@ def _painted(
         if not centres.any():
             continue
         around = tuple(slice(max(b.start - radius, 0), b.stop + radius) for b in window)
-        far = np.ones_like(own[index][around])
-        inner = tuple(
-            slice(b.start - a.start, b.start - a.start + n)
-            for a, b, n in zip(around, window, centres.shape, strict=True)
-        )
-        far[inner] = ~centres
-        result[index][around] = distance_transform_edt(far) <= radius
+        clear = np.ones(own[index].shape, bool)
+        clear[window] = ~centres
+        result[index][around] = distance_transform_edt(clear[around]) <= radius
     if allowed is not None:
         result &= allowed
     return result if result.any() else own.copy()

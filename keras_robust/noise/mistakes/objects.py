@@ -1,6 +1,7 @@
 """Whole objects that were overlooked, or drawn where there is none."""
 
 from collections.abc import Sequence
+from math import pi
 
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, label
@@ -8,7 +9,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from ..draws import unit_vector
 from ..kinds import Draw, Drawn, NotHere
 from ..structures import bounding_box, labels_of
-from .amounts import nearest_voxels
+from .amounts import nearest_voxels, voxels_within
 
 STRETCH = 1.5  # of an object added: as long as 1.5 times its width
 _SEARCHED = 2_000_000  # voxels among which a place is looked for
@@ -79,19 +80,20 @@ def draw_object_added(mask: np.ndarray, draw: Draw) -> Drawn:
     searched = free[(slice(None, None, step),) * free.ndim]
     if not searched.any():
         raise NotHere("there is no room for another object")
-    if searched.all():
-        depth = np.ones(searched.shape)
-    else:
-        depth = distance_transform_edt(searched) * step
-    radius = voxels ** (1 / mask.ndim) / 1.6 + 1  # of a disc; that of a ball is a little smaller
-    roomy = np.argwhere(depth >= min(radius, float(depth.max())))
+    # Outside the image there is no room.
+    depth = distance_transform_edt(np.pad(searched, 1))[(slice(1, -1),) * mask.ndim] * step
+    # Area of an ellipse or volume of an ellipsoid, of the axes r, (r,) STRETCH * r.
+    unit = STRETCH * (pi if mask.ndim == 2 else 4 * pi / 3)
+    radius = (voxels / unit) ** (1 / mask.ndim)
+    roomy = np.argwhere(depth >= min(STRETCH * radius + 1, float(depth.max())))
     centre = roomy[int(draw.generator.integers(len(roomy)))] * step
     values = labels_of(mask)
+    direction = unit_vector(draw.generator, mask.ndim).tolist()
     parameters = {
         "label": values[int(draw.generator.integers(len(values)))],
         "centre": centre.tolist(),
-        "direction": unit_vector(draw.generator, mask.ndim).tolist(),
-        "voxels": voxels,
+        "direction": direction,
+        "voxels": min(voxels, voxels_within(free, centre, radius + 0.5, direction, STRETCH)),
     }
     return object_added(mask, **parameters), parameters
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..draws import unit_vector
-from ..kinds import Draw, Drawn, NotHere
+from ..kinds import Draw, Drawn, NotHere, Parameters
 from ..morphology import depth_in, put, room
 from ..structures import bounding_box
 from .amounts import first_voxels, nearest_voxels
@@ -64,7 +64,7 @@ def draw_hole(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
         raise NotHere("no structure is three voxels wide, as a hole needs")
     wide = np.argwhere(depth >= max(2, (int(depth.max()) + 1) // 2))
     chosen = wide[int(draw.generator.integers(len(wide)))]
-    parameters = {
+    parameters: Parameters = {
         "centre": [int(c) + box.start for c, box in zip(chosen, window, strict=True)],
         "voxels": min(int(np.count_nonzero(own) * draw.beta), inside),
     }
@@ -113,7 +113,7 @@ def draw_leak(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
     length = float(np.sqrt((outward * outward).sum()))
     if length < 1e-6:  # in the middle of a ring
         outward, length = unit_vector(draw.generator, own.ndim), 1.0
-    parameters = {
+    parameters: Parameters = {
         "centre": [int(c) + box.start for c, box in zip(centre, window, strict=True)],
         "direction": (outward / length).tolist(),
         "voxels": voxels,

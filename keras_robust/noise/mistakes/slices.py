@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..affine import shifted
-from ..kinds import Draw, Drawn, NotHere
+from ..kinds import Draw, Drawn, NotHere, Parameters
 from .amounts import change_of, nearest_step
 
 
@@ -45,15 +45,15 @@ def draw_slices_repeated(mask: np.ndarray, draw: Draw) -> Drawn:
     drawn = _drawn_slices(mask)
     place = draw.generator.uniform()
 
-    def chosen(count: int) -> dict[str, object]:
+    def chosen(count: int) -> Parameters:
         source, *slices = _run(drawn, count + 1, place)
         return {"slices": slices, "source": source}
 
     def reached(count: int) -> float | None:
-        return change_of(mask, slices_repeated(mask, **chosen(count)))  # type: ignore[arg-type]
+        return change_of(mask, slices_repeated(mask, **chosen(count)))
 
     parameters = chosen(nearest_step(1, len(drawn) - 1, reached, draw.beta))
-    noisy = slices_repeated(mask, **parameters)  # type: ignore[arg-type]
+    noisy = slices_repeated(mask, **parameters)
     return _changed(noisy, mask, "neighbouring slices are alike"), parameters
 
 
@@ -72,15 +72,15 @@ def draw_neighbour_slice(mask: np.ndarray, draw: Draw) -> Drawn:
     drawn = _drawn_slices(mask)
     sign, place = int(draw.generator.choice((-1, 1))), draw.generator.uniform()
 
-    def chosen(step: int) -> dict[str, object]:
+    def chosen(step: int) -> Parameters:
         count = min(step, len(drawn))
         return {"slices": _run(drawn, count, place), "offset": sign * (1 + step - count)}
 
     def reached(step: int) -> float | None:
-        return change_of(mask, neighbour_slice(mask, **chosen(step)))  # type: ignore[arg-type]
+        return change_of(mask, neighbour_slice(mask, **chosen(step)))
 
     parameters = chosen(nearest_step(1, len(drawn) * 3 // 2, reached, draw.beta))
-    noisy = neighbour_slice(mask, **parameters)  # type: ignore[arg-type]
+    noisy = neighbour_slice(mask, **parameters)
     return _changed(noisy, mask, "neighbouring slices are alike"), parameters
 
 

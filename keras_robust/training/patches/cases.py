@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Dataset
 from keras_robust.data.files.ignored import set_aside_ignored
-from keras_robust.noise import LabelNoise, write_log
+from keras_robust.noise import LabelNoise, check_possible, corrupt_planned, write_log
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 from keras_robust.planning.preprocessing import PreprocessedCase, preprocess
@@ -163,10 +163,16 @@ def _corrupt(
     """The cases with noisy masks, corrupted at the resolution of the plan."""
     noise = LabelNoise(**config.noise.model_dump())  # type: ignore[union-attr]
     kinds = noise.plan([case.id for case in cases])
+    of = {case.id: case for case in cases}
+
+    def known(id: str) -> np.ndarray:
+        return set_aside_ignored(of[id].labels[:], dataset.ignore_label)[0]
+
+    check_possible(noise, kinds, known)
     corrupted, log = [], []
     for done, case in enumerate(cases, start=1):
-        known, put_back = set_aside_ignored(case.labels[:], dataset.ignore_label)
-        noisy, corruption = noise.corrupt(known, case.id, kinds[case.id])
+        mask, put_back = set_aside_ignored(case.labels[:], dataset.ignore_label)
+        noisy, corruption = corrupt_planned(noise, mask, case.id, kinds[case.id], known)
         labels = put_back(noisy)
         corrupted.append(case.relabelled(folder / "noisy_masks", labels, dataset))
         log.append(corruption)

@@ -9,7 +9,7 @@ import numpy as np
 from keras_robust.data import Dataset, read_mask
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.maps import save_labels
-from keras_robust.noise import LabelNoise, write_log
+from keras_robust.noise import LabelNoise, check_possible, corrupt_planned, write_log
 from keras_robust.training.choosing import (
     _drawn_by,
     choose_annotators,
@@ -110,11 +110,17 @@ def _corrupt(
 ) -> tuple[Source, np.ndarray]:
     noise = LabelNoise(**config.noise.model_dump())  # type: ignore[union-attr]
     plan = noise.plan(source.ids)
+    index_of = {id: index for index, id in enumerate(source.ids)}
+
+    def known(id: str) -> np.ndarray:
+        return set_aside_ignored(source.mask(index_of[id]), ignore_label)[0]
+
+    check_possible(noise, plan, known)
     in_memory = isinstance(source, MemorySource)
     masks, log, paths = [], [], []
     for index, id in enumerate(source.ids):
-        known, put_back = set_aside_ignored(source.mask(index), ignore_label)
-        noisy, corruption = noise.corrupt(known, id, plan[id])
+        mask, put_back = set_aside_ignored(source.mask(index), ignore_label)
+        noisy, corruption = corrupt_planned(noise, mask, id, plan[id], known)
         noisy = put_back(noisy)
         log.append(corruption)
         if in_memory:
