@@ -24,11 +24,10 @@ from keras_robust.annotators import (
 )
 from keras_robust.data import Dataset
 from keras_robust.noise import Corruption, LabelNoise
-from napari_plugin.noise_lab.histogram import KIND_COLOURS, DiceHistogram
+from napari_plugin.noise_lab.histogram import DiceHistogram
 from napari_plugin.noise_lab.preview import dataset_log
-from napari_plugin.noise_lab.settings import KIND_NAMES
 from napari_plugin.viewer.dock import button, text
-from napari_plugin.viewer.style import legend
+from napari_plugin.viewer.style import fill_legend, legend
 from napari_plugin.work.child import in_words
 from napari_plugin.work.latest import Latest
 from napari_plugin.work.tasks import Task, run_in_background
@@ -87,7 +86,7 @@ class DatasetBox(QWidget):
         self.bar.setToolTip("Masks done")
         column.addWidget(self.bar)
         self.histogram = DiceHistogram()
-        self.key = legend({KIND_NAMES[kind][0]: colour for kind, colour in KIND_COLOURS.items()})
+        self.key = legend({})
         self.summary = text("Summary")
         for widget in (self.histogram, self.key, self.summary):
             column.addWidget(widget)
@@ -223,6 +222,7 @@ class DatasetBox(QWidget):
     def _show_log(self, log: list[Corruption]) -> None:
         noisy = [done.dice for done in log if done.kind != "clean"]
         self.histogram.show_log(log)
+        fill_legend(self.key, self.histogram.colours)
         self.key.setVisible(True)
         mean = f", mean Dice {sum(noisy) / len(noisy):.3f}" if noisy else ""
         self.summary.setText(f"{len(noisy)} of {len(log)} masks noisy{mean}")

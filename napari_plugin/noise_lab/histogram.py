@@ -1,36 +1,42 @@
 """How the Dice of noisy masks is distributed over a dataset, as a picture."""
 
 from collections.abc import Iterable
+from itertools import cycle
 
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
-from keras_robust.noise import Corruption
-from napari_plugin.noise_lab.settings import KIND_NAMES
+from keras_robust.noise import Corruption, all_kinds
 from napari_plugin.viewer.style import CLASS_COLOURS
 
-__all__ = ["KIND_COLOURS", "DiceHistogram", "dice_counts"]
+__all__ = ["DiceHistogram", "dice_counts"]
 
 BINS = 20
-KIND_COLOURS = dict(zip(KIND_NAMES, CLASS_COLOURS[:3], strict=True))
 
 
 def dice_counts(log: Iterable[Corruption]) -> dict[str, list[int]]:
-    """Noisy masks by kind and Dice, in 20 bins from 0 to 1; clean masks are left out.
+    """Noisy masks by kind of error and Dice, in 20 bins from 0 to 1; clean masks are left out.
+
+    Kinds are called by their titles, or by those of their groups where there are more of them than
+    colours can tell apart.
 
     >>> log = [Corruption("a", "erode", dice=0.5), Corruption("b", "clean")]
     >>> counts = dice_counts(log)
-    >>> sum(map(sum, counts.values())), counts["erode"][10]
-    (1, 1)
+    >>> list(counts), counts["Too small"][10]
+    (['Too small'], 1)
     """
-    log = list(log)
+    noisy = [done for done in log if done.kind != "clean"]
+    present = {done.kind for done in noisy}
+    kinds = [kind for kind in all_kinds() if kind.name in present]
+    by_group = len(kinds) > len(CLASS_COLOURS)
+    titles = {kind.name: kind.group if by_group else kind.title for kind in kinds}
     return {
-        kind: np.histogram([done.dice for done in log if done.kind == kind], BINS, (0, 1))[
-            0
-        ].tolist()
-        for kind in KIND_NAMES
+        title: np.histogram(
+            [done.dice for done in noisy if titles.get(done.kind) == title], BINS, (0, 1)
+        )[0].tolist()
+        for title in dict.fromkeys(titles.values())
     }
 
 
@@ -40,6 +46,7 @@ class DiceHistogram(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, list[int]] = {}
+        self.colours: dict[str, str] = {}  # by title
         self.setMinimumHeight(110)
         self.setToolTip("How many noisy masks have which Dice with the clean ones")
 
@@ -47,7 +54,8 @@ class DiceHistogram(QWidget):
         """Show these masks; an empty log clears the picture."""
         log = list(log)
         self.counts = dice_counts(log) if log else {}
-        text = ", ".join(f"{sum(bars)} {KIND_NAMES[k][0]}" for k, bars in self.counts.items())
+        self.colours = dict(zip(self.counts, cycle(CLASS_COLOURS), strict=False))
+        text = ", ".join(f"{sum(bars)} {title}" for title, bars in self.counts.items())
         self.setAccessibleName(f"Histogram of Dice: {text or 'empty'}")
         self.setVisible(bool(self.counts))
         self.update()
@@ -62,11 +70,11 @@ class DiceHistogram(QWidget):
         width = area.width() / BINS
         for index in range(len(totals)):
             base = area.bottom()
-            for kind, bars in self.counts.items():
+            for title, bars in self.counts.items():
                 height = area.height() * bars[index] / highest
                 base -= height
                 bar = QRectF(area.left() + index * width, base, width - 1, height)
-                painter.fillRect(bar, QColor(KIND_COLOURS[kind]))
+                painter.fillRect(bar, QColor(self.colours[title]))
         painter.setPen(text)
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         below = QRectF(area.left(), area.bottom() + 2, area.width(), line)

@@ -1,6 +1,6 @@
 """What simulated annotation errors do to one mask, to a stack of masks, and to a dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from keras_robust.data import Dataset
 from keras_robust.data.files.ignored import set_aside_ignored
-from keras_robust.noise import Corruption, LabelNoise
+from keras_robust.noise import Corruption, Kind, LabelNoise, check_possible, corrupt_planned
 
 __all__ = [
     "Preview",
@@ -37,7 +37,11 @@ class Preview:
 
 
 def corrupt_mask(
-    mask: NDArray, noise: LabelNoise, id: str, ignore_label: int | None = None
+    mask: NDArray,
+    noise: LabelNoise,
+    id: str,
+    ignore_label: int | None = None,
+    dataset: Dataset | None = None,
 ) -> Preview:
     """The mask as it would be if this image were among those that are corrupted.
 
@@ -48,9 +52,10 @@ def corrupt_mask(
         noise: What to simulate.
         id: Of the image.
         ignore_label: Stays where it is.
+        dataset: The cases that it is one of; kinds of error that take another case's mask need it.
 
     Raises:
-        ValueError: The mask has another rank or is not integer.
+        ValueError: The mask has another rank or is not integer, or another case's cannot be read.
 
     >>> mask = np.zeros((32, 32), np.uint8)
     >>> mask[8:24, 8:24] = 1
@@ -60,8 +65,20 @@ def corrupt_mask(
     """
     known, put_back = set_aside_ignored(mask, ignore_label)
     kind = replace(noise, alpha=1.0).plan([id])[id]
-    noisy, corruption = noise.corrupt(known, id, kind)
+    if dataset is None:
+        noisy, corruption = noise.corrupt(known, id, kind)
+    else:
+        # Which case it would be depends on them all; the kind does not, and drawing it costs more.
+        kind.source = replace(noise, alpha=0.0).plan(dataset.ids)[id].source
+        noisy, corruption = corrupt_planned(noise, known, id, kind, _reader(dataset))
     return Preview(put_back(noisy), (corruption,))
+
+
+def _reader(dataset: Dataset) -> Callable[[str], NDArray]:
+    """The mask of an id, without its ignored region."""
+    cases = {case.id: case for case in dataset}
+    label = dataset.ignore_label
+    return lambda id: set_aside_ignored(dataset.read_mask(cases[id]), label)[0]
 
 
 def slice_ids(stack: NDArray, id: str) -> list[str]:
@@ -86,9 +103,26 @@ def corrupt_slice(
         ValueError: The stack has not three axes, or another number of slices.
     """
     _check_stack(stack, ids)
-    kind = noise.plan(ids)[ids[index]]
+    return _corrupt_slice(stack, index, noise, noise.plan(ids), ignore_label)
+
+
+def _corrupt_slice(
+    stack: NDArray,
+    index: int,
+    noise: LabelNoise,
+    plan: Mapping[str, Kind],
+    ignore_label: int | None,
+) -> Preview:
+    numbers = {id: number for number, id in enumerate(plan)}
+    id = list(plan)[index]
     known, put_back = set_aside_ignored(stack[index], ignore_label)
-    noisy, corruption = noise.corrupt(known, ids[index], kind)
+    noisy, corruption = corrupt_planned(
+        noise,
+        known,
+        id,
+        plan[id],
+        lambda other: set_aside_ignored(stack[numbers[other]], ignore_label)[0],
+    )
     return Preview(put_back(noisy), (corruption,))
 
 
@@ -119,8 +153,9 @@ def corrupt_stack(
     _check_stack(stack, ids)
     result = np.empty_like(stack)
     log: list[Corruption] = []
+    plan = noise.plan(ids)
     for index in range(len(stack)):
-        found = corrupt_slice(stack, index, noise, ids, ignore_label)
+        found = _corrupt_slice(stack, index, noise, plan, ignore_label)
         result[index] = found.mask
         log.extend(found.log)
         if progress is not None:
@@ -185,18 +220,18 @@ def dataset_log(
         progress: Called with the masks done and all of them; what it raises ends the work.
 
     Raises:
-        ValueError: A mask cannot be read.
+        ValueError: A mask cannot be read, or no kind of error can be made in any of them.
 
     >>> from keras_robust.data import sample
     >>> few = sample().select(ids=["ISIC_0000013", "ISIC_0000015"])
     >>> sorted(done.kind == "clean" for done in dataset_log(few, LabelNoise(alpha=0.5, beta=0.7)))
     [False, True]
     """
-    plan = noise.plan(dataset.ids)
+    plan, read = noise.plan(dataset.ids), _reader(dataset)
+    check_possible(noise, plan, read)
     log = []
-    for case in dataset:
-        known, _ = set_aside_ignored(dataset.read_mask(case), dataset.ignore_label)
-        log.append(noise.corrupt(known, case.id, plan[case.id])[1])
+    for id in dataset.ids:
+        log.append(corrupt_planned(noise, read(id), id, plan[id], read)[1])
         if progress is not None:
             progress(len(log), len(dataset))
     return log

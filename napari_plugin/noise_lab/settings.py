@@ -1,18 +1,16 @@
 """The controls for what is simulated."""
 
+from collections.abc import Iterable
+
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSpinBox, QWidget
-from superqt import QLabeledDoubleSlider
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QLabel, QSpinBox, QWidget
+from superqt import QCollapsible, QLabeledDoubleSlider
 
-from keras_robust.noise import LabelNoise
+from keras_robust.noise import KINDS, LabelNoise, NoiseKind, all_kinds
+from napari_plugin._dock import check, row
 
-__all__ = ["KIND_NAMES", "NoiseSettings"]
+__all__ = ["NoiseSettings"]
 
-KIND_NAMES = {
-    "dilate": ("Too large", "Drawn around the object generously (dilate)"),
-    "erode": ("Too small", "Only the core was drawn (erode): by far the harshest"),
-    "affine": ("Misplaced", "Drawn in the wrong place and turned (affine)"),
-}
 GREATEST_BETA = 2.0
 
 
@@ -30,16 +28,13 @@ class NoiseSettings(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         self.kinds: dict[str, QCheckBox] = {}
-        row = QHBoxLayout()
-        for kind, (title, tip) in KIND_NAMES.items():
-            box = QCheckBox(title)
-            box.setToolTip(tip)
-            box.setChecked(True)
-            box.toggled.connect(self._tell)
-            self.kinds[kind] = box
-            row.addWidget(box)
-        row.addStretch()
-        form.addRow(row)
+        known = {kind.name: kind for kind in all_kinds()}
+        form.addRow(row(*(self._box(known.pop(name), True) for name in KINDS)))
+        self.more = QCollapsible("More kinds of error")
+        self.more.toggleButton().setToolTip("Mistakes in parts, outlines, slices, classes, files")
+        self.more.layout().setContentsMargins(0, 0, 0, 0)
+        self.more.setContent(self._grouped(known.values()))
+        form.addRow(self.more)
         self.beta = _slider(GREATEST_BETA, 0.5, "By how much the area of a mask changes, relative")
         self.alpha = _slider(1.0, 0.3, "The fraction of the masks of a dataset that are wrong")
         self.seed = QSpinBox()
@@ -50,6 +45,29 @@ class NoiseSettings(QWidget):
         form.addRow("Seed", self.seed)
         for control in (self.beta, self.alpha, self.seed):
             control.valueChanged.connect(self._tell)
+
+    def _box(self, kind: NoiseKind, ticked: bool = False) -> QCheckBox:
+        box = check(kind.title, f"{kind.tip} ({kind.name})", ticked)
+        box.toggled.connect(self._tell)
+        self.kinds[kind.name] = box
+        return box
+
+    def _grouped(self, kinds: Iterable[NoiseKind]) -> QWidget:
+        """Boxes under the names of their groups, two beside each other."""
+        groups: dict[str, list[NoiseKind]] = {}
+        for kind in kinds:
+            groups.setdefault(kind.group, []).append(kind)
+        content = QWidget()
+        grid = QGridLayout(content)
+        grid.setContentsMargins(12, 0, 0, 0)
+        grid.setVerticalSpacing(2)
+        line = 0
+        for group, members in groups.items():
+            grid.addWidget(QLabel(f"<b>{group}</b>"), line, 0, 1, 2)
+            for number, kind in enumerate(members):
+                grid.addWidget(self._box(kind), line + 1 + number // 2, number % 2)
+            line += 1 + (len(members) + 1) // 2
+        return content
 
     def noise(self) -> LabelNoise:
         """What is set.

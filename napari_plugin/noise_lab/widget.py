@@ -1,6 +1,5 @@
 """The widget that simulates annotation errors."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,8 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QVBoxLayout
 
-from keras_robust.noise import Corruption, LabelNoise, read_log
+from keras_robust.data import Dataset
+from keras_robust.noise import Corruption, LabelNoise, all_kinds, read_log
 from napari_plugin.noise_lab.dataset_box import DatasetBox
 from napari_plugin.noise_lab.preview import (
     Preview,
@@ -19,7 +19,7 @@ from napari_plugin.noise_lab.preview import (
     replay,
     slice_ids,
 )
-from napari_plugin.noise_lab.settings import KIND_NAMES, NoiseSettings
+from napari_plugin.noise_lab.settings import NoiseSettings
 from napari_plugin.viewer.dock import DockWidget, button, check, row, text, timer
 from napari_plugin.viewer.layers import LayerBox, LayerList, about, case_id, guess, place, role
 from napari_plugin.viewer.owned_layer import OwnedLabels
@@ -187,7 +187,7 @@ class NoiseLabWidget(DockWidget):
             self._show_slice(mask, noise, ids, ignored)
             work = (corrupt_stack, mask, noise, ids, ignored)
         else:
-            work = (corrupt_mask, mask, noise, id, ignored)
+            work = (corrupt_mask, mask, noise, id, ignored, self._dataset_of(id))
         if mask.ndim == 3:
             self.result.setText("Simulating…")
             cancellable = work[0] is corrupt_stack
@@ -204,6 +204,14 @@ class NoiseLabWidget(DockWidget):
         if dataset is None or layer is None or about(layer).get("dataset") != str(dataset.root):
             return None
         return dataset.ignore_label
+
+    def _dataset_of(self, id: str) -> Dataset | None:
+        """The cases among which this image is corrupted, where it is one of those chosen."""
+        try:
+            dataset = self.dataset_box.chosen()
+        except ValueError:
+            return None
+        return dataset if id in dataset.ids else None
 
     def _show_slice(
         self, stack: NDArray, noise: LabelNoise, ids: list[str], ignored: int | None
@@ -272,13 +280,10 @@ class NoiseLabWidget(DockWidget):
 
     def _fate(self, id: str) -> str:
         """Whether this image is among those that are corrupted in the dataset."""
-        try:
-            noise, dataset = self.settings.noise(), self.dataset_box.chosen()
-        except ValueError:
+        noise, dataset = self.settings.noise(), self._dataset_of(id)
+        if dataset is None:
             return ""
-        if id not in dataset.ids:
-            return ""
-        plan = replace(noise).plan(dataset.ids)
+        plan = noise.plan(dataset.ids)
         fate = "left clean" if plan[id] == "clean" else "made noisy"
         return f"In the dataset, at α = {noise.alpha:g}, this image is {fate}."
 
@@ -346,5 +351,6 @@ def _in_words(done: Corruption) -> str:
         return "left clean"
     reached = f"asked β = {done.asked:.2f}, reached {done.reached:.2f}, Dice {done.dice:.3f}"
     note = f"<br>{done.note}" if done.note else ""
-    name = KIND_NAMES.get(done.kind, (done.kind.capitalize(),))[0]
+    titles = {kind.name: kind.title for kind in all_kinds()}
+    name = titles.get(done.kind, done.kind.capitalize())
     return f"<b>{name}</b> ({done.kind}): {reached}{note}"

@@ -19,6 +19,7 @@ __all__ = [
     "BOTH",
     "CLASS_COLOURS",
     "ROLE_COLOURS",
+    "fill_legend",
     "label_colormap",
     "legend",
     "preference",
@@ -63,14 +64,20 @@ def legend(entries: Mapping[str, str]) -> "QLabel":
     """
     from qtpy.QtWidgets import QLabel
 
+    label = QLabel()
+    label.setWordWrap(True)
+    fill_legend(label, entries)
+    return label
+
+
+def fill_legend(label: "QLabel", entries: Mapping[str, str]) -> None:
+    """Show other entries in a legend."""
     squares = (
         f'<span style="color:{colour}; font-size:large">■</span>&nbsp;{escape(meaning)}'
         for meaning, colour in entries.items()
     )
-    label = QLabel("&nbsp;&nbsp; ".join(squares))
-    label.setWordWrap(True)
+    label.setText("&nbsp;&nbsp; ".join(squares))
     label.setAccessibleName("Legend: " + ", ".join(entries))
-    return label
 
 
 def scrolled(content: "QWidget") -> "QScrollArea":
