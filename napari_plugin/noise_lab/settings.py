@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QLabel, QSpinBox, QWidget
-from superqt import QCollapsible, QLabeledDoubleSlider
+from superqt import QLabeledDoubleSlider
 
 from keras_robust.noise import KINDS, LabelNoise, NoiseKind, all_kinds
-from napari_plugin._dock import check, row
+from napari_plugin._dock import button, check, row
 
 __all__ = ["NoiseSettings"]
 
@@ -30,11 +30,13 @@ class NoiseSettings(QWidget):
         self.kinds: dict[str, QCheckBox] = {}
         known = {kind.name: kind for kind in all_kinds()}
         form.addRow(row(*(self._box(known.pop(name), True) for name in KINDS)))
-        self.more = QCollapsible("More kinds of error")
-        self.more.toggleButton().setToolTip("Mistakes in parts, outlines, slices, classes, files")
-        self.more.layout().setContentsMargins(0, 0, 0, 0)
-        self.more.setContent(self._grouped(known.values()))
+        self.others = self._grouped(known.values())
+        self.more = button("", "Mistakes in parts, outlines, slices, classes and files")
+        self.more.setCheckable(True)
+        self.more.toggled.connect(self._show_more)
+        self._show_more(False)
         form.addRow(self.more)
+        form.addRow(self.others)
         self.beta = _slider(GREATEST_BETA, 0.5, "By how much the area of a mask changes, relative")
         self.alpha = _slider(1.0, 0.3, "The fraction of the masks of a dataset that are wrong")
         self.seed = QSpinBox()
@@ -69,6 +71,12 @@ class NoiseSettings(QWidget):
             line += 1 + (len(members) + 1) // 2
         return content
 
+    def _show_more(self, shown: bool) -> None:
+        self.others.setVisible(shown)
+        ticked = sum(box.isChecked() for kind, box in self.kinds.items() if kind not in KINDS)
+        arrow, count = "▾" if shown else "▸", f" ({ticked})" if ticked else ""
+        self.more.setText(f"{arrow} More kinds of error{count}")
+
     def noise(self) -> LabelNoise:
         """What is set.
 
@@ -83,6 +91,7 @@ class NoiseSettings(QWidget):
         return LabelNoise(alpha=alpha, beta=beta, seed=self.seed.value(), kinds=kinds)
 
     def _tell(self, *_) -> None:
+        self._show_more(self.more.isChecked())
         self.changed.emit()
 
 
