@@ -17,7 +17,8 @@ from .kinds import (
     register_kind,
     register_ours,
 )
-from .mistakes import classes, drawing, objects, orientation, other_case, parts, slices
+from .mistakes import classes, drawing, objects, orientation, parts, slices
+from .mistakes.other_case import draw_other_case, other_case
 from .morphology import dilate_by, dilate_object, erode_by, erode_object
 
 __all__ = [
@@ -241,8 +242,8 @@ MISTAKES = register_ours(
             FILE,
             "Another case",
             "The mask belongs to another image",
-            other_case.draw_other_case,
-            other_case.other_case,
+            draw_other_case,
+            other_case,
             takes_other=True,
         ),
     )

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QLabel, QSpinBox
 from superqt import QLabeledDoubleSlider
 
 from keras_robust.noise import KINDS, LabelNoise, NoiseKind, all_kinds
-from napari_plugin._dock import button, check, row
+from napari_plugin.viewer.dock import button, check, row
 
 __all__ = ["NoiseSettings"]
 

@@ -9,7 +9,7 @@ from math import ceil, floor
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from ..kinds import Draw, Drawn, NotHere
+from ..kinds import Draw, Drawn
 from ..structures import bounding_box
 from .amounts import change_of, nearest_step
 
@@ -32,7 +32,7 @@ def polygon_object(
         The structure redrawn; unchanged where nothing of it would be left.
     """
     outlines = [(index, list(_outlines(one))) for index, one in _slices(own)]
-    return _polygons(own, allowed, outlines, spacing, start)
+    return _or_unchanged(_polygons(own, allowed, outlines, spacing, start), own)
 
 
 def draw_polygon(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
@@ -46,7 +46,7 @@ def draw_polygon(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Dra
 
     spacing = nearest_step(1, max(1, int(longest / 3)), reached, draw.beta)
     parameters = {"spacing": spacing, "start": start}
-    return _polygons(own, allowed, outlines, **parameters), parameters
+    return _or_unchanged(_polygons(own, allowed, outlines, **parameters), own), parameters
 
 
 def _polygons(
@@ -69,7 +69,7 @@ def _polygons(
             one[polygon(rows, columns, one.shape)] ^= True
     if allowed is not None:
         result &= allowed
-    return result if result.any() else own.copy()
+    return result
 
 
 def _outlines(own: np.ndarray) -> Iterator[Outline]:
@@ -100,7 +100,7 @@ def brush_object(
     Returns:
         The structure painted; unchanged where nothing would be.
     """
-    return _painted(own, allowed, _depths(own), radius, offset)
+    return _or_unchanged(_painted(own, allowed, _depths(own), radius, offset), own)
 
 
 def draw_brush(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
@@ -113,10 +113,7 @@ def draw_brush(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn
 
     widest = ceil(2 * max(float(depth.max()) for _, _, depth in depths))
     parameters = {"radius": nearest_step(1, widest, reached, draw.beta), "offset": offset}
-    noisy = _painted(own, allowed, depths, **parameters)
-    if (noisy == own).all() and draw.beta > 0:
-        raise NotHere("no structure is wide enough to be painted with a brush")
-    return noisy, parameters
+    return _or_unchanged(_painted(own, allowed, depths, **parameters), own), parameters
 
 
 def _depths(own: np.ndarray) -> list[tuple[tuple, tuple[slice, ...], np.ndarray]]:
@@ -149,7 +146,11 @@ def _painted(
         result[index][around] = distance_transform_edt(clear[around]) <= radius
     if allowed is not None:
         result &= allowed
-    return result if result.any() else own.copy()
+    return result
+
+
+def _or_unchanged(noisy: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return noisy if noisy.any() else own.copy()
 
 
 def _slices(own: np.ndarray) -> Iterator[tuple[tuple, np.ndarray]]:

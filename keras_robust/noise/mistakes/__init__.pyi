@@ -1,0 +1,17 @@
+from .classes import class_part as class_part
+from .classes import relabelled as relabelled
+from .drawing import brush_object as brush_object
+from .drawing import polygon_object as polygon_object
+from .objects import object_added as object_added
+from .objects import object_missing as object_missing
+from .orientation import grid as grid
+from .orientation import mirror as mirror
+from .orientation import rotate as rotate
+from .other_case import other_case as other_case
+from .parts import cut_object as cut_object
+from .parts import hole_object as hole_object
+from .parts import leak_object as leak_object
+from .slices import neighbour_slice as neighbour_slice
+from .slices import slices_missing as slices_missing
+from .slices import slices_repeated as slices_repeated
+from .slices import slices_shifted as slices_shifted
