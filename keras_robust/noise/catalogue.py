@@ -34,7 +34,7 @@ __all__ = [
     "register_kind",
 ]
 
-SIZE, PART, OUTLINE, PLACE = "Size and place", "Parts and objects", "Outline", "Grid"
+SIZE, PART, OUTLINE, GRID = "Size and place", "Parts and objects", "Outline", "Orientation and grid"
 SLICES, CLASS, FILE = "Slices", "Class", "File"
 
 
@@ -151,7 +151,7 @@ MISTAKES = register_ours(
         ),
         _whole(
             "mirror",
-            PLACE,
+            GRID,
             "Mirrored",
             "The mask is the wrong way round",
             orientation.draw_mirror,
@@ -159,7 +159,7 @@ MISTAKES = register_ours(
         ),
         _whole(
             "rotate",
-            PLACE,
+            GRID,
             "Turned by 90°",
             "The mask is turned by one, two or three quarters",
             orientation.draw_rotate,
@@ -167,7 +167,7 @@ MISTAKES = register_ours(
         ),
         _whole(
             "grid",
-            PLACE,
+            GRID,
             "Grid shifted",
             "The mask lies half a voxel to four beside the image",
             orientation.draw_grid,

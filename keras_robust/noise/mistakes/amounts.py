@@ -87,17 +87,19 @@ def nearest_voxels(
            [0, 1, 0]])
     """
     result = np.zeros_like(where)
-    reach = ceil(stretch * voxels ** (1 / where.ndim)) + 1
+    reach = ceil(0.65 * stretch * voxels ** (1 / where.ndim)) + 1  # more than half a ball needs
     while True:
         window, inside, distance = _around(where, centre, reach, direction, stretch)
         # What lies outside the window is further than this, however it is drawn out.
-        sure = ((reach - 1) / stretch) ** 2
-        whole = result[window].size == result.size
-        if whole or np.count_nonzero(distance <= sure) >= voxels:
-            order = np.argsort(distance, kind="stable")[:voxels]
-            result[window][tuple(p[order] for p in inside)] = True
-            return result
-        reach *= 2
+        sure = np.flatnonzero(distance <= ((reach - 1) / stretch) ** 2)
+        if result[window].size == result.size:
+            sure = np.arange(len(distance))
+        elif len(sure) < voxels:
+            reach = ceil(1.5 * reach)
+            continue
+        nearest = sure[np.argsort(distance[sure], kind="stable")[:voxels]]
+        result[window][tuple(p[nearest] for p in inside)] = True
+        return result
 
 
 def voxels_within(
