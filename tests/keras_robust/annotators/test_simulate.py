@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from keras_robust.annotators import simulate_dataset
+from keras_robust.annotators import annotator_name, simulate_dataset
 from keras_robust.cli import app
 from keras_robust.common.files import locked
 from keras_robust.data import Dataset, read_mask, sample_path, verify
@@ -55,9 +55,11 @@ def test_corrupts_the_fraction_of_the_training_masks_alone(build):
         assert (written != original).any() == (line.kind != "clean")
 
 
-@pytest.mark.parametrize("mode", ["unbiased", "reference", "boundary"])
+@pytest.mark.parametrize("mode", ["unbiased", "reference", "boundary", "mistakes"])
 def test_result_does_not_depend_on_workers_or_interruptions(build, contents, mode):
     noise = LabelNoise(alpha=0.9, beta=0.5, seed=3, mode=mode) if mode in MODES else BOUNDARY
+    if mode == "mistakes":
+        noise = LabelNoise(alpha=0.9, beta=0.5, seed=3, kinds=("other_case", "slices_missing"))
     root = build.manifest("whole")
     simulate_dataset(root, noise)
     expected = contents(root)
@@ -78,6 +80,35 @@ def test_result_does_not_depend_on_workers_or_interruptions(build, contents, mod
         simulate_dataset(other, noise, progress=lambda *call, calls=calls: calls.append(call))
         assert calls[0] == (stop, 6) and calls[-1] == (6, 6)
         assert contents(other) == expected
+
+
+def test_mistakes_are_replayed_and_named(build):
+    root = build.manifest()
+    folder = simulate_dataset(root, LabelNoise(alpha=1, beta=0.4, kinds=("mistakes",)))
+    assert folder.name == "noisy-a1-b0.4-s0-mistakes"
+    dataset = Dataset.open(root)
+    noisy, clean = (dataset.select(annotator=name) for name in (folder.name, "isic_gt"))
+    ids = dataset.select(annotator="isic_gt", split="train").ids
+    masks = [clean.read_mask(clean.select(ids=[id]).cases[0]) for id in ids]
+    expected, log = LabelNoise(1, 0.4, kinds=("mistakes",)).apply(masks, ids)
+    assert read_log(folder / "noise.jsonl") == log
+    for id, mask, want, line in zip(ids, masks, expected, log, strict=True):
+        written = noisy.read_mask(noisy.select(ids=[id]).cases[0])
+        np.testing.assert_array_equal(written, want)
+        np.testing.assert_array_equal(line.apply(mask), want)
+
+
+def test_kinds_that_no_mask_can_have_write_nothing(build, contents):
+    root = build.manifest()
+    before = contents(root)
+    result = CliRunner().invoke(
+        app, ["simulate", str(root), "--alpha", "1", "--beta", "0.4", "--kinds", "slices_missing"]
+    )
+    assert result.exit_code == 2 and "made in volumes" in result.output
+    assert contents(root) == before
+    for many in (("cut", "hole"), ("cut", "hole", "leak", "brush", "mirror", "rotate")):
+        name = annotator_name(LabelNoise(1, 0.4, kinds=many))
+        assert ("cut-hole" in name) == (len(many) == 2) and len(name) < 60
 
 
 def test_killed_processes_leave_what_the_next_one_continues(build, contents, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from keras_robust.annotators import simulate_dataset
 from keras_robust.data import Dataset, read_mask, verify, write_mask_like
-from keras_robust.noise import LabelNoise, read_log
+from keras_robust.noise import MISTAKES, LabelNoise, read_log
 from tests.keras_robust.data.conftest import write_rows
 
 AFFINE = np.array([[-0.9, 0.1, 0, 5], [0.1, 0.9, 0, 7], [0, 0, 2.5, -3], [0, 0, 0, 1]])
@@ -76,3 +76,13 @@ def test_a_view_of_volumes_elsewhere(folder, tmp_path, contents):
     assert contents(folder) == before
     view = Dataset.open(tmp_path / "view")
     assert view.annotators == ("ann", "noisy") and view.classes == 3 and verify(view).ok
+
+
+def test_mistakes_of_every_kind_in_volumes(folder):
+    for kind in MISTAKES:
+        masks = simulate_dataset(folder, LabelNoise(0.7, 0.3, seed=1, kinds=(kind,)), kind)
+        (entry, *_) = [e for e in read_log(masks / "noise.jsonl") if e.reached > 0]
+        assert entry.kind == kind and not entry.note
+        noisy = read_mask(masks / f"{entry.id}.nii.gz", classes=3)
+        np.testing.assert_array_equal(entry.apply(balls(int(entry.id[1]))), noisy)
+    assert verify(folder).ok

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_robust.data import sample
-from keras_robust.noise import KINDS, LabelNoise
+from keras_robust.noise import KINDS, MISTAKES, Corruption, LabelNoise
 from napari_plugin.noise_lab.histogram import dice_counts
 from napari_plugin.noise_lab.preview import (
     corrupt_mask,
@@ -84,6 +84,9 @@ def test_a_dataset_log_is_that_of_the_library_and_can_be_cancelled():
     assert log == noise.apply([few.read_mask(case) for case in few], few.ids)[1]
     counts = dice_counts(log)
     assert sum(map(sum, counts.values())) == 3
+    everything = replace(noise, alpha=1.0, kinds=("all",))
+    masks = [few.read_mask(case) for case in few]
+    assert dataset_log(few, everything) == everything.apply(masks, few.ids)[1]
 
     class Stop(Exception):
         pass
@@ -94,3 +97,13 @@ def test_a_dataset_log_is_that_of_the_library_and_can_be_cancelled():
 
     with pytest.raises(Stop):
         dataset_log(few, noise, stop)
+
+
+def test_more_kinds_than_colours_are_counted_by_group():
+    log = [Corruption("a", kind, dice=0.5) for kind in KINDS + MISTAKES]
+    few = dice_counts(log[:7])
+    assert len(few) == 7 and all(sum(bars) == 1 for bars in few.values())
+    many = dice_counts(log)
+    assert sum(map(sum, many.values())) == len(log) and len(many) == 7
+    assert sum(many["Class"]) == 4
+    assert list(dice_counts([Corruption("a", "boundary", dice=0.5)])) == []

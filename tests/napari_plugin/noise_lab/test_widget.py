@@ -2,13 +2,14 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from keras_robust.annotators import simulate_dataset
 from keras_robust.data import Dataset, sample_path
-from keras_robust.noise import BoundaryNoise, Corruption, LabelNoise, read_log
+from keras_robust.noise import KINDS, BoundaryNoise, Corruption, LabelNoise, read_log
 from napari_plugin.noise_lab import NoiseLabWidget
 from napari_plugin.viewer.case_layers import case_layers
 
@@ -78,6 +79,33 @@ def test_the_preview_follows_the_controls_and_is_the_librarys_result(lab, qtbot,
         )
     np.testing.assert_array_equal(clean.data, original)
     assert [layer.name for layer in viewer.layers].count(PREVIEW) == 1
+
+
+def test_mistakes_are_folded_away_counted_and_previewed(lab, small, qtbot):
+    viewer, widget = lab
+    settings = widget.settings
+    assert settings.others.isHidden() and settings.noise().kinds == KINDS
+    settings.more.click()
+    assert not settings.others.isHidden()
+    for box in settings.kinds.values():
+        box.setChecked(False)
+    settings.kinds["other_case"].setChecked(True)
+    settings.kinds["slices_missing"].setChecked(True)
+    settings.more.click()
+    assert settings.others.isHidden() and settings.more.text().endswith("(2)")
+    qtbot.waitUntil(lambda: "Another case" in widget.result.text(), timeout=WAIT)
+    # Whose mask it is, is what it would be in the dataset; of the train split, as chosen there.
+    train = small.select(split="train")
+    masks = [train.read_mask(case) for case in train]
+    noise = replace(settings.noise(), alpha=1.0)
+    expected = dict(zip(train.ids, zip(*noise.apply(masks, train.ids), strict=True), strict=True))
+    noisy, corruption = expected[case_mask(viewer).metadata["keras_robust"]["id"]]
+    np.testing.assert_array_equal(viewer.layers[PREVIEW].data, noisy)
+    assert widget.shown.log == (corruption,)
+    settings.kinds["other_case"].setChecked(False)
+    qtbot.waitUntil(lambda: "it is made in volumes" in widget.result.text(), timeout=WAIT)
+    widget.dataset_box.start_histogram()
+    qtbot.waitUntil(lambda: "Add others" in widget.message.text(), timeout=WAIT)
 
 
 def test_undo_of_a_mask_is_never_touched(lab, qtbot):
