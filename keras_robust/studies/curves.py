@@ -21,6 +21,7 @@ KINDS = {
     "dice_train_dilate": "dilated masks",
     "dice_train_erode": "eroded masks",
     "dice_train_affine": "displaced masks",
+    "dice_train_mistakes": "masks with other mistakes",
 }
 NU = r"$\tilde{\nu}$"
 # From a dark violet to a light orange: ordered in print and for colour-blind readers.

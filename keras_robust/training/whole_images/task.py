@@ -112,10 +112,15 @@ class WholeImages:
 
 
 def memorisation(scores: DiceScores, kinds: np.ndarray) -> dict[str, float]:
-    """Mean Dice of training predictions against clean masks, overall and per kind of noise."""
+    """Mean Dice of training predictions against clean masks, overall and per kind of noise.
+
+    Kinds other than the default ones count together, as `mistakes`.
+    """
     columns = {"dice_train": float(scores.per_image.mean())}
-    for kind in ("clean", *KINDS):
-        chosen = scores.per_image[kinds == kind]
+    own = ("clean", *KINDS)
+    groups = np.array([kind if kind in own else "mistakes" for kind in kinds])
+    for group in (*own, "mistakes"):
+        chosen = scores.per_image[groups == group]
         if len(chosen):
-            columns[f"dice_train_{kind}"] = float(chosen.mean())
+            columns[f"dice_train_{group}"] = float(chosen.mean())
     return columns

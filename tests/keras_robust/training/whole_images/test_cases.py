@@ -51,13 +51,18 @@ def test_a_split_that_is_missing_comes_with_remedies(dataset):
 
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
-@pytest.mark.parametrize("kind", ["dilate", "erode", "affine"])
+@pytest.mark.parametrize("kind", ["dilate", "erode", "affine", "object_added", "other_case"])
 def test_noise_leaves_the_ignored_region_alone(dataset, tmp_path, cache, kind):
     assert dataset.ignore_label == IGNORED
     data = {"path": dataset.root, "size": (32, 32), "test_split": None, "cache": cache}
     noise = {"alpha": 1, "beta": 0.9, "kinds": (kind,)}
     config = TrainConfig(data=data, noise=noise)
     folder = tmp_path / "run"
+    if kind == "other_case":  # that of another square would be the same
+        for number, id in enumerate("abcd"):
+            mask = np.array(Image.open(dataset.root / f"{id}-mask.png"))
+            mask[number, 8:24] = 1
+            Image.fromarray(mask).save(dataset.root / f"{id}-mask.png")
     prepared = prepare(dataset, config, folder, lambda done, total: None)
     (folder / "config.yaml").write_text(config.to_yaml())
     panels = PanelSource(RunRecord.read(folder))
