@@ -129,17 +129,23 @@ def kind_named(name: str) -> NoiseKind:
     Raises:
         ValueError: there is none.
     """
-    if name not in _KINDS:
-        import_own()
-    if name not in _KINDS:
+    known = known_names([name])
+    if name not in known:
         raise ValueError(
-            f"Invalid value for argument `kind`. Expected 'clean' or one of {tuple(_KINDS)}. "
+            f"Invalid value for argument `kind`. Expected 'clean' or one of {known}. "
             f"Received: kind={str(name)!r}."
         )
     return _KINDS[name]
 
 
+def known_names(wanted: Iterable[str]) -> tuple[str, ...]:
+    """The names of all kinds; modules of one's own are imported where one that is wanted is not
+    among them."""
+    if not _KINDS.keys() >= set(wanted):
+        import_own()
+    return tuple(_KINDS)
+
+
 def all_kinds() -> tuple[NoiseKind, ...]:
-    """Every kind that is registered, in the order of registration."""
-    import_own()
+    """Every kind that is registered in this process, in the order of registration."""
     return tuple(_KINDS.values())

@@ -12,7 +12,7 @@ import numpy as np
 from .catalogue import GROUPS, KINDS, expanded
 from .corruption import Corruption
 from .draws import generator_of
-from .kinds import Draw, Drawn, NoiseKind, NotHere, all_kinds, kind_named
+from .kinds import Draw, Drawn, NoiseKind, NotHere, kind_named, known_names
 from .many import Progress, corrupt_all, each_once, unchanged_note
 from .measure import measure
 from .morphology import check_beta
@@ -100,7 +100,7 @@ class LabelNoise:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", expanded(tuple(self.kinds)))
         check_beta(self.beta)
-        known = [kind.name for kind in all_kinds()] if self.mode != "reference" else KINDS
+        known = known_names(self.kinds) if self.mode != "reference" else KINDS
         for name, good, expected in (
             ("alpha", 0 <= self.alpha <= 1, "0 <= alpha <= 1, the fraction of noisy masks"),
             ("seed", isinstance(self.seed, Integral) and self.seed >= 0, "an integer >= 0"),

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -254,3 +256,22 @@ def _kinds():
 def test_unknown_kinds_are_named():
     with pytest.raises(ValueError, match="argument `kind`.*Received: kind='blur'"):
         kind_named("blur")
+
+
+def test_modules_of_ones_own_are_imported_for_names_that_are_not_known(tmp_path):
+    (tmp_path / "own_noise.py").write_text(
+        "from keras_robust.noise import NoiseKind, register_kind\n"
+        "def draw(own, allowed, draw):\n    return own.copy(), {}\n"
+        "def perform(own, allowed):\n    return own.copy()\n"
+        "register_kind(NoiseKind('untouched', 'Own', 'Untouched', 'Right', draw, perform))\n"
+    )
+    script = (
+        "import sys; from keras_robust.noise import Corruption, LabelNoise\n"
+        "LabelNoise(1, 0.5); assert 'own_noise' not in sys.modules\n"
+        "print(LabelNoise(1, 0.5, kinds=('untouched',)).kinds)"
+    )
+    environment = {"KERAS_ROBUST_IMPORT": "own_noise", "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip() == "('untouched',)", done.stderr

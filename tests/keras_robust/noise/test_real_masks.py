@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from keras_robust import data
-from keras_robust.noise import KINDS, LabelNoise
+from keras_robust.noise import KINDS, MISTAKES, LabelNoise
+
+# Kinds that leave the amount to chance, or have few to choose from.
+ALL_OR_NOTHING = ("mirror", "rotate", "other_case", "object_missing", "labels_shifted")
+NEAR = [
+    kind
+    for kind in MISTAKES
+    if kind not in ALL_OR_NOTHING and kind not in ("class_changed", "class_swapped")
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +52,15 @@ def test_hippocampus_volumes_with_two_structures(data_pack, kind):
         foreign = (mask > 0) & (noisy > 0) & (mask != noisy)
         assert not foreign.any()
         assert done.apply(mask).tobytes() == noisy.tobytes()
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_mistakes_in_hippocampus_volumes(data_pack, kind):
+    paths = sorted((data_pack("msd_hippocampus") / "labels").glob("*.nii*"))[:3]
+    masks = [np.asarray(nibabel.load(path).dataobj).astype(np.uint8) for path in paths]
+    noisy, log = LabelNoise(1.0, 0.4, kinds=(kind,)).apply(masks, [path.name for path in paths])
+    for mask, got, done in zip(masks, noisy, log, strict=True):
+        assert done.kind == kind and not done.note
+        assert done.apply(mask).tobytes() == got.tobytes()
+        if kind in NEAR:
+            assert done.reached == pytest.approx(0.4, abs=0.15)
