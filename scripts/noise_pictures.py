@@ -23,7 +23,7 @@ SIDE = 240  # pixels of a picture
 SLICES = 16
 BLUE, ORANGE, GREEN = (0, 114, 178), (230, 159, 0), (0, 158, 115)
 BETA = {"grid": 0.25}
-SEEDS = {"leak": 3, "object_added": 2, "cut": 4, "rotate": 1, "slices_shifted": 1}
+SEEDS = {"leak": 5, "object_added": 2, "cut": 4, "rotate": 1, "slices_shifted": 1}
 
 
 def main(output: str = "docs/images/noise") -> None:

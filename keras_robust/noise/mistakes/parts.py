@@ -1,8 +1,10 @@
 """A part of a structure that is missing or too much: cut by a plane, a hole, a leak."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from scipy.ndimage import label
 
 from ..draws import unit_vector
 from ..kinds import Draw, Drawn, NotHere, Parameters
@@ -11,6 +13,7 @@ from ..structures import bounding_box
 from .amounts import first_voxels, nearest_voxels
 
 LEAK_STRETCH = 2.0  # leaks run away from the boundary: this much longer than wide
+MOST_LEAKS = 20
 
 
 def cut_object(
@@ -72,50 +75,69 @@ def draw_hole(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
 
 
 def leak_object(
-    own: np.ndarray,
-    allowed: np.ndarray | None,
-    centre: Sequence[int],
-    direction: Sequence[float],
-    voxels: int,
+    own: np.ndarray, allowed: np.ndarray | None, leaks: Sequence[Mapping[str, Any]]
 ) -> np.ndarray:
-    """One structure with a bulge that runs out over its boundary.
+    """One structure with bulges that run out over its boundary.
 
     Args:
         own: the structure, boolean.
         allowed: where it may grow, its own voxels included; None: anywhere.
-        centre: voxel beside the structure at which it leaks.
-        direction: unit vector along which the bulge is twice as long as wide.
-        voxels: how many are gained: the nearest to the centre.
+        leaks: of each the `centre`, the voxel beside the structure at which it leaks; the
+            `direction`, a unit vector along which the bulge is twice as long as wide; and how many
+            `voxels` are gained: the nearest to the centre that are free.
     """
-    free = ~own if allowed is None else allowed & ~own
-    return own | nearest_voxels(free, centre, voxels, direction, LEAK_STRETCH)
+    result = own.copy()
+    for leak in leaks:
+        free = ~result if allowed is None else allowed & ~result
+        result |= nearest_voxels(
+            free, leak["centre"], leak["voxels"], leak["direction"], LEAK_STRETCH
+        )
+    return result
 
 
 def draw_leak(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
-    """A leak of `beta` of the area out of a random place of the boundary."""
+    """Leaks of `beta` of the area in all, out of random places of the boundary: one, or where the
+    structure is of several pieces as many as are needed for none to be larger than its piece."""
     window = bounding_box(own, 1)
     inside = own[window]
+    pieces, _ = label(inside, np.ones((3,) * own.ndim))
+    areas = np.bincount(pieces.ravel())
+    places = np.argwhere(_beside(inside, allowed if allowed is None else allowed[window]))
+    if not len(places):
+        raise NotHere("no structure has background beside it to leak into")
+    area = int(np.count_nonzero(own))
+    rest = min(int(area * draw.beta), room(own, allowed) - area)
+    leaks: list[Parameters] = []
+    for centre in draw.generator.permutation(places)[:MOST_LEAKS]:
+        if rest == 0:
+            break
+        piece = pieces[tuple(slice(max(int(c) - 1, 0), int(c) + 2) for c in centre)].max()
+        leak: Parameters = {
+            "centre": [int(c) + box.start for c, box in zip(centre, window, strict=True)],
+            "direction": _outward(inside, centre, draw),
+            "voxels": min(rest, int(areas[piece])),
+        }
+        leaks.append(leak)
+        rest -= leak["voxels"]
+    return leak_object(own, allowed, leaks), {"leaks": leaks}
+
+
+def _beside(inside: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+    """Where a structure may grow by a step along an axis."""
     beside = np.zeros_like(inside)
-    for axis in range(own.ndim):
+    for axis in range(inside.ndim):
         front, back = np.moveaxis(beside, axis, 0), np.moveaxis(inside, axis, 0)
         front[1:] |= back[:-1]
         front[:-1] |= back[1:]
-    beside &= ~inside if allowed is None else allowed[window] & ~inside
-    places = np.argwhere(beside)
-    if not len(places):
-        raise NotHere("no structure has background beside it to leak into")
-    centre = places[int(draw.generator.integers(len(places)))]
-    area = int(np.count_nonzero(own))
-    voxels = min(int(area * draw.beta), room(own, allowed) - area)
+    return beside & ~inside if allowed is None else beside & ~inside & allowed
+
+
+def _outward(inside: np.ndarray, centre: np.ndarray, draw: Draw) -> list[float]:
+    """Unit vector away from the part of the structure that is near; random amid a ring."""
     around = tuple(slice(max(int(c) - 3, 0), int(c) + 4) for c in centre)
     corner = [box.start for box in around]
     outward = centre - corner - np.argwhere(inside[around]).mean(axis=0)
     length = float(np.sqrt((outward * outward).sum()))
-    if length < 1e-6:  # in the middle of a ring
-        outward, length = unit_vector(draw.generator, own.ndim), 1.0
-    parameters: Parameters = {
-        "centre": [int(c) + box.start for c, box in zip(centre, window, strict=True)],
-        "direction": (outward / length).tolist(),
-        "voxels": voxels,
-    }
-    return leak_object(own, allowed, **parameters), parameters
+    if length < 1e-6:
+        return unit_vector(draw.generator, inside.ndim).tolist()
+    return (outward / length).tolist()

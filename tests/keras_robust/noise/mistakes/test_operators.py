@@ -57,11 +57,12 @@ def test_a_leak_runs_out_on_one_side_into_background():
     mask[:, 40:] = 2
     noisy, done = made("leak", mask, 0.5)
     gained = (noisy == 1) & (mask != 1)
+    (leak,) = done.parameters["1"]["leaks"]
     assert (mask[gained] == 0).all() and ((noisy == 1) | (mask != 1)).all()
-    assert gained.sum() == done.parameters["1"]["voxels"] == int(0.5 * (mask == 1).sum())
+    assert gained.sum() == leak["voxels"] == int(0.5 * (mask == 1).sum())
     assert label(noisy == 1, np.ones((3, 3)))[1] == 1
     # On one side: the plane through the centroid has nearly all of it beyond.
-    direction = np.array(done.parameters["1"]["direction"])
+    direction = np.array(leak["direction"])
     beyond = (np.argwhere(gained) - np.argwhere(mask == 1).mean(0)) @ direction > 0
     assert beyond.mean() > 0.95
 
@@ -91,11 +92,24 @@ def test_an_added_object_touches_no_other(rank):
     noisy, done = made("object_added", mask, 0.3)
     assert (noisy[mask != 0] == mask[mask != 0]).all()
     before, after = (label(m != 0, np.ones((3,) * rank))[1] for m in (mask, noisy))
-    assert (before, after) == (2, 3)
-    new = noisy[(mask == 0) & (noisy != 0)]
-    assert len(set(new)) == 1 and len(new) == int(0.3 * np.count_nonzero(mask))
+    assert (before, after) == (2, 2 + len(done.whole["objects"]))
+    assert np.count_nonzero((mask == 0) & (noisy != 0)) == int(0.3 * np.count_nonzero(mask))
     with pytest.raises(ValueError, match="no room"):
         made("object_added", np.ones((6, 6), bool), 0.5)
+
+
+def test_of_many_pieces_none_leaks_or_appears_larger_than_it_is():
+    mask = np.zeros((120, 120), np.uint8)
+    for row in range(8, 60, 16):
+        for column in range(8, 120, 16):
+            mask[row : row + 7, column : column + 7] = 1  # 28 squares of 49 pixels
+    for kind in ("leak", "object_added"):
+        noisy, done = made(kind, mask, 0.25)
+        drawn = done.parameters["1"]["leaks"] if kind == "leak" else done.whole["objects"]
+        assert len(drawn) >= 7 and max(one["voxels"] for one in drawn) <= 49
+        assert done.reached == pytest.approx(0.25, abs=0.01)
+        gained = label((noisy != 0) & (mask == 0), np.ones((3, 3)))[0]
+        assert np.bincount(gained.ravel())[1:].max() < 150  # two may run into each other
 
 
 def test_polygons_of_many_corners_are_the_structure_and_of_few_are_not():
