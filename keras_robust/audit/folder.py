@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,8 +11,9 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.files import atomic_write_text
-from keras_robust.data.files.maps import read_map
+from keras_robust.common.opening import read_json, read_text
+from keras_robust.common.tables import write_csv
+from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.suspicion.class_differences import ClassDifferences
 
 __all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"]
@@ -115,7 +115,7 @@ class Audit:
         """The predicted labels `(*spatial)` of an image: the suggested correction of its mask."""
         prediction = self.prediction(id)
         if prediction.shape[-1] == 1:
-            return (prediction[..., 0] > 127).astype(np.uint8)
+            return above_half(prediction[..., 0]).astype(np.uint8)
         return prediction.argmax(axis=-1).astype(np.uint8)
 
     def error_map(self, id: str, annotator: str | None = None) -> NDArray[np.uint8]:
@@ -165,9 +165,9 @@ def read_audit(folder: str | Path) -> Audit:
     """
     folder = Path(folder)
     try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        info = read_json(folder / INFO, dict)
         finished = info["status"] == "finished"
-        text = (folder / TABLE).read_text(encoding="utf-8") if finished else ""
+        text = read_text(folder / TABLE) if finished else ""
     except FileNotFoundError:
         raise FileNotFoundError(
             "Invalid value for argument `folder`. Expected the folder of an audit, with "
@@ -196,11 +196,7 @@ def write_cases(folder: str | Path, cases: Iterable[AuditCase], ranked_by: str) 
     columns: dict[str, None] = dict.fromkeys(_COLUMNS)
     for row in rows:
         columns.update(dict.fromkeys(row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return atomic_write_text(Path(folder) / TABLE, buffer.getvalue())
+    return write_csv(Path(folder) / TABLE, list(columns), rows)
 
 
 def _row(case: AuditCase, ranked_by: str) -> dict[str, Any]:

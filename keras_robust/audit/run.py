@@ -33,6 +33,7 @@ from keras_robust.audit.inputs import (
 )
 from keras_robust.audit.truth import DETECTION, TRUTH, check_truth, compare_with_truth
 from keras_robust.common.files import atomic_write_json, locked
+from keras_robust.common.opening import read_json
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
 from keras_robust.scheduling.scheduler import StudyState
@@ -355,7 +356,7 @@ def _ids(inputs: AuditInputs) -> tuple[str, ...]:
 
 def _read_info(path: Path) -> dict[str, Any] | None:
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = read_json(path, dict)
         return info if isinstance(info["settings"], dict) else None
     except FileNotFoundError:
         return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_robust.annotators.roles import JOURNAL
 from keras_robust.audit.folder import Audit, AuditCase
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.metrics.overlap import drawn_dice
 from keras_robust.metrics.ranking import auroc, average_precision, precision_at_k, spearman
@@ -113,8 +114,8 @@ class Truth:
             }
             for case in self.cases
         ]
-        atomic_write_text(Path(folder) / TRUTH, pd.DataFrame(rows).to_csv(index=False))
-        atomic_write_text(Path(folder) / DETECTION, self.detection().to_csv())
+        atomic_write_text(Path(folder) / TRUTH, frame_csv(pd.DataFrame(rows), index=False))
+        atomic_write_text(Path(folder) / DETECTION, frame_csv(self.detection()))
 
 
 def compare_with_truth(

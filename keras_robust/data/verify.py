@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from PIL import Image
 
+from keras_robust.common.opening import real_path
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.formats import exif_orientation
 from keras_robust.data.files.grid import geometry_problem, listed_mm, listed_size
 from keras_robust.data.files.images import UnreadableImageError, image_shape, read_image
-from keras_robust.data.files.names import name_problem
+from keras_robust.data.files.names import name_problem, same_names
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 from keras_robust.data.layouts.registry import read_layout
 from keras_robust.data.problems import Problem, Report
 
 __all__ = ["verify"]
-
-ORIENTATION = 0x0112  # EXIF
 
 
 @dataclass
@@ -110,7 +110,7 @@ def verify(
 def _look_at_image(case: Case) -> _Facts:
     facts = _Facts()
     for path in case.channels:
-        if _exif_orientation(path) not in (None, 1):
+        if not is_volume(path) and exif_orientation(path) not in (None, 1):
             message = "has an EXIF orientation, which is not applied; check that its mask fits"
             facts.problems.append(Problem("warning", case.id, str(path), "orientation", message))
     try:
@@ -271,30 +271,24 @@ def _same_masks(dataset: Dataset, of_mask: dict[Path, _Facts]) -> list[Problem]:
 def _case_problems(dataset: Dataset) -> list[Problem]:
     """Names that some file systems cannot keep apart or hold; files linked from outside."""
     problems = []
-    folded: dict[str, str] = {}
     for id in dataset.ids:
         message = name_problem("id", id)
         if message:
             problems.append(Problem("error", id, "", "name", message))
-        other = folded.setdefault(id.casefold(), id)
-        if other != id:
-            message = f"differs from {other!r} by its case alone; rename one"
-            problems.append(Problem("warning", id, "", "name", message))
-    folders = [folder.resolve() for folder in (dataset.root, *dataset.sources)]
+    for kind, names in (("id", dataset.ids), ("annotator", dataset.annotators)):
+        for name, other, same_text in same_names(names):
+            id = name if kind == "id" else ""
+            severity: Literal["error", "warning"] = "error" if same_text else "warning"
+            how = "in how Unicode writes it" if same_text else "by its case"
+            message = f"{kind} {name!a} differs from {other!a} {how} alone; rename one"
+            problems.append(Problem(severity, id, "", "name", message))
+    folders = [real_path(folder) for folder in (dataset.root, *dataset.sources)]
     for case in dataset.cases if dataset.layout != "manifest" else ():
         for path in (*case.channels, *([case.mask] if case.mask else [])):
-            if path.is_symlink() and not any(path.resolve().is_relative_to(f) for f in folders):
+            if path.is_symlink() and not any(real_path(path).is_relative_to(f) for f in folders):
                 message = "is a link out of the dataset folder; it moves without the dataset"
                 problems.append(Problem("warning", case.id, str(path), "outside", message))
     return problems
-
-
-def _exif_orientation(path: Path) -> int | None:
-    try:
-        with Image.open(path) as image:
-            return image.getexif().get(ORIENTATION)
-    except Exception:  # of any kind in damaged metadata; the pixels are judged on their own
-        return None
 
 
 def _digest(array: np.ndarray) -> str:

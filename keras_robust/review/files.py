@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import REVIEW_LOG, REVIEWS
 from keras_robust.common.files import atomic_write_bytes
+from keras_robust.common.opening import read_bytes
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.images import encode_mask, mask_suffix
@@ -80,7 +81,7 @@ class ReviewFiles:
         """
         path = self.draft(id)
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
+            with np.load(io.BytesIO(read_bytes(path, 2**30)), allow_pickle=False) as content:
                 about = json.loads(str(content["about"]))
                 return (
                     np.asarray(content["labels"], np.uint8),

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import platform
 import shutil
 import traceback
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
+from keras_robust.common.opening import read_json, read_text
 from keras_robust.common.tables import write_csv
 from keras_robust.noise import KINDS, Corruption, read_log
 from keras_robust.training.config import TrainConfig
@@ -59,7 +59,7 @@ class Run:
     def info(self) -> dict[str, Any]:
         """Content of `run.json`; empty before the run has begun."""
         try:
-            return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return read_json(self.folder / "run.json", dict)
         except FileNotFoundError:
             return {}
 
@@ -87,7 +87,7 @@ class Run:
     def history(self) -> list[dict[str, float | None]]:
         """One row per epoch; `None` where a figure was not taken."""
         try:
-            text = (self.folder / "history.csv").read_text(encoding="utf-8")
+            text = read_text(self.folder / "history.csv")
         except FileNotFoundError:
             return []
         return [

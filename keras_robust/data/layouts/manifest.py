@@ -2,11 +2,14 @@
 
 import csv
 import io
-import json
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from keras_robust.common.opening import UnreadableFileError, read_bytes, read_json, real_path
+from keras_robust.common.tables import from_text
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import is_volume
@@ -46,7 +49,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
     learned = read_regions(labels, meta.get("regions_class_order"), problems)
     sources = _read_sources(root, meta.get("sources", []), problems)
     try:
-        columns, rows = read_table((root / MANIFEST).read_bytes())
+        columns, rows = read_table(read_bytes(root / MANIFEST))
     except (OSError, ValueError) as reason:
         problems.append(error("manifest", str(reason), path=MANIFEST))
         return None, problems
@@ -101,23 +104,27 @@ def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
     if "\0" in text:
         raise ValueError("Expected text in UTF-8. Received: a binary file. Save the table as CSV.")
     try:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text, ""))]
+        return _rows(csv.reader(io.StringIO(text, "")))
     except csv.Error as reason:
         raise ValueError(f"Expected comma-separated values. Received: {reason}.") from None
-    columns = lines[0] if lines else []
-    repeated = sorted({c for c in columns if columns.count(c) > 1})
+
+
+def _rows(lines: Iterator[list[str]]) -> tuple[list[str], list[dict[str, str]]]:
+    columns = [cell.strip() for cell in next(lines, [])]
+    repeated = sorted(name for name, count in Counter(columns).items() if count > 1)
     if repeated:
         raise ValueError(f"Expected each column once. Received: {', '.join(repeated)} repeated.")
     rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not any(line):
+    for number, line in enumerate(lines, start=2):
+        cells = [from_text(cell.strip()) for cell in line]
+        if not any(cells):
             continue
-        if len(line) != len(columns):
+        if len(cells) != len(columns):
             raise ValueError(
-                f"Expected {len(columns)} cells in every row. Received: {len(line)} in row "
+                f"Expected {len(columns)} cells in every row. Received: {len(cells)} in row "
                 f"{number}. Quote cells that hold commas."
             )
-        rows.append(dict(zip(columns, line, strict=True)))
+        rows.append(dict(zip(columns, cells, strict=True)))
     return columns, rows
 
 
@@ -179,22 +186,21 @@ def read_labels(
 
 def inside(folders: tuple[Path, ...], path: Path) -> bool:
     """Whether `path`, its links followed, lies in one of the (resolved) folders."""
-    resolved = path.resolve()
+    resolved = real_path(path)
     return any(resolved.is_relative_to(folder) for folder in folders)
 
 
 def _read_meta(root: Path, problems: list[Problem]) -> dict[str, Any]:
     file = root / "dataset.json"
-    if not file.is_file():
-        return {}
     try:
-        meta = json.loads(file.read_bytes())
-        if not isinstance(meta, dict):
-            raise ValueError(f"Expected an object. Received: {type(meta).__name__}.")
-        return meta
-    except (OSError, ValueError) as reason:
-        problems.append(error("dataset.json", f"is not valid JSON: {reason}", path=file.name))
-        return {}
+        return read_json(file, dict)
+    except FileNotFoundError:
+        pass
+    except UnreadableFileError as found:
+        problems.append(error("dataset.json", found.reason, path=file.name))
+    except OSError as found:
+        problems.append(error("dataset.json", f"cannot be read: {found}", path=file.name))
+    return {}
 
 
 def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Path]:
