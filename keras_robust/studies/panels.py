@@ -17,7 +17,7 @@ from keras_robust.common.tables import read_frame
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.data.files.volume_header import is_volume
-from keras_robust.reports.look import as_rgb, style
+from keras_robust.reports.look import style, to_rgb
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.tables import label_of
@@ -73,7 +73,7 @@ class PanelSource:
     def image(self, id: str) -> np.ndarray:
         """RGB, `(H, W, 3)` `uint8`."""
         image = self._dataset.read_image(self._cases[id, self._clean], self._size)
-        return as_rgb(self.cut(id, image))
+        return to_rgb(self.cut(id, image))
 
     def clean(self, id: str) -> np.ndarray:
         """Clean mask, `(H, W)` `bool`."""

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_robust.data.files.maps import has_map, read_map, to_levels, write_map
+from keras_robust.data.files.maps import (
+    above_half,
+    from_levels,
+    has_map,
+    read_map,
+    to_levels,
+    write_map,
+)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
