@@ -8,6 +8,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.opening import open_plain
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.formats import read_picture
 from keras_robust.data.files.maps import WHOLE, has_map, write_map
@@ -171,7 +172,12 @@ def _files(folder: Path, names: set[str], taken: set[str], id: str, classes: int
 def _read(path: Path, classes: int) -> NDArray:
     if path.suffix == ".npy":
         try:
-            return np.load(path, allow_pickle=False)
+            open_plain(path).close()
+            # Mapped, since its header may promise more than memory holds.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ValueError("an archive of several arrays")
+            return np.array(array)
         except (OSError, ValueError, EOFError) as reason:
             raise ValueError(
                 "Invalid value for argument `predictions`. Expected an array of numbers. "

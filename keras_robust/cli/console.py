@@ -39,11 +39,11 @@ def friendly_errors(continues: bool = False) -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         typer.secho(f"Error: {shortened(_message(error), LONGEST)}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        raise SystemExit(2) from error
     except KeyboardInterrupt:
         hint = " The same command again continues." if continues else ""
         typer.secho(f"Interrupted.{hint}", err=True, fg="yellow")
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
 
 
 def _message(error: Exception) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.files import atomic_write_text
-from keras_robust.common.opening import read_bytes
+from keras_robust.common.opening import UnreadableFileError, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,4 +88,8 @@ def read_frame(path: str | os.PathLike[str], **options: Any) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    return pd.read_csv(io.BytesIO(read_bytes(path)), **options)
+    content = read_bytes(path)
+    try:
+        return pd.read_csv(io.BytesIO(content), **options)
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UnreadableFileError(path, f"is no table: {error}") from None

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +17,24 @@ from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.formats import exif_orientation
 from keras_robust.data.files.grid import geometry_problem, listed_mm, listed_size
-from keras_robust.data.files.images import UnreadableImageError, image_shape, read_image
+from keras_robust.data.files.images import (
+    UnreadableImageError,
+    image_shape,
+    read_image,
+    values_of,
+    volume_labels,
+    white_is_foreground,
+)
 from keras_robust.data.files.names import name_problem, same_names
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
+from keras_robust.data.files.volumes import volume_parts
 from keras_robust.data.layouts.registry import read_layout
 from keras_robust.data.problems import Problem, Report
 
 __all__ = ["verify"]
+
+
+SUSPICIOUS_COMPRESSION = 100
 
 
 @dataclass
@@ -114,19 +126,44 @@ def _look_at_image(case: Case) -> _Facts:
             message = "has an EXIF orientation, which is not applied; check that its mask fits"
             facts.problems.append(Problem("warning", case.id, str(path), "orientation", message))
     try:
-        image = read_image(case.channels)
+        look = _look_at_voxels if all(map(is_volume, case.channels)) else _look_at_pixels
+        bad = look(case, facts)
     except (OSError, ValueError) as error:
         facts.problems.append(_failure(case.id, case.image, error, "size"))
         return facts
-    if not np.isfinite(image).all():
-        count = int(np.count_nonzero(~np.isfinite(image)))
-        message = f"has {count} value(s) that are not finite; replace them"
+    if bad:
+        message = f"has {bad} value(s) that are not finite; replace them"
         facts.problems.append(Problem("error", case.id, str(case.image), "values", message))
-    facts.size = image.shape[:-1]
     if is_volume(case.image):
         _look_at_grids(case, facts)
-    facts.digest = _digest(image)
     return facts
+
+
+def _look_at_pixels(case: Case, facts: _Facts) -> int:
+    """Size and digest of an image, and how many of its values are not finite."""
+    image = read_image(case.channels)
+    facts.size, facts.digest = image.shape[:-1], _digest(image)
+    return int(np.count_nonzero(~np.isfinite(image)))
+
+
+def _look_at_voxels(case: Case, facts: _Facts) -> int:
+    """As `_look_at_pixels`, of volumes, without holding all of one in memory."""
+    sizes = {path: image_shape(path) for path in case.channels}
+    if len(set(sizes.values())) > 1:
+        read_image(case.channels)  # says what is wrong
+    digest, bad = hashlib.blake2b(f"{sizes[case.image]}".encode(), digest_size=16), 0
+    for path, size in sizes.items():
+        for _, _, part in volume_parts(path):
+            values = part.astype(np.float32)
+            bad += int(np.count_nonzero(~np.isfinite(values)))
+            digest.update(values.data)
+        times = prod(size) * read_header(path).nifti.get_data_dtype().itemsize
+        times //= max(1, path.stat().st_size)
+        if times > SUSPICIOUS_COMPRESSION:
+            message = f"unpacks to {times:,} times its size, as no image does; look at it"
+            facts.problems.append(Problem("warning", case.id, str(path), "compression", message))
+    facts.size, facts.digest = sizes[case.image], digest.hexdigest()
+    return bad
 
 
 def _look_at_grids(case: Case, facts: _Facts) -> None:
@@ -156,22 +193,36 @@ class _MaskReader:
             return facts
         soft = case.annotator in self.dataset.soft_annotators
         try:
-            mask = self.dataset.read_mask(case, anywhere=True)
+            if is_volume(path) and not soft:
+                self._look_at_labels(path, facts)
+            else:
+                mask = self.dataset.read_mask(case, anywhere=True)
+                facts.size, facts.digest = mask.shape, _digest(mask)
+                facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         except (OSError, ValueError) as error:
             facts.problems.append(_failure(case.id, path, error, "values"))
             if not isinstance(error, (OSError, UnreadableImageError)) and not soft:
                 facts.size = image_shape(path)
             return facts
-        facts.size = mask.shape
         facts.header = read_header(path, channels=True) if is_volume(path) else None
-        facts.digest = _digest(mask)
-        facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         if facts.empty:
             message = "has no foreground; keep it only if nothing is there to be drawn"
             if soft:
                 message += ", and take its annotator out of `soft` if it holds labels"
             facts.problems.append(Problem("warning", case.id, str(path), "empty-mask", message))
         return facts
+
+    def _look_at_labels(self, path: Path, facts: _Facts) -> None:
+        """Size, digest and labels of a volume, without holding all of it in memory."""
+        size = image_shape(path)
+        digest, values = hashlib.blake2b(f"{size}".encode(), digest_size=16), set()
+        for _, part in volume_labels(path):
+            digest.update(part.astype(np.uint8).data)  # other labels are refused below
+            values |= values_of(part)
+        classes, ignore_label = self.dataset.classes, self.dataset.ignore_label
+        white_is_foreground(path, values, classes, ignore_label)
+        facts.size, facts.digest = size, digest.hexdigest()
+        facts.empty = values <= {0, ignore_label}
 
 
 def _failure(id: str, path: Path, error: Exception, otherwise: str) -> Problem:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_robust.common.opening import read_json, read_text
+from keras_robust.common.opening import UnreadableFileError, read_json, read_text
 from keras_robust.common.tables import read_frame
 from keras_robust.common.yaml import read_yaml
 
@@ -110,9 +110,14 @@ class RunRecord:
         import pandas as pd
 
         try:
-            return read_frame(self.folder / "history.csv")
+            table = read_frame(self.folder / "history.csv")
         except (OSError, pd.errors.EmptyDataError):
             return pd.DataFrame(columns=["epoch", "step"])
+        missing = [column for column in ("epoch", "step") if column not in table]
+        if missing:
+            reason = f"has no column {' or '.join(missing)}"
+            raise UnreadableFileError(self.folder / "history.csv", reason)
+        return table
 
     def mean_of_last(self, column: str = "dice_test") -> float:
         """Mean of a column over the last `last_epochs` epochs; NaN where it has no value there."""

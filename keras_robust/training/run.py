@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
-from keras_robust.common.opening import read_json, read_text
+from keras_robust.common.opening import UnreadableFileError, read_json, read_text
 from keras_robust.common.tables import write_csv
 from keras_robust.noise import KINDS, Corruption, read_log
 from keras_robust.training.config import TrainConfig
@@ -110,6 +110,14 @@ class Run:
 
         return load_plan(self.folder, "training_plan.json")
 
+    def _recorded(self, key: str) -> Any:
+        """A value of `run.json` that a model cannot be built without."""
+        try:
+            return self.info[key]
+        except KeyError:
+            reason = f"lacks {key!r}, which the model cannot be built without"
+            raise UnreadableFileError(self.folder / "run.json", reason) from None
+
     def load_model(self, best: bool = False, peers: str = "mean") -> "keras.Model":
         """The model with the weights of the newest valid checkpoint, ready to predict.
 
@@ -142,13 +150,14 @@ class Run:
                 "Invalid value for argument `folder`. Expected a run with at least one finished "
                 f"epoch. Received: folder={str(self.folder)!r}, which has no valid checkpoint."
             )
-        info, plan = self.info, self.plan
+        plan = self.plan
         if plan is not None:
             from keras_robust.training.patches.network import build_planned, finest
 
-            model = build_planned(self.config, plan[0], info["classes"])
+            model = build_planned(self.config, plan[0], self._recorded("classes"))
         else:
-            model = build_model(self.config, tuple(info["image_shape"]), info["classes"])
+            shape = tuple(self._recorded("image_shape"))
+            model = build_model(self.config, shape, self._recorded("classes"))
         load_state(model, newest[1]["state.npz"], weights_only=True)
         if isinstance(model, CoTeaching):
             model.inference = peers

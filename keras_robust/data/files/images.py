@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from keras_robust.data.files.formats import picture_shape, read_picture
 from keras_robust.data.files.resizing import resize_labels, resize_volume
 from keras_robust.data.files.unreadable import IMAGE_SUFFIXES, UnreadableImageError
 from keras_robust.data.files.volume_header import is_volume, read_header
-from keras_robust.data.files.volumes import encode_volume, read_volume
+from keras_robust.data.files.volumes import encode_volume, read_volume, volume_parts
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -102,21 +102,8 @@ def read_mask(
     """
     path = Path(path)
     labels = _read_stored_labels(path, classes, ignore_label)
-    values = _values(labels)
-    allowed = set(range(classes)) | ({ignore_label} if ignore_label is not None else set())
-    if classes == 2 and not values <= allowed and values <= (allowed - {1}) | {255}:
+    if white_is_foreground(path, values_of(labels), classes, ignore_label):
         labels = np.where(labels == 255, 1, labels)
-    elif not values <= allowed:
-        wrong = sorted(values - allowed)
-        shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
-        expected = "0 and 1, or 0 and 255" if classes == 2 else f"0 to {classes - 1}"
-        expected += f", or {ignore_label} (ignored)" if ignore_label is not None else ""
-        raise ValueError(
-            f"Invalid value for argument `path`. Expected a mask of values {expected}. "
-            f"Received: path={str(path)!r} with {len(wrong)} other value(s): {shown}. "
-            "Threshold grey masks (JPEG and smooth resizing make them), or state the classes: "
-            "`labels` in the dataset's dataset.json."
-        )
     labels = labels.astype(np.uint8)
     if size is not None and labels.shape != tuple(size):
         size = checked_size(size, labels.ndim)
@@ -126,6 +113,36 @@ def read_mask(
         resized = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
         labels = np.asarray(resized)
     return np.ascontiguousarray(labels)
+
+
+def white_is_foreground(
+    path: PathLike, values: set[int], classes: int, ignore_label: int | None
+) -> bool:
+    """Whether a mask of two classes holds 255 in place of 1.
+
+    Args:
+        path: The mask, for the message.
+        values: All that it holds.
+        classes, ignore_label: See `read_mask`.
+
+    Raises:
+        ValueError: Values that are no labels.
+    """
+    allowed = set(range(classes)) | ({ignore_label} if ignore_label is not None else set())
+    if values <= allowed:
+        return False
+    if classes == 2 and values <= (allowed - {1}) | {255}:
+        return True
+    wrong = sorted(values - allowed)
+    shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
+    expected = "0 and 1, or 0 and 255" if classes == 2 else f"0 to {classes - 1}"
+    expected += f", or {ignore_label} (ignored)" if ignore_label is not None else ""
+    raise ValueError(
+        f"Invalid value for argument `path`. Expected a mask of values {expected}. "
+        f"Received: path={str(path)!r} with {len(wrong)} other value(s): {shown}. "
+        "Threshold grey masks (JPEG and smooth resizing make them), or state the classes: "
+        "`labels` in the dataset's dataset.json."
+    )
 
 
 def image_shape(path: PathLike) -> tuple[int, ...]:
@@ -237,11 +254,17 @@ def checked_size(size: Size, rank: int) -> Size:
 
 def stored_values(path: PathLike) -> tuple[set[int], int]:
     """The values that a mask holds as stored, and the number of its pixels."""
-    labels = _read_stored_labels(Path(path), 2, None)
-    return _values(labels), labels.size
+    if not is_volume(path):
+        labels = _read_stored_labels(Path(path), 2, None)
+        return values_of(labels), labels.size
+    values: set[int] = set()
+    count = 0
+    for _, part in volume_labels(path):
+        values, count = values | values_of(part), count + part.size
+    return values, count
 
 
-def _values(labels: NDArray) -> set[int]:
+def values_of(labels: NDArray) -> set[int]:
     if labels.dtype != np.uint8:
         return set(np.unique(labels).tolist())
     # Slice by slice: counting takes a tenth of the time of sorting a volume.
@@ -289,18 +312,36 @@ def _read_stored_labels(path: Path, classes: int, ignore_label: int | None) -> N
         ) from None
 
 
+def volume_labels(path: PathLike) -> Iterator[tuple[int, NDArray]]:
+    """The labels of a volume in the order of the file, some four million at a time, and the number
+    of those before.
+
+    Raises:
+        ValueError: At the end, where some are not whole numbers.
+    """
+    wrong: list[float] = []
+    count = 0
+    for _, start, part in volume_parts(path):
+        if part.dtype.kind == "f":
+            whole = np.rint(np.clip(np.nan_to_num(part, nan=-1), -1, 2**31))
+            # Scaled integers come back a rounding error away from whole numbers.
+            found = part[~(np.abs(part - whole) <= 1e-3)]
+            count, wrong = count + found.size, wrong or found[:1].tolist()
+            part = whole
+        small = part.size and 0 <= part.min() <= part.max() <= 255
+        yield start, part.astype(np.uint8 if small else np.int64)
+    if count:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a mask of whole numbers. Received: "
+            f"path={str(path)!r} with {count} other value(s), such as {wrong[0]:g}. "
+            "Resample masks with nearest neighbour, and export labels, not probabilities."
+        )
+
+
 def _read_volume_labels(path: Path) -> NDArray:
-    labels = read_volume(path)[0]
-    if labels.dtype.kind == "f":
-        whole = np.rint(np.nan_to_num(labels, nan=-1, posinf=-1, neginf=-1))
-        # Scaled integers come back a rounding error away from whole numbers.
-        wrong = labels[~(np.abs(labels - whole) <= 1e-3)]
-        if wrong.size:
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a mask of whole numbers. Received: "
-                f"path={str(path)!r} with {wrong.size} other value(s), such as {wrong[0]:g}. "
-                "Resample masks with nearest neighbour, and export labels, not probabilities."
-            )
-        labels = whole
-    small = 0 <= labels.min() and labels.max() <= 255
-    return labels.astype(np.uint8 if small else np.int64)
+    labels = large_array(read_header(path).shape[::-1], np.uint8)
+    for start, part in volume_labels(path):
+        if part.dtype != np.uint8 and labels.dtype == np.uint8:
+            labels = labels.astype(np.int64)
+        labels.reshape(-1)[start : start + part.size] = part
+    return labels.T
