@@ -1,7 +1,5 @@
 """Reading the folder of an audit: which masks are suspicious, the predictions, the error maps."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,8 +9,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.opening import read_json, read_text
-from keras_robust.common.tables import write_csv
+from keras_robust.common.opening import read_bytes, read_json
+from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.suspicion.class_differences import ClassDifferences
 
@@ -167,7 +165,7 @@ def read_audit(folder: str | Path) -> Audit:
     try:
         info = read_json(folder / INFO, dict)
         finished = info["status"] == "finished"
-        text = read_text(folder / TABLE) if finished else ""
+        table = read_bytes(folder / TABLE) if finished else b""
     except FileNotFoundError:
         raise FileNotFoundError(
             "Invalid value for argument `folder`. Expected the folder of an audit, with "
@@ -182,9 +180,7 @@ def read_audit(folder: str | Path) -> Audit:
             f"folder={str(folder)!r}, which is not finished. The same command again continues it."
         )
     try:
-        cases = tuple(
-            _case(row, str(info["ranked_by"])) for row in csv.DictReader(io.StringIO(text, ""))
-        )
+        cases = tuple(_case(row, str(info["ranked_by"])) for row in read_table(table)[1])
     except (ValueError, KeyError, TypeError) as reason:
         raise _damaged(folder / TABLE, reason) from reason
     return Audit(folder, info, cases)

@@ -3,7 +3,8 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from keras_robust.common.opening import UnreadableFileError, read_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_text", "from_text", "frame_csv", "read_frame", "rows_csv", "write_csv"]
+__all__ = ["as_text", "from_text", "frame_csv", "read_frame", "read_table", "rows_csv", "write_csv"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -42,6 +43,45 @@ def from_text(cell: str) -> str:
     ('=1+1', "'quoted'")
     """
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+
+
+def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file in UTF-8, cells stripped.
+
+    Raises:
+        ValueError: Not UTF-8 text, or a row with more cells than columns.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise ValueError(
+            f"Expected text in UTF-8. Received: other bytes ({reason}). Save it as UTF-8."
+        ) from None
+    if "\0" in text:
+        raise ValueError("Expected text in UTF-8. Received: a binary file. Save the table as CSV.")
+    try:
+        return _rows(csv.reader(io.StringIO(text, "")))
+    except csv.Error as reason:
+        raise ValueError(f"Expected comma-separated values. Received: {reason}.") from None
+
+
+def _rows(lines: Iterator[list[str]]) -> tuple[list[str], list[dict[str, str]]]:
+    columns = [cell.strip() for cell in next(lines, [])]
+    repeated = sorted(name for name, count in Counter(columns).items() if count > 1)
+    if repeated:
+        raise ValueError(f"Expected each column once. Received: {', '.join(repeated)} repeated.")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        cells = [from_text(cell.strip()) for cell in line]
+        if not any(cells):
+            continue
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"Expected {len(columns)} cells in every row. Received: {len(cells)} in row "
+                f"{number}. Quote cells that hold commas."
+            )
+        rows.append(dict(zip(columns, cells, strict=True)))
+    return columns, rows
 
 
 def rows_csv(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_robust.common.files import atomic_write_text
-from keras_robust.common.opening import read_text
+from keras_robust.common.opening import parse_json, read_text
 
 from .affine import affine_object
 from .boundary import resize_object
@@ -80,7 +80,7 @@ class Corruption:
     @classmethod
     def from_json(cls, line: str) -> "Corruption":
         """The inverse of `to_json`."""
-        return cls(**json.loads(line))
+        return cls(**parse_json(line))
 
 
 def perform(

@@ -1,7 +1,5 @@
 """The folder of a training run: what is in it, and how it is written."""
 
-import csv
-import io
 import platform
 import shutil
 import traceback
@@ -12,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
-from keras_robust.common.opening import UnreadableFileError, read_json, read_text
-from keras_robust.common.tables import write_csv
+from keras_robust.common.opening import UnreadableFileError, read_bytes, read_json
+from keras_robust.common.tables import read_table, write_csv
 from keras_robust.noise import KINDS, Corruption, read_log
 from keras_robust.training.config import TrainConfig
 
@@ -87,13 +85,16 @@ class Run:
     def history(self) -> list[dict[str, float | None]]:
         """One row per epoch; `None` where a figure was not taken."""
         try:
-            text = read_text(self.folder / "history.csv")
+            content = read_bytes(self.folder / "history.csv")
         except FileNotFoundError:
             return []
-        return [
-            {key: float(value) if value else None for key, value in row.items()}
-            for row in csv.DictReader(io.StringIO(text))
-        ]
+        try:
+            return [
+                {key: float(value) if value else None for key, value in row.items()}
+                for row in read_table(content)[1]
+            ]
+        except ValueError as error:
+            raise UnreadableFileError(self.folder / "history.csv", str(error)) from None
 
     @property
     def noise(self) -> list[Corruption]:

@@ -1,15 +1,11 @@
 """The layout of this library: a folder with manifest.csv, and dataset.json where there is need."""
 
-import csv
-import io
 import os
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from keras_robust.common.opening import UnreadableFileError, read_bytes, read_json, real_path
-from keras_robust.common.tables import from_text
+from keras_robust.common.tables import read_table
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import is_volume
@@ -18,7 +14,7 @@ from keras_robust.data.layouts.volume_facts import classes_of_volumes
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
 
-__all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
+__all__ = ["MANIFEST", "read_labels", "read_manifest"]
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("id", "image", "mask", "annotator", "split")
@@ -64,7 +60,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
             )
         )
         return None, problems
-    folders = tuple(folder.resolve() for folder in (root, *sources))
+    folders = tuple(real_path(folder) for folder in (root, *sources))
     cases = [_read_row(root, folders, n, row, problems) for n, row in enumerate(rows, start=2)]
     if not rows:
         problems.append(error("manifest", "has no rows below its header", path=MANIFEST))
@@ -87,45 +83,6 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
         learned,
     )
     return listing, problems
-
-
-def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a CSV file in UTF-8, cells stripped.
-
-    Raises:
-        ValueError: Not UTF-8 text, or a row with more cells than columns.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as reason:
-        raise ValueError(
-            f"Expected text in UTF-8. Received: other bytes ({reason}). Save it as UTF-8."
-        ) from None
-    if "\0" in text:
-        raise ValueError("Expected text in UTF-8. Received: a binary file. Save the table as CSV.")
-    try:
-        return _rows(csv.reader(io.StringIO(text, "")))
-    except csv.Error as reason:
-        raise ValueError(f"Expected comma-separated values. Received: {reason}.") from None
-
-
-def _rows(lines: Iterator[list[str]]) -> tuple[list[str], list[dict[str, str]]]:
-    columns = [cell.strip() for cell in next(lines, [])]
-    repeated = sorted(name for name, count in Counter(columns).items() if count > 1)
-    if repeated:
-        raise ValueError(f"Expected each column once. Received: {', '.join(repeated)} repeated.")
-    rows = []
-    for number, line in enumerate(lines, start=2):
-        cells = [from_text(cell.strip()) for cell in line]
-        if not any(cells):
-            continue
-        if len(cells) != len(columns):
-            raise ValueError(
-                f"Expected {len(columns)} cells in every row. Received: {len(cells)} in row "
-                f"{number}. Quote cells that hold commas."
-            )
-        rows.append(dict(zip(columns, cells, strict=True)))
-    return columns, rows
 
 
 def read_labels(
@@ -215,8 +172,8 @@ def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Pat
         )
         return []
     for source in sources:
-        folder = Path(os.path.normpath(root.resolve() / source))
-        if root.resolve().is_relative_to(folder.resolve()):
+        folder = Path(os.path.normpath(real_path(root) / source))
+        if real_path(root).is_relative_to(real_path(folder)):
             # Otherwise a downloaded dataset.json could say "/" and reach every file.
             message = f"source {source!r} contains the dataset itself; name a folder beside it"
             problems.append(error("outside", message, path="dataset.json"))

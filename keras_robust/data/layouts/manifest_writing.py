@@ -9,11 +9,11 @@ from typing import Any
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json, locked
 from keras_robust.common.opening import read_bytes, read_json
-from keras_robust.common.tables import rows_csv
+from keras_robust.common.tables import read_table, rows_csv
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.images import mask_suffix
-from keras_robust.data.layouts.manifest import MANIFEST, REQUIRED, SEPARATOR, read_table
+from keras_robust.data.layouts.manifest import MANIFEST, REQUIRED, SEPARATOR
 
 __all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", "write_view"]
 
