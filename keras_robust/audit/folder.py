@@ -9,7 +9,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.opening import read_bytes, read_json
+from keras_robust.common.opening import read_bytes, read_json, shown
 from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.suspicion.class_differences import ClassDifferences
@@ -19,6 +19,8 @@ __all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
 _COLUMNS = ("rank", "id", "annotator", "score", "kind")
 _FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")
+
+_KINDS = {"annotators": list, "classes": int, "dataset": str, "ranked_by": str, "scores": dict}
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,11 @@ def read_audit(folder: str | Path) -> Audit:
     try:
         info = read_json(folder / INFO, dict)
         finished = info["status"] == "finished"
+        for key, kind in _KINDS.items():
+            if not isinstance(info.get(key, kind()), kind):
+                raise TypeError(f"{key} is {shown(info[key], 60)}")
+        if int(info["classes"]) < 2 or not info["ranked_by"]:
+            raise ValueError("it has fewer than two classes, or ranks by nothing")
         table = read_bytes(folder / TABLE) if finished else b""
     except FileNotFoundError:
         raise FileNotFoundError(
