@@ -167,9 +167,10 @@ def _configurations(root: Path) -> None:
 
 
 def _audit(root: Path) -> None:
+    from keras_robust.suspicion.class_figures import ClassFigures
+
     from keras_robust.audit.folder import AuditCase, error_map_folder, write_cases
     from keras_robust.data.files.maps import write_map
-    from keras_robust.suspicion.class_figures import ClassFigures
 
     root.mkdir(parents=True)
     info = {
