@@ -60,7 +60,8 @@ def verify(
     spacing, axes or origin are not the image's; images with values that are not finite; rows given
     twice; and the same id, group or image (by its pixels) in two splits. Warnings are empty masks,
     one image or mask under several ids of one split, a spacing that is not that of the volume's
-    header, and images that a viewer would turn (EXIF).
+    header, volumes that unpack to more than a hundred times their size, and images that a viewer
+    would turn (EXIF). Names that are no file names elsewhere are errors, too.
 
     Args:
         dataset: A dataset, or its folder.

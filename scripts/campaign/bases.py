@@ -25,7 +25,7 @@ def make(home: Path, heavy: bool = True) -> None:
     for number in range(4):
         _picture(home / "predicted/predictions", f"c{number}.png", _mask(number) * 255)
     if heavy:
-        _pictures(home / "model/data")
+        (home / "model").mkdir()
 
 
 def _image(number: int) -> np.ndarray:
@@ -54,7 +54,7 @@ def _pictures(root: Path) -> None:
 
     _picture(root / "images", "c0.png", _image(0))
     _picture(root / "images", "c1.jpg", _image(1))
-    _picture(root / "images", "c2.bmp", _image(2)[..., 0])
+    _picture(root / "images", "c2.bmp", _image(2))
     deep = _image(3).astype(np.uint16) * 200
     tifffile.imwrite(root / "images/c3.tif", deep, photometric="rgb", compression="zlib")
     names = ("c0.png", "c1.jpg", "c2.bmp", "c3.tif")
@@ -167,10 +167,9 @@ def _configurations(root: Path) -> None:
 
 
 def _audit(root: Path) -> None:
-    from keras_robust.suspicion.class_figures import ClassFigures
-
     from keras_robust.audit.folder import AuditCase, error_map_folder, write_cases
     from keras_robust.data.files.maps import write_map
+    from keras_robust.suspicion.class_differences import ClassDifferences
 
     root.mkdir(parents=True)
     info = {
@@ -182,7 +181,7 @@ def _audit(root: Path) -> None:
         "scores": {"default": "ranks"},
     }
     (root / "audit.json").write_text(json.dumps(info, indent=1))
-    figures = (ClassFigures(1, 52.0, 40.0, 0.8, 1.5, 1.6, 3.0),)
+    figures = (ClassDifferences(1, 52.0, 40.0, 0.8, 1.5, 1.6, 3.0),)
     scores = {"default": 0.9}
     cases = [AuditCase(1, "a", "anna", 0.9, "too large", scores, figures, "mm", "ab12")]
     write_cases(root, cases, "default")
@@ -206,6 +205,12 @@ def make_model(home: Path) -> None:
         "keras.layers.Conv2D(1, 1, activation='sigmoid')]).save(sys.argv[1])"
     )
     subprocess.run([sys.executable, "-c", code, str(home / "model/own.keras")], check=True)
+
+
+def load_model(folder: Path) -> None:
+    from keras_robust.inference import load_predictor
+
+    load_predictor(folder / "own.keras")
 
 
 def read_train_config(folder: Path) -> None:
