@@ -16,6 +16,7 @@ import pandas as pd
 from keras_robust.annotators import majority, staple
 from keras_robust.annotators.agreement.measure import Agreement, measure_agreement
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.data import Dataset
 from keras_robust.metrics import bootstrap_interval, dice
 
@@ -166,7 +167,7 @@ def write(found: Agreement, output: Path) -> None:
         ("agreement", found.pairs.rename(columns=unit)),
         ("consensus", consensus),
     ):
-        text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
+        text = frame_csv(table, index=False, float_format="%.4g")
         atomic_write_text(output / f"{name}.csv", text)
     command = "python scripts/agreement_bubil.py DATASET"
     text = page(found, against_gold(found), consensus, command)

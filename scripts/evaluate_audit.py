@@ -22,8 +22,6 @@ With `--mistakes` the rows of `isic` and `hippocampus` are those of the second f
 """
 
 import argparse
-import csv
-import io
 import json
 import shutil
 from collections.abc import Iterable
@@ -40,7 +38,9 @@ from keras_robust.audit.inputs import choose_inputs
 from keras_robust.audit.run import audit
 from keras_robust.audit.truth import compare_with_truth
 from keras_robust.common.files import atomic_write_json, atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.data import Dataset
+from keras_robust.data.files.maps import from_levels
 from keras_robust.data.layouts.manifest_writing import write_view
 from keras_robust.noise import KINDS, MISTAKES, LabelNoise
 
@@ -309,17 +309,14 @@ def _dice_of_predictions(found: Any, dataset: Dataset, truth: str) -> float:
     values = []
     for id in dict.fromkeys(case.id for case in found.cases):
         probabilities = np.asarray(found.prediction(id))
-        predicted = labels_of(probabilities / np.float32(255))
+        predicted = labels_of(from_levels(probabilities))
         mask = dataset.read_mask(true[id])
         values.append(np.mean(dice(predicted, mask, classes=dataset.classes)))
     return float(np.mean(values))
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    buffer = io.StringIO()
-    table.to_csv(buffer, float_format="%.4f", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(path, buffer.getvalue())
+    atomic_write_text(path, frame_csv(table, float_format="%.4f"))
 
 
 def main() -> None:

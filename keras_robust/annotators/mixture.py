@@ -12,10 +12,10 @@ from keras_robust.annotators.writing import (
     annotator_folder,
     check_annotator,
     check_ids,
-    sha256,
     write_annotator,
     write_mask,
 )
+from keras_robust.common.hashes import sha256
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.grid import check_grid

@@ -15,6 +15,7 @@ from keras_robust.common.files import (
     locked,
     remove_leftovers,
 )
+from keras_robust.common.opening import parse_json, read_bytes, real_path
 from keras_robust.common.workers import run_jobs
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
@@ -28,7 +29,6 @@ __all__ = [
     "annotator_folder",
     "check_annotator",
     "check_ids",
-    "sha256",
     "write_annotator",
     "write_hashed",
     "write_mask",
@@ -80,10 +80,10 @@ def annotator_folder(home: Path, annotator: str, journal: str) -> Path:
         FileExistsError: The folder leads out of the dataset, or holds masks without the journal.
     """
     folder = home / "masks" / annotator
-    if not folder.resolve().is_relative_to(home.resolve()):
+    if not real_path(folder).is_relative_to(real_path(home)):
         raise FileExistsError(
             "Invalid value for argument `annotator`. Expected a folder inside the dataset. "
-            f"Received: {str(folder)!r}, a link to {str(folder.resolve())!r}. Remove the link."
+            f"Received: {str(folder)!r}, a link to {str(real_path(folder))!r}. Remove the link."
         )
     if (folder / journal).is_file():
         return folder
@@ -182,11 +182,6 @@ def write_hashed(target: Path, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _run(
     journal: Path,
     jobs: Sequence[MaskJob],
@@ -226,7 +221,7 @@ def _read_journal(journal: Path, parameters: Mapping[str, Any]) -> dict[str, Rec
     """Records of an earlier run by id; a torn last line is one record less."""
     if not journal.is_file():
         return {}
-    values = list(_json_lines(journal.read_text(encoding="utf-8", errors="replace")))
+    values = list(_json_lines(read_bytes(journal).decode("utf-8", "replace")))
     known = values[0] if values else {}
     if known != parameters:
         differing = {
@@ -248,7 +243,7 @@ def _read_journal(journal: Path, parameters: Mapping[str, Any]) -> dict[str, Rec
 def _json_lines(text: str) -> Iterator[Record]:
     for line in text.splitlines():
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):

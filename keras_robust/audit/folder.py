@@ -1,8 +1,5 @@
 """Reading the folder of an audit: which masks are suspicious, the predictions, the error maps."""
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,8 +9,9 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.files import atomic_write_text
-from keras_robust.data.files.maps import read_map
+from keras_robust.common.opening import read_bytes, read_json, shown
+from keras_robust.common.tables import read_table, write_csv
+from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.suspicion.class_differences import ClassDifferences
 
 __all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"]
@@ -21,6 +19,8 @@ __all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
 _COLUMNS = ("rank", "id", "annotator", "score", "kind")
 _FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")
+
+_KINDS = {"annotators": list, "classes": int, "dataset": str, "ranked_by": str, "scores": dict}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Audit:
         """The predicted labels `(*spatial)` of an image: the suggested correction of its mask."""
         prediction = self.prediction(id)
         if prediction.shape[-1] == 1:
-            return (prediction[..., 0] > 127).astype(np.uint8)
+            return above_half(prediction[..., 0]).astype(np.uint8)
         return prediction.argmax(axis=-1).astype(np.uint8)
 
     def error_map(self, id: str, annotator: str | None = None) -> NDArray[np.uint8]:
@@ -165,9 +165,14 @@ def read_audit(folder: str | Path) -> Audit:
     """
     folder = Path(folder)
     try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        info = read_json(folder / INFO, dict)
         finished = info["status"] == "finished"
-        text = (folder / TABLE).read_text(encoding="utf-8") if finished else ""
+        for key, kind in _KINDS.items():
+            if not isinstance(info.get(key, kind()), kind):
+                raise TypeError(f"{key} is {shown(info[key], 60)}")
+        if int(info["classes"]) < 2 or not info["ranked_by"]:
+            raise ValueError("it has fewer than two classes, or ranks by nothing")
+        table = read_bytes(folder / TABLE) if finished else b""
     except FileNotFoundError:
         raise FileNotFoundError(
             "Invalid value for argument `folder`. Expected the folder of an audit, with "
@@ -182,9 +187,7 @@ def read_audit(folder: str | Path) -> Audit:
             f"folder={str(folder)!r}, which is not finished. The same command again continues it."
         )
     try:
-        cases = tuple(
-            _case(row, str(info["ranked_by"])) for row in csv.DictReader(io.StringIO(text, ""))
-        )
+        cases = tuple(_case(row, str(info["ranked_by"])) for row in read_table(table)[1])
     except (ValueError, KeyError, TypeError) as reason:
         raise _damaged(folder / TABLE, reason) from reason
     return Audit(folder, info, cases)
@@ -196,11 +199,7 @@ def write_cases(folder: str | Path, cases: Iterable[AuditCase], ranked_by: str) 
     columns: dict[str, None] = dict.fromkeys(_COLUMNS)
     for row in rows:
         columns.update(dict.fromkeys(row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return atomic_write_text(Path(folder) / TABLE, buffer.getvalue())
+    return write_csv(Path(folder) / TABLE, list(columns), rows)
 
 
 def _row(case: AuditCase, ranked_by: str) -> dict[str, Any]:

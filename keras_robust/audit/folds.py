@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from keras_robust.audit.inputs import AuditInputs
 from keras_robust.common.files import locked
+from keras_robust.common.tables import read_frame
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.images import image_shape
 from keras_robust.data.files.maps import has_map, write_map
@@ -204,7 +204,7 @@ def _held_out(inputs: AuditInputs, runs: Sequence[Path]) -> dict[str, int]:
     trained = inputs.dataset.select(annotator=inputs.trained_on)
     fold_of: dict[str, int] = {}
     for number, run in enumerate(runs):
-        table = pd.read_csv(run / "test.csv", dtype={"id": str}, keep_default_na=False)
+        table = read_frame(run / "test.csv", dtype={"id": str}, keep_default_na=False)
         fold_of |= dict.fromkeys(table["id"], number)
     seen = [id for id in trained.ids if id not in fold_of]
     if seen:

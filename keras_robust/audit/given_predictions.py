@@ -8,9 +8,10 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.opening import open_plain
 from keras_robust.data import Case, Dataset
-from keras_robust.data.files.images import decode
-from keras_robust.data.files.maps import has_map, write_map
+from keras_robust.data.files.formats import read_picture
+from keras_robust.data.files.maps import WHOLE, has_map, write_map
 from keras_robust.data.files.names import name_problem
 
 SUFFIXES = (".png", ".npy", ".nii.gz", ".nii")
@@ -95,7 +96,7 @@ class GivenPredictions:
             ValueError: It cannot be read, has another shape, or holds no probabilities.
         """
         files = self.files[case.id]
-        arrays = [_read(path) for path in files]
+        arrays = [_read(path, self.classes) for path in files]
         if len(arrays) > 1:
             array = np.stack(arrays, axis=-1)
         else:
@@ -113,7 +114,7 @@ class GivenPredictions:
                 "`keras-robust predict --probabilities` does."
             )
         if array.dtype == bool or (self.ones and array.dtype.kind in "iu"):
-            array = np.where(array, np.uint8(255), np.uint8(0))
+            array = np.where(array, np.uint8(WHOLE), np.uint8(0))
         elif array.dtype != np.uint8:
             array = _checked(array, files[0])
         if array.shape[-1] > 1:
@@ -133,7 +134,7 @@ class GivenPredictions:
                 f"{self.classes - 1}, or one file per class. Received: "
                 f"{str(self.files[case.id][0])!r} with values from {array.min()} to {array.max()}."
             )
-        return np.equal.outer(labels, np.arange(self.classes)) * np.uint8(255)
+        return np.equal.outer(labels, np.arange(self.classes)) * np.uint8(WHOLE)
 
     def _with_meaning(self) -> "GivenPredictions":
         """Whether integers are 0 and 1, rather than 0..255: from all of them.
@@ -141,7 +142,7 @@ class GivenPredictions:
         A single prediction does not tell: all of its probabilities may round to 0 and 1 of 255.
         """
         for files in self.files.values():
-            for array in map(_read, files):
+            for array in (_read(file, self.classes) for file in files):
                 one_per_class = len(files) > 1 or array.shape[-1:] == (self.classes,)
                 if array.dtype == bool or (self.classes > 2 and not one_per_class):
                     continue  # labels
@@ -168,10 +169,15 @@ def _files(folder: Path, names: set[str], taken: set[str], id: str, classes: int
     return []
 
 
-def _read(path: Path) -> NDArray:
+def _read(path: Path, classes: int) -> NDArray:
     if path.suffix == ".npy":
         try:
-            return np.load(path, allow_pickle=False)
+            open_plain(path).close()
+            # Mapped, since its header may promise more than memory holds.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ValueError("an archive of several arrays")
+            return np.array(array)
         except (OSError, ValueError, EOFError) as reason:
             raise ValueError(
                 "Invalid value for argument `predictions`. Expected an array of numbers. "
@@ -179,26 +185,26 @@ def _read(path: Path) -> NDArray:
                 "numpy.save."
             ) from reason
     if path.suffix == ".png":
-        array = np.asarray(decode(path))
-        if array.ndim == 3:
-            colours = array[..., : 1 if array.shape[-1] == 2 else 3]  # without transparency
-            if (colours != colours[..., :1]).any():
-                raise ValueError(
-                    "Invalid value for argument `predictions`. Expected grey pictures of "
-                    f"probabilities or labels. Received: {str(path)!r} in colour: an image? Name "
-                    "the folder of the predictions."
-                )
-            array = colours[..., 0]
-        return array.astype(np.uint8) if array.dtype == bool else array
+        picture = read_picture(path)
+        if picture.palette is not None:
+            return picture.labels(classes)
+        values = picture.colours() if 1 < picture.bits < 8 else picture.values
+        if (values != values[..., :1]).any():
+            raise ValueError(
+                "Invalid value for argument `predictions`. Expected grey pictures of "
+                f"probabilities or labels. Received: {str(path)!r} in colour: an image? Name "
+                "the folder of the predictions."
+            )
+        return values[..., 0]
     from keras_robust.data.files.volumes import read_volume
 
     return read_volume(path)[0]
 
 
 def _check_sum(array: NDArray, path: Path) -> None:
-    total = array.sum(axis=-1, dtype=np.float32) / (255 if array.dtype == np.uint8 else 1)
+    total = array.sum(axis=-1, dtype=np.float32) / (WHOLE if array.dtype == np.uint8 else 1)
     # Each of the classes may have been cut down to whole numbers.
-    if np.abs(total - 1).max(initial=0) > max(SUM_TOLERANCE, array.shape[-1] / 255):
+    if np.abs(total - 1).max(initial=0) > max(SUM_TOLERANCE, array.shape[-1] / WHOLE):
         raise ValueError(
             "Invalid value for argument `predictions`. Expected probabilities that add up to one "
             f"(255 of whole numbers) over the {array.shape[-1]} classes. Received: {str(path)!r}, "
@@ -209,7 +215,7 @@ def _check_sum(array: NDArray, path: Path) -> None:
 
 def _checked(array: NDArray, path: Path) -> NDArray:
     integers = array.dtype.kind in "iu"
-    top = 255 if integers else 1.0
+    top = WHOLE if integers else 1.0
     margin = 0 if integers else OVERSHOOT
     low, high = array.min(), array.max()
     if array.dtype.kind not in "iuf" or not -margin <= low <= high <= top + margin:

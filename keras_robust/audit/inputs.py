@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_robust.common.files import atomic_write_json
+from keras_robust.common.opening import open_plain, read_json
 from keras_robust.data import Case, Dataset, verify
 
 INPUTS = "inputs.json"
@@ -129,7 +130,7 @@ def require_same(
             "remove this one."
         )
     try:
-        before = json.loads((output / INPUTS).read_text(encoding="utf-8"))
+        before = read_json(output / INPUTS, dict)
     except (OSError, ValueError):
         before = None
     if before is None:
@@ -172,7 +173,7 @@ def _short(value: Any) -> str:
 def _sha256(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()

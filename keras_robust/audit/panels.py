@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
+from keras_robust.data.files.maps import above_half
 from keras_robust.reports.look import to_rgb
 
 # Distinct for colour-blind readers (Okabe and Ito), and against skin and grey tissue.
@@ -59,7 +60,7 @@ def panel(
         )
         first, second = (length for number, length in enumerate(spacing) if number != axis)
         spacing = (second, first)
-    window = _window((labels > 0) | (predicted > 0) | (error > 127))
+    window = _window((labels > 0) | (predicted > 0) | above_half(error))
     image, labels, predicted, error = (array[window] for array in (image, labels, predicted, error))
     height, width = (length * step for length, step in zip(labels.shape, spacing, strict=True))
     scale = _OVERSAMPLING * side / max(height, width)
@@ -90,7 +91,7 @@ def _worst_slice(error: NDArray, spacing: Sequence[float]) -> tuple[int, int]:
     """Axis and index of the slice with the most elements that are probably wrong."""
     axis = max(range(3), key=lambda number: (spacing[number], number))
     others = tuple(number for number in range(3) if number != axis)
-    wrong = (error > 127).sum(axis=others)
+    wrong = above_half(error).sum(axis=others)
     return axis, int(np.lexsort((error.sum(axis=others, dtype=np.int64), wrong))[-1])
 
 

@@ -1,6 +1,5 @@
 """Finding the masks of a dataset that are wrong, by a model that has not seen them."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,6 +32,8 @@ from keras_robust.audit.inputs import (
 )
 from keras_robust.audit.truth import DETECTION, TRUTH, check_truth, compare_with_truth
 from keras_robust.common.files import atomic_write_json, locked
+from keras_robust.common.hashes import sha256
+from keras_robust.common.opening import read_json
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
 from keras_robust.scheduling.scheduler import StudyState
@@ -295,7 +296,7 @@ def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]
         scores,
         suspicion.classes,
         "mm" if case.spacing else "px",
-        hashlib.sha256(case.mask.read_bytes()).hexdigest() if case.mask else "",
+        sha256(case.mask) or "",
     )
 
 
@@ -355,7 +356,7 @@ def _ids(inputs: AuditInputs) -> tuple[str, ...]:
 
 def _read_info(path: Path) -> dict[str, Any] | None:
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = read_json(path, dict)
         return info if isinstance(info["settings"], dict) else None
     except FileNotFoundError:
         return None

@@ -1,6 +1,5 @@
 """How well an audit found the masks that are wrong, where the truth is known."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from keras_robust.annotators.roles import JOURNAL
 from keras_robust.audit.folder import Audit, AuditCase
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.opening import parse_json, read_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.metrics.overlap import drawn_dice
 from keras_robust.metrics.ranking import auroc, average_precision, precision_at_k, spearman
@@ -113,8 +114,8 @@ class Truth:
             }
             for case in self.cases
         ]
-        atomic_write_text(Path(folder) / TRUTH, pd.DataFrame(rows).to_csv(index=False))
-        atomic_write_text(Path(folder) / DETECTION, self.detection().to_csv())
+        atomic_write_text(Path(folder) / TRUTH, frame_csv(pd.DataFrame(rows), index=False))
+        atomic_write_text(Path(folder) / DETECTION, frame_csv(self.detection()))
 
 
 def compare_with_truth(
@@ -196,12 +197,12 @@ def _simulated_kinds(dataset: Dataset, annotator: str) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for folder in sorted(folders):
         try:
-            lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
-        except OSError:
+            lines = read_text(folder / JOURNAL).splitlines()
+        except (OSError, ValueError):
             continue
         for line in lines:
             try:
-                record = json.loads(line)
+                record = parse_json(line)
                 kinds[record["id"]] = record["corruption"]["kind"]
             except (ValueError, KeyError, TypeError):
                 continue  # the first line holds the parameters

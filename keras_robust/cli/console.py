@@ -11,9 +11,12 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+from keras_robust.common.opening import shortened, shown
+
 __all__ = ["friendly_errors", "progress_bar", "progress_bars"]
 
 
+LONGEST = 10_000  # characters of a message; it may repeat what files say
 _ROOM = "Make room, or write elsewhere (another folder), and run the same command again."
 _RIGHTS = "Make it readable and writable, or choose another folder, and run the same command again."
 _REMEDIES = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EFBIG: _ROOM}
@@ -35,12 +38,12 @@ def friendly_errors(continues: bool = False) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.secho(f"Error: {_message(error)}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        typer.secho(f"Error: {shortened(_message(error), LONGEST)}", err=True, fg="red")
+        raise SystemExit(2) from error
     except KeyboardInterrupt:
         hint = " The same command again continues." if continues else ""
         typer.secho(f"Interrupted.{hint}", err=True, fg="yellow")
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
 
 
 def _message(error: Exception) -> str:
@@ -60,7 +63,7 @@ def _message(error: Exception) -> str:
             lines.append(said if named else f"Invalid value for argument `{name}`. {said}")
             continue
         said = said.replace("Input should be", "Expected", 1)
-        received = f"{name}={found['input']!r}"
+        received = f"{name}={shown(found['input'])}"
         if found["type"] == "missing":
             said, received = "Expected a value", "none"
         if found["type"] == "extra_forbidden":

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from keras_robust.common.opening import open_plain
+
 
 def sha256(*paths: Path | None) -> str | None:
     """Hash of files one after the other, `None` where one is missing or unreadable."""
@@ -11,9 +13,9 @@ def sha256(*paths: Path | None) -> str | None:
         for path in paths:
             if path is None:
                 return None
-            with open(path, "rb") as file:
+            with open_plain(path) as file:
                 while chunk := file.read(1 << 20):
                     digest.update(chunk)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return digest.hexdigest()

@@ -1,8 +1,11 @@
 """Words and numbers as people read them."""
 
+from keras_robust.common.opening import shortened
+
 
 def quote(text: str) -> str:
     """`text` as it is where it is printable, else escaped: names come from files."""
+    text = shortened(text, 300)
     return text if text.isprintable() and text.strip() == text and text else repr(text)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keras_robust.data.cases import Case, image_of
 from keras_robust.data.files.grid import check_grid
 from keras_robust.data.files.images import Size, read_mask
+from keras_robust.data.files.maps import above_half
 from keras_robust.data.files.soft_masks import read_soft_mask
 from keras_robust.data.layouts.registry import read_layout
 from keras_robust.data.listing import Listing
@@ -141,7 +142,7 @@ class Dataset(Listing):
             shares = read_soft_mask(_mask_of(case), size, self.classes)
             if self.classes > 2:
                 return shares.argmax(axis=-1).astype(np.uint8)
-            return (shares > 0.5).view(np.uint8)
+            return above_half(shares).view(np.uint8)
         return read_mask(_mask_of(case), size, self.classes, self.ignore_label)
 
     def read_target(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from keras_robust.common.opening import shortened
 from keras_robust.common.words import quote
 
 __all__ = ["Problem", "Report", "error"]
@@ -28,6 +29,10 @@ class Problem:
     path: str
     kind: str
     message: str
+
+    def __post_init__(self) -> None:
+        # Messages repeat what files say, at whatever length.
+        object.__setattr__(self, "message", shortened(self.message))
 
     def __str__(self) -> str:
         where = " ".join(filter(None, (self.id and quote(self.id), self.path and quote(self.path))))

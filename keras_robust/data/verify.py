@@ -6,23 +6,35 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from PIL import Image
 
+from keras_robust.common.opening import real_path
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.formats import exif_orientation
 from keras_robust.data.files.grid import geometry_problem, listed_mm, listed_size
-from keras_robust.data.files.images import UnreadableImageError, image_shape, read_image
-from keras_robust.data.files.names import name_problem
+from keras_robust.data.files.images import (
+    UnreadableImageError,
+    image_shape,
+    read_image,
+    values_of,
+    volume_labels,
+    white_is_foreground,
+)
+from keras_robust.data.files.names import name_problem, same_names
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
+from keras_robust.data.files.volumes import volume_parts
 from keras_robust.data.layouts.registry import read_layout
 from keras_robust.data.problems import Problem, Report
 
 __all__ = ["verify"]
 
-ORIENTATION = 0x0112  # EXIF
+
+SUSPICIOUS_COMPRESSION = 100
 
 
 @dataclass
@@ -48,7 +60,8 @@ def verify(
     spacing, axes or origin are not the image's; images with values that are not finite; rows given
     twice; and the same id, group or image (by its pixels) in two splits. Warnings are empty masks,
     one image or mask under several ids of one split, a spacing that is not that of the volume's
-    header, and images that a viewer would turn (EXIF).
+    header, volumes that unpack to more than a hundred times their size, and images that a viewer
+    would turn (EXIF). Names that are no file names elsewhere are errors, too.
 
     Args:
         dataset: A dataset, or its folder.
@@ -110,23 +123,48 @@ def verify(
 def _look_at_image(case: Case) -> _Facts:
     facts = _Facts()
     for path in case.channels:
-        if _exif_orientation(path) not in (None, 1):
+        if not is_volume(path) and exif_orientation(path) not in (None, 1):
             message = "has an EXIF orientation, which is not applied; check that its mask fits"
             facts.problems.append(Problem("warning", case.id, str(path), "orientation", message))
     try:
-        image = read_image(case.channels)
+        look = _look_at_voxels if all(map(is_volume, case.channels)) else _look_at_pixels
+        bad = look(case, facts)
     except (OSError, ValueError) as error:
         facts.problems.append(_failure(case.id, case.image, error, "size"))
         return facts
-    if not np.isfinite(image).all():
-        count = int(np.count_nonzero(~np.isfinite(image)))
-        message = f"has {count} value(s) that are not finite; replace them"
+    if bad:
+        message = f"has {bad} value(s) that are not finite; replace them"
         facts.problems.append(Problem("error", case.id, str(case.image), "values", message))
-    facts.size = image.shape[:-1]
     if is_volume(case.image):
         _look_at_grids(case, facts)
-    facts.digest = _digest(image)
     return facts
+
+
+def _look_at_pixels(case: Case, facts: _Facts) -> int:
+    """Size and digest of an image, and how many of its values are not finite."""
+    image = read_image(case.channels)
+    facts.size, facts.digest = image.shape[:-1], _digest(image)
+    return int(np.count_nonzero(~np.isfinite(image)))
+
+
+def _look_at_voxels(case: Case, facts: _Facts) -> int:
+    """As `_look_at_pixels`, of volumes, without holding all of one in memory."""
+    sizes = {path: image_shape(path) for path in case.channels}
+    if len(set(sizes.values())) > 1:
+        read_image(case.channels)  # says what is wrong
+    digest, bad = hashlib.blake2b(f"{sizes[case.image]}".encode(), digest_size=16), 0
+    for path, size in sizes.items():
+        for _, _, part in volume_parts(path):
+            values = part.astype(np.float32)
+            bad += int(np.count_nonzero(~np.isfinite(values)))
+            digest.update(values.data)
+        times = prod(size) * read_header(path).nifti.get_data_dtype().itemsize
+        times //= max(1, path.stat().st_size)
+        if times > SUSPICIOUS_COMPRESSION:
+            message = f"unpacks to {times:,} times its size, as no image does; look at it"
+            facts.problems.append(Problem("warning", case.id, str(path), "compression", message))
+    facts.size, facts.digest = sizes[case.image], digest.hexdigest()
+    return bad
 
 
 def _look_at_grids(case: Case, facts: _Facts) -> None:
@@ -156,22 +194,36 @@ class _MaskReader:
             return facts
         soft = case.annotator in self.dataset.soft_annotators
         try:
-            mask = self.dataset.read_mask(case, anywhere=True)
+            if is_volume(path) and not soft:
+                self._look_at_labels(path, facts)
+            else:
+                mask = self.dataset.read_mask(case, anywhere=True)
+                facts.size, facts.digest = mask.shape, _digest(mask)
+                facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         except (OSError, ValueError) as error:
             facts.problems.append(_failure(case.id, path, error, "values"))
             if not isinstance(error, (OSError, UnreadableImageError)) and not soft:
                 facts.size = image_shape(path)
             return facts
-        facts.size = mask.shape
         facts.header = read_header(path, channels=True) if is_volume(path) else None
-        facts.digest = _digest(mask)
-        facts.empty = not np.any((mask != 0) & (mask != self.dataset.ignore_label))
         if facts.empty:
             message = "has no foreground; keep it only if nothing is there to be drawn"
             if soft:
                 message += ", and take its annotator out of `soft` if it holds labels"
             facts.problems.append(Problem("warning", case.id, str(path), "empty-mask", message))
         return facts
+
+    def _look_at_labels(self, path: Path, facts: _Facts) -> None:
+        """Size, digest and labels of a volume, without holding all of it in memory."""
+        size = image_shape(path)
+        digest, values = hashlib.blake2b(f"{size}".encode(), digest_size=16), set()
+        for _, part in volume_labels(path):
+            digest.update(part.astype(np.uint8).data)  # other labels are refused below
+            values |= values_of(part)
+        classes, ignore_label = self.dataset.classes, self.dataset.ignore_label
+        white_is_foreground(path, values, classes, ignore_label)
+        facts.size, facts.digest = size, digest.hexdigest()
+        facts.empty = values <= {0, ignore_label}
 
 
 def _failure(id: str, path: Path, error: Exception, otherwise: str) -> Problem:
@@ -271,30 +323,24 @@ def _same_masks(dataset: Dataset, of_mask: dict[Path, _Facts]) -> list[Problem]:
 def _case_problems(dataset: Dataset) -> list[Problem]:
     """Names that some file systems cannot keep apart or hold; files linked from outside."""
     problems = []
-    folded: dict[str, str] = {}
     for id in dataset.ids:
         message = name_problem("id", id)
         if message:
             problems.append(Problem("error", id, "", "name", message))
-        other = folded.setdefault(id.casefold(), id)
-        if other != id:
-            message = f"differs from {other!r} by its case alone; rename one"
-            problems.append(Problem("warning", id, "", "name", message))
-    folders = [folder.resolve() for folder in (dataset.root, *dataset.sources)]
+    for kind, names in (("id", dataset.ids), ("annotator", dataset.annotators)):
+        for name, other, same_text in same_names(names):
+            id = name if kind == "id" else ""
+            severity: Literal["error", "warning"] = "error" if same_text else "warning"
+            how = "in how Unicode writes it" if same_text else "by its case"
+            message = f"{kind} {name!a} differs from {other!a} {how} alone; rename one"
+            problems.append(Problem(severity, id, "", "name", message))
+    folders = [real_path(folder) for folder in (dataset.root, *dataset.sources)]
     for case in dataset.cases if dataset.layout != "manifest" else ():
         for path in (*case.channels, *([case.mask] if case.mask else [])):
-            if path.is_symlink() and not any(path.resolve().is_relative_to(f) for f in folders):
+            if path.is_symlink() and not any(real_path(path).is_relative_to(f) for f in folders):
                 message = "is a link out of the dataset folder; it moves without the dataset"
                 problems.append(Problem("warning", case.id, str(path), "outside", message))
     return problems
-
-
-def _exif_orientation(path: Path) -> int | None:
-    try:
-        with Image.open(path) as image:
-            return image.getexif().get(ORIENTATION)
-    except Exception:  # of any kind in damaged metadata; the pixels are judged on their own
-        return None
 
 
 def _digest(array: np.ndarray) -> str:

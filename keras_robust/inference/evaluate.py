@@ -1,7 +1,5 @@
 """Measures of predictions against the masks of a dataset, in the size of the original images."""
 
-import csv
-import io
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.annotators import clean_annotator
-from keras_robust.common.files import atomic_write_text
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset, image_shape, mask_suffix, read_header, read_mask
 from keras_robust.data.files.grid import geometry_problem, listed_size
@@ -90,11 +87,8 @@ class Evaluation:
 
     def write_csv(self, path: str | Path) -> Path:
         """Write `id, dice`, one row per image."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["id", "dice"])
-        writer.writerows(self.per_image.items())
-        return atomic_write_text(path, buffer.getvalue())
+        rows = ({"id": id, "dice": dice} for id, dice in self.per_image.items())
+        return write_csv(path, ["id", "dice"], rows)
 
     def write_rows(self, path: str | Path) -> Path:
         """Write `id, label, dice, asd_mm, surface_dice, hd95_mm, ece`, one row per image and class

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from keras_robust.common.opening import open_plain, shortened
 from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset, image_shape
 from keras_robust.data.cases import image_of
@@ -29,6 +31,7 @@ Progress = Callable[[int, int], None]
 PIXELS_PER_BATCH = 2**20
 NORMALIZE = ("range", "zscore", "none")
 PEERS = ("mean", "a")
+MOST_UNPACKED = 200  # bytes that one byte of a .keras file may stand for; weights do not shrink
 
 
 class Predictor:
@@ -198,8 +201,30 @@ def load_predictor(
         )
     from keras_robust import losses, models  # noqa: F401  registers what the file may name
 
-    model = keras.models.load_model(path, compile=False, safe_mode=True)
-    return Predictor(model, normalize or "range")
+    return Predictor(_load_keras_file(path), normalize or "range")
+
+
+def _load_keras_file(path: Path) -> keras.Model:
+    """The model of a .keras file; every way of failing names the file."""
+    try:
+        with open_plain(path) as file, ZipFile(file) as parts:
+            for part in parts.infolist():
+                if part.file_size > MOST_UNPACKED * max(part.compress_size, 2**20):
+                    raise ValueError(f"{part.filename} would unpack to {part.file_size:,} bytes")
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "Invalid value for argument `path`. Expected a run folder or a .keras file. Received: "
+            f"path={str(path)!r}, which does not exist. Check its spelling."
+        ) from None
+    except Exception as error:  # of any kind: Keras, h5py and zipfile each have their own
+        reason = shortened(f"{type(error).__name__}: {error}".strip(), 500)
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a .keras file whose layers are known. "
+            f"Received: path={str(path)!r}, which cannot be read ({reason}). Name the modules that "
+            "register layers of your own in the variable KERAS_ROBUST_IMPORT; restore a damaged "
+            "file from its source."
+        ) from error
 
 
 def as_predictor(

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.common.regions import Regions
+from keras_robust.data.files.maps import above_half
 
 __all__ = ["class_probabilities", "labels_of"]
 
@@ -58,7 +59,8 @@ def labels_of(probabilities: NDArray, regions: Regions = ()) -> NDArray[np.uint8
         part = probabilities[rows]
         if regions:
             for label, members in regions:
-                labels[rows][part[..., list(members)].sum(axis=-1) > 0.5] = label
+                labels[rows][above_half(part[..., list(members)].sum(axis=-1))] = label
         else:
-            labels[rows] = part[..., 0] > 0.5 if part.shape[-1] == 1 else part.argmax(axis=-1)
+            one = part.shape[-1] == 1
+            labels[rows] = above_half(part[..., 0]) if one else part.argmax(axis=-1)
     return labels

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.opening import parse_json, read_text
 
 from .boundary import resize_object
 from .catalogue import kind_named
@@ -88,7 +89,7 @@ class Corruption:
     @classmethod
     def from_json(cls, line: str) -> "Corruption":
         """The inverse of `to_json`."""
-        return cls(**json.loads(line))
+        return cls(**parse_json(line))
 
 
 def perform(
@@ -124,7 +125,7 @@ def read_log(path: str | Path) -> list[Corruption]:
         ValueError: a line is no log entry; the message names the line.
     """
     log = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             log.append(Corruption.from_json(line))
         except (ValueError, TypeError) as error:

@@ -1,6 +1,5 @@
 """What a data set is like: shapes, spacings, intensities, sizes of the classes."""
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from keras_robust.common.large_arrays import slabs
+from keras_robust.common.opening import read_json
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.finite import require_finite
@@ -190,7 +190,7 @@ def _describe(values: NDArray[np.float64]) -> Intensities:
 
 def _channel_names(dataset: Dataset, channels: int) -> tuple[str, ...]:
     file = dataset.root / "dataset.json"
-    meta = json.loads(file.read_bytes()) if file.is_file() else {}
+    meta = read_json(file, dict) if file.is_file() else {}
     names = meta.get("channel_names") or meta.get("modality") or {}
     listed: Sequence[str] = list(names.values()) if isinstance(names, dict) else list(names)
     if len(listed) == channels:

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from keras_robust.common.opening import read_bytes
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 
@@ -49,7 +50,7 @@ def require_plan_of(folder: Path, plan: Plan, fingerprint: Fingerprint) -> None:
 def _read(path: Path, kind: type[Record]) -> Record:
     folder = f"plan.folder={str(path.parent)!r}"
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_bytes(path))
     except FileNotFoundError:
         raise FileNotFoundError(
             "Invalid value for argument `plan.folder`. Expected a folder with plan.json and "

@@ -17,11 +17,13 @@ from scipy import ndimage
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json
 from keras_robust.common.large_arrays import large_array, slabs
+from keras_robust.common.opening import read_json
 from keras_robust.common.workers import run_jobs
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.finite import require_finite
+from keras_robust.data.files.maps import WHOLE
 from keras_robust.data.files.names import name_problem
-from keras_robust.data.files.soft_masks import WHOLE, levels_of
+from keras_robust.data.files.soft_masks import levels_of
 from keras_robust.planning.fingerprint import Fingerprint, filled_box
 from keras_robust.planning.intensities import normalize
 from keras_robust.planning.plan import Plan
@@ -168,7 +170,7 @@ class PreprocessedCase:
     @property
     def geometry(self) -> Geometry:
         """What undoes the preprocessing."""
-        stored = json.loads((self.images / f"{self.id}.json").read_bytes())["geometry"]
+        stored = read_json(self.images / f"{self.id}.json", dict)["geometry"]
         box = tuple((int(low), int(high)) for low, high in stored["box"])
         return Geometry(
             tuple(stored["shape"]),
@@ -345,7 +347,7 @@ def _is_done(
     folder: Path, id: str, endings: Sequence[str], digest: str, source: list[list[float]]
 ) -> bool:
     try:
-        record = json.loads((folder / f"{id}.json").read_bytes())
+        record = read_json(folder / f"{id}.json", dict)
         sizes = _sizes(folder, id, endings)
     except (OSError, ValueError):
         return False

@@ -1,4 +1,4 @@
-from .look import as_rgb as as_rgb
+from .look import shown_range as shown_range
 from .look import style as style
 from .look import to_rgb as to_rgb
 from .names import in_order as in_order

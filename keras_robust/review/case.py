@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from keras_robust.common.hashes import sha256
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
-from keras_robust.data.files.images import UnreadableImageError, decode
+from keras_robust.data.files.formats import read_picture
+from keras_robust.data.files.images import UnreadableImageError
+from keras_robust.data.files.maps import above_half
 from keras_robust.data.files.volume_header import is_volume, read_header
 
 __all__ = ["ReviewCase", "fingerprints", "read_case"]
@@ -143,10 +145,9 @@ def fingerprints(case: Case) -> tuple[str | None, str | None]:
 
 def _thresholded(path: Path) -> NDArray[np.uint8] | None:
     try:
-        grey = np.asarray(decode(path).convert("L"))
+        return above_half(read_picture(path).brightness()).astype(np.uint8)
     except (OSError, ValueError):
         return None
-    return (grey > 127).astype(np.uint8)
 
 
 def _lies_elsewhere(case: Case) -> bool:

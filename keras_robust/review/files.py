@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import REVIEW_LOG, REVIEWS
 from keras_robust.common.files import atomic_write_bytes
+from keras_robust.common.opening import parse_json, read_bytes, real_path
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.images import encode_mask, mask_suffix
@@ -46,10 +47,10 @@ class ReviewFiles:
         self.masks = home / "masks" / reviewer
         self.log = self.folder / REVIEW_LOG
         for folder in (self.folder, self.masks):
-            if not folder.resolve().is_relative_to(home.resolve()):
+            if not real_path(folder).is_relative_to(real_path(home)):
                 raise FileExistsError(
                     "Invalid value for argument `reviewer`. Expected a folder inside the dataset. "
-                    f"Received: {str(folder)!r}, a link to {str(folder.resolve())!r}. Remove the "
+                    f"Received: {str(folder)!r}, a link to {str(real_path(folder))!r}. Remove the "
                     "link, or choose another name."
                 )
 
@@ -80,8 +81,8 @@ class ReviewFiles:
         """
         path = self.draft(id)
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-                about = json.loads(str(content["about"]))
+            with np.load(io.BytesIO(read_bytes(path, 2**30)), allow_pickle=False) as content:
+                about = parse_json(str(content["about"]))
                 return (
                     np.asarray(content["labels"], np.uint8),
                     about["comment"],

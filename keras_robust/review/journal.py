@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_robust.common.opening import parse_json, read_bytes
+
 __all__ = ["Journal", "append_record", "read_journal"]
 
 
@@ -41,7 +43,7 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
     Journal(records=({'id': 1}, {'id': 2}), damaged=(3,))
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         return Journal()
     records, damaged = [], []
@@ -50,7 +52,7 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
         if not line.strip():
             continue
         try:
-            record = json.loads(line.decode("utf-8"))
+            record = parse_json(line.decode("utf-8"))
         except ValueError:
             record = None
         if isinstance(record, dict):

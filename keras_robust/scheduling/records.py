@@ -1,13 +1,14 @@
 """Reading run folders."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from keras_robust.common.opening import UnreadableFileError, read_json, read_text
+from keras_robust.common.tables import read_frame
+from keras_robust.common.yaml import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, dict)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def read_status(folder: str | Path) -> str:
@@ -32,8 +32,8 @@ def read_status(folder: str | Path) -> str:
 def count_epochs(folder: str | Path) -> int:
     """Epochs that the history of a run holds, without reading it into a table."""
     try:
-        lines = (Path(folder) / "history.csv").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_text(Path(folder) / "history.csv").splitlines()
+    except (OSError, ValueError):
         return 0
     return max(0, len(lines) - 1)
 
@@ -57,12 +57,12 @@ class RunRecord:
         """Read a run folder, finished or not."""
         folder = Path(folder)
         try:
-            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            config = None
+            config = read_yaml(folder / "config.yaml", "a configuration")
+        except (OSError, ValueError):
+            config = {}
         return cls(
             folder,
-            config if isinstance(config, dict) else {},
+            config,
             _read_json(folder / "run.json"),
             _read_json(folder / "plan.json"),
         )
@@ -110,9 +110,14 @@ class RunRecord:
         import pandas as pd
 
         try:
-            return pd.read_csv(self.folder / "history.csv")
+            table = read_frame(self.folder / "history.csv")
         except (OSError, pd.errors.EmptyDataError):
             return pd.DataFrame(columns=["epoch", "step"])
+        missing = [column for column in ("epoch", "step") if column not in table]
+        if missing:
+            reason = f"has no column {' or '.join(missing)}"
+            raise UnreadableFileError(self.folder / "history.csv", reason)
+        return table
 
     def mean_of_last(self, column: str = "dice_test") -> float:
         """Mean of a column over the last `last_epochs` epochs; NaN where it has no value there."""

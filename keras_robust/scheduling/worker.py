@@ -44,12 +44,9 @@ def main(folder: str | Path) -> int:
 def _train(folder: Path) -> int:
     if read_status(folder) == "finished":
         return 0
-    import yaml
-
     from keras_robust.training import TrainConfig, train
 
-    content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    train(TrainConfig(**content), folder, resume=True)
+    train(TrainConfig.load(folder / "config.yaml"), folder, resume=True)
     return 0 if read_status(folder) == "finished" else STOPPED
 
 

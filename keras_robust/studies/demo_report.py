@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import read_frame
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord, find_runs
@@ -128,7 +129,7 @@ def _wins(runs: Sequence[RunRecord], first: str, second: str) -> tuple[int, int]
     for run in runs:
         path = run.folder / "test.csv"
         if path.is_file():
-            per_image[label_of(run)] = pd.read_csv(path, dtype={"id": str}).set_index("id")["dice"]
+            per_image[label_of(run)] = read_frame(path, dtype={"id": str}).set_index("id")["dice"]
     if first not in per_image or second not in per_image:
         return None
     both = pd.concat([per_image[first], per_image[second]], axis=1, join="inner").dropna()

@@ -6,17 +6,18 @@ has most foreground.
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
+from keras_robust.common.tables import read_frame
 from keras_robust.data.files.ignored import set_aside_ignored
+from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.data.files.volume_header import is_volume
-from keras_robust.reports.look import as_rgb, style
+from keras_robust.reports.look import style, to_rgb
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.tables import label_of
@@ -72,7 +73,7 @@ class PanelSource:
     def image(self, id: str) -> np.ndarray:
         """RGB, `(H, W, 3)` `uint8`."""
         image = self._dataset.read_image(self._cases[id, self._clean], self._size)
-        return as_rgb(self.cut(id, image))
+        return to_rgb(self.cut(id, image))
 
     def clean(self, id: str) -> np.ndarray:
         """Clean mask, `(H, W)` `bool`."""
@@ -118,16 +119,7 @@ class PanelSource:
 
 def read_prediction(run: RunRecord, id: str) -> np.ndarray:
     """Predicted foreground of one image, `(*spatial)` `bool`: probability above one half."""
-    from PIL import Image
-
-    from keras_robust.data import read_volume
-
-    path = run.folder / "predictions" / quote(id, safe="")
-    volume = path.with_name(f"{path.name}.nii.gz")
-    if volume.is_file():
-        return read_volume(volume)[0] > 127
-    with Image.open(path.with_name(f"{path.name}.png")) as picture:
-        return np.asarray(picture.convert("L")) > 127
+    return above_half(read_map(run.folder / "predictions", id)[..., 0])
 
 
 def difference(mask: np.ndarray, clean: np.ndarray) -> np.ndarray:
@@ -225,7 +217,7 @@ def _tested(run: RunRecord) -> set[str]:
     path = run.folder / "test.csv"
     if not path.is_file():
         return set()
-    return set(pd.read_csv(path, dtype={"id": str}, keep_default_na=False)["id"])
+    return set(read_frame(path, dtype={"id": str}, keep_default_na=False)["id"])
 
 
 def _compared(mask: np.ndarray | None, clean: np.ndarray, kind: str = "") -> tuple[Any, str]:

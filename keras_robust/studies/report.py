@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord, find_runs
@@ -52,7 +53,7 @@ class _Report:
         return html.picture(content, alternative, caption, figure.get_figwidth(), wide)
 
     def csv(self, table: pd.DataFrame, name: str, index: bool = False) -> None:
-        atomic_write_text(self.output / f"{name}.csv", table.to_csv(index=index))
+        atomic_write_text(self.output / f"{name}.csv", frame_csv(table, index=index))
 
 
 def write_report(

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.data.files.maps import to_levels
 from keras_robust.suspicion.judged import Comparison, Judged
 
 __all__ = ["error_map"]
@@ -36,4 +37,4 @@ def error_map(
     """
     comparison = Comparison(Judged("", labels, probabilities), classes, ignore_label)
     wrong = np.where(comparison.known, 1 - comparison.given, 0)
-    return np.rint(255 * wrong).astype(np.uint8)
+    return to_levels(wrong)

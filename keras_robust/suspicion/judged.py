@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.data.files.maps import from_levels
 from keras_robust.metrics.labels import checked_spacing
 
 __all__ = ["Comparison", "Judged"]
@@ -88,10 +89,7 @@ def _probabilities(case: Judged, classes: int) -> NDArray[np.float32]:
             f"last axis of {' or '.join(map(str, channels))}, for {classes} classes. Received: "
             f"probabilities of shape {given.shape}, mask of shape {shape}, case {case.id!r}."
         )
-    if given.dtype == np.uint8:
-        values = given.astype(np.float32) / np.float32(255)
-    else:
-        values = given.astype(np.float32)
+    values = from_levels(given) if given.dtype == np.uint8 else given.astype(np.float32)
     if not (values.size and -OVERSHOOT <= values.min() <= values.max() <= 1 + OVERSHOOT):
         raise ValueError(
             "Invalid value for argument `probabilities`. Expected at least one number, all from 0 "

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_robust.common.opening import read_json
+
 MANIFEST = "manifest.json"
 
 
@@ -92,7 +94,7 @@ class Checkpoints:
         return self.folder / f"{number:06d}"
 
     def _read(self, number: int) -> dict[str, bytes]:
-        manifest = json.loads((self._path(number) / MANIFEST).read_bytes())
+        manifest = read_json(self._path(number) / MANIFEST, dict)
         files = {}
         for name, member in manifest["files"].items():
             if Path(name).name != name:

@@ -1,8 +1,5 @@
 """The folder of a training run: what is in it, and how it is written."""
 
-import csv
-import io
-import json
 import platform
 import shutil
 import traceback
@@ -13,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
-from keras_robust.common.tables import write_csv
+from keras_robust.common.opening import UnreadableFileError, read_bytes, read_json
+from keras_robust.common.tables import read_table, write_csv
 from keras_robust.noise import KINDS, Corruption, read_log
 from keras_robust.training.config import TrainConfig
 
@@ -59,7 +57,7 @@ class Run:
     def info(self) -> dict[str, Any]:
         """Content of `run.json`; empty before the run has begun."""
         try:
-            return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return read_json(self.folder / "run.json", dict)
         except FileNotFoundError:
             return {}
 
@@ -87,13 +85,16 @@ class Run:
     def history(self) -> list[dict[str, float | None]]:
         """One row per epoch; `None` where a figure was not taken."""
         try:
-            text = (self.folder / "history.csv").read_text(encoding="utf-8")
+            content = read_bytes(self.folder / "history.csv")
         except FileNotFoundError:
             return []
-        return [
-            {key: float(value) if value else None for key, value in row.items()}
-            for row in csv.DictReader(io.StringIO(text))
-        ]
+        try:
+            return [
+                {key: float(value) if value else None for key, value in row.items()}
+                for row in read_table(content)[1]
+            ]
+        except ValueError as error:
+            raise UnreadableFileError(self.folder / "history.csv", str(error)) from None
 
     @property
     def noise(self) -> list[Corruption]:
@@ -109,6 +110,14 @@ class Run:
         from keras_robust.planning.plan_files import load_plan
 
         return load_plan(self.folder, "training_plan.json")
+
+    def _recorded(self, key: str) -> Any:
+        """A value of `run.json` that a model cannot be built without."""
+        try:
+            return self.info[key]
+        except KeyError:
+            reason = f"lacks {key!r}, which the model cannot be built without"
+            raise UnreadableFileError(self.folder / "run.json", reason) from None
 
     def load_model(self, best: bool = False, peers: str = "mean") -> "keras.Model":
         """The model with the weights of the newest valid checkpoint, ready to predict.
@@ -142,13 +151,14 @@ class Run:
                 "Invalid value for argument `folder`. Expected a run with at least one finished "
                 f"epoch. Received: folder={str(self.folder)!r}, which has no valid checkpoint."
             )
-        info, plan = self.info, self.plan
+        plan = self.plan
         if plan is not None:
             from keras_robust.training.patches.network import build_planned, finest
 
-            model = build_planned(self.config, plan[0], info["classes"])
+            model = build_planned(self.config, plan[0], self._recorded("classes"))
         else:
-            model = build_model(self.config, tuple(info["image_shape"]), info["classes"])
+            shape = tuple(self._recorded("image_shape"))
+            model = build_model(self.config, shape, self._recorded("classes"))
         load_state(model, newest[1]["state.npz"], weights_only=True)
         if isinstance(model, CoTeaching):
             model.inference = peers

@@ -1,6 +1,5 @@
 """The pages of tuning: one study, and the stability of several side by side."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.common.words import duration
 from keras_robust.reports import page as html
 from keras_robust.tuning import figures as tuning_figures
@@ -172,9 +172,7 @@ def write_stability(folders: Sequence[str | Path], output: str | Path) -> Path:
         )
     output = Path(output)
     table = stability_table(studies)
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
-    atomic_write_text(output / "stability.csv", buffer.getvalue())
+    atomic_write_text(output / "stability.csv", frame_csv(table, index=False))
     image = html.png(figure)
     atomic_write_bytes(output / "stability.png", image)
     parts = [html.picture(image, "Stability", _STABILITY, figure.get_size_inches()[0])]

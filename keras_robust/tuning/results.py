@@ -1,6 +1,5 @@
 """The files of a tuning study: what its processes write, and what figures and reports read."""
 
-import io
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import frame_csv, read_frame
+from keras_robust.common.yaml import read_yaml
 from keras_robust.reports.names import in_order
 from keras_robust.tuning.space import Space
 from keras_robust.tuning.study import number_of
@@ -48,14 +49,12 @@ class TuningRecord:
         """
         path = Path(folder) / "tuning.yaml"
         try:
-            info = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            info = None
-        if not isinstance(info, dict):
+            info = read_yaml(path, "a tuning study")
+        except (OSError, ValueError):
             raise ValueError(
                 "Invalid value for argument `folder`. Expected a folder that keras-robust tune "
                 f"wrote. Received: folder={str(folder)!r}, without a readable tuning.yaml."
-            )
+            ) from None
         return cls(Path(folder), info)
 
     @property
@@ -98,7 +97,7 @@ class TuningRecord:
         try:
             # A choice may be called "NA" or "None".
             options = {"keep_default_na": False, "na_values": [""]}
-            table = pd.read_csv(self.folder / "trials.csv", dtype={"error": str}, **options)
+            table = read_frame(self.folder / "trials.csv", dtype={"error": str}, **options)
         except (OSError, pd.errors.EmptyDataError):
             table = pd.DataFrame(columns=["trial", "state", "value"])
         return table.assign(value=table["value"].astype(float))
@@ -134,7 +133,7 @@ class TuningRecord:
         import pandas as pd
 
         try:
-            table = pd.read_csv(self.folder / "importance.csv")
+            table = read_frame(self.folder / "importance.csv")
         except (OSError, pd.errors.EmptyDataError):
             return {}
         return dict(zip(table["parameter"], table["importance"], strict=True))
@@ -257,9 +256,7 @@ def _row(trial: "FrozenTrial") -> dict[str, Any]:
 
 
 def _write_table(path: Path, table: "pd.DataFrame") -> None:
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
-    atomic_write_text(path, buffer.getvalue())
+    atomic_write_text(path, frame_csv(table, index=False))
 
 
 def _write_importance(folder: Path, study: "Study") -> None:

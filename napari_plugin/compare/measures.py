@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import find_objects
 
+from keras_robust.common.tables import as_text
 from keras_robust.metrics import dice, iou, surface_metrics, volume
 
 __all__ = ["ClassMeasures", "Comparer", "label_pair", "to_csv"]
@@ -195,7 +196,7 @@ def to_csv(
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         [
-            *names,
+            *map(as_text, names),
             *("class", "dice", "iou", f"asd_{unit}", f"hd95_{unit}"),
             *("surface_dice", f"tolerance_{unit}"),
             *(f"{size}_{side}_{unit}{ndim}" for side in "ab"),
@@ -205,7 +206,7 @@ def to_csv(
         distances = [x if math.isfinite(x) else "" for x in (row.average, row.hausdorff95)]
         writer.writerow(
             [
-                *names.values(),
+                *map(as_text, names.values()),
                 *(row.label, row.dice, row.iou, *distances),
                 *(row.surface_dice, tolerance, row.size_a, row.size_b),
             ]

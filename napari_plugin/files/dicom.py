@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_bytes
+from keras_robust.common.opening import open_plain
 from napari_plugin.files.grids import noted
 from napari_plugin.viewer.anatomy import towards
 from napari_plugin.viewer.case_layers import LayerData, image_layer
@@ -26,9 +27,9 @@ MAX_VOXELS = 2**31
 def is_dicom(path: Path) -> bool:
     """Whether a file has the mark of DICOM, 128 bytes from its start."""
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             return file.read(132)[128:] == b"DICM"
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_bytes
-from keras_robust.data.files.images import decode, encode_mask
+from keras_robust.data.files.formats import picture_pages
+from keras_robust.data.files.images import encode_mask
 from napari_plugin.viewer.case_layers import LayerData, image_layer, labels_layer
 
 __all__ = ["looks_like_labels", "read_picture", "write_picture_file"]
 
 MOST_LABELS = 32
+MOST_PAGES = 10_000
 
 
 def looks_like_labels(values: NDArray) -> bool:
@@ -58,19 +60,19 @@ def read_picture(path: Path) -> LayerData:
 
 
 def _read(path: Path) -> tuple[NDArray, bool]:
-    if path.suffix.lower() in (".tif", ".tiff"):
-        import tifffile
-
-        try:
-            with tifffile.TiffFile(path) as file:
-                if len(file.pages) > 1:
-                    return file.asarray(), False
-        except (tifffile.TiffFileError, ValueError, OSError):
-            pass  # decode says what is wrong
-    image = decode(path)
-    if image.mode in ("LA", "PA", "CMYK", "YCbCr"):
-        image = image.convert("RGB")
-    return np.asarray(image), image.mode == "P"
+    """What the library reads, and whether a palette says that it is labels."""
+    pages = picture_pages(path, most=MOST_PAGES)
+    if len(pages) == 1 and pages[0].palette is not None:
+        # How many classes there are, a file alone does not tell.
+        return pages[0].labels(classes=2, ignore_label=255), True
+    arrays = [page.colours() if 1 < page.bits < 8 else page.values for page in pages]
+    arrays = [array[..., 0] if array.shape[-1] == 1 else array for array in arrays]
+    if len({array.shape for array in arrays}) > 1:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected pages of one size. Received: "
+            f"path={str(path)!r} with pages of several sizes. Save each as a file of its own."
+        )
+    return arrays[0] if len(arrays) == 1 else np.stack(arrays), False
 
 
 def write_picture_file(path: Path, labels: NDArray) -> Path:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from keras_robust.data import Case, Dataset
+from keras_robust.reports.look import to_rgb
 from napari_plugin.work.serial_thread import SerialThread
 
 __all__ = ["Thumbnails", "thumbnail"]
@@ -80,12 +81,7 @@ def thumbnail(dataset: Dataset, case: Case) -> NDArray[np.uint8]:
     (48, 48, 3)
     """
     image = _middle(dataset.read_image(case), 3)
-    picture = _scaled(image).astype(np.float32)
-    low, high = float(picture.min()), float(picture.max())
-    if image.dtype != np.uint8:
-        picture = (picture - low) * (255.0 / (high - low) if high > low else 0.0)
-    picture = np.repeat(picture, 3, axis=-1) if picture.shape[-1] < 3 else picture[..., :3]
-    result = np.clip(picture, 0, 255).astype(np.uint8)
+    result = np.ascontiguousarray(_scaled(to_rgb(image)))
     if case.mask is not None:
         try:
             mask = _middle(dataset.read_mask(case, anywhere=True), 2)

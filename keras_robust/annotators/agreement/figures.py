@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators.agreement.measure import Agreement
 from keras_robust.data import Case
-from keras_robust.reports.look import as_rgb, style
+from keras_robust.reports.look import style, to_rgb
 
 __all__ = ["disagreement_panels", "distributions", "heat_map"]
 
@@ -112,7 +112,7 @@ def disagreement_panels(found: Agreement, count: int = 12, columns: int = 4) -> 
         for axis, row in zip(axes, worst, strict=False):
             drawn = cases[row["id"]]
             image, masks = _view(found, drawn)
-            axis.imshow(as_rgb(image), interpolation="nearest")
+            axis.imshow(to_rgb(image), interpolation="nearest")
             for case, mask in zip(drawn, masks, strict=True):
                 colour, line = looks[_look_of(case.annotator, found.groups)]
                 for label in np.unique(mask[mask > 0]):

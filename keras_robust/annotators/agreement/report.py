@@ -10,6 +10,7 @@ import pandas as pd
 from keras_robust.annotators.agreement.figures import disagreement_panels, distributions, heat_map
 from keras_robust.annotators.agreement.measure import Agreement
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.reports import page as html
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def write_agreement_report(
         ("masks", found.rows),
     ):
         named = table.rename(columns=lambda column: _with_unit(column, found))
-        text = named.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        text = frame_csv(named, index=False, float_format="%.6g")
         atomic_write_text(folder / f"{name}.csv", text)
     title = title or f"Agreement of annotators: {found.dataset.name}"
     parts = [

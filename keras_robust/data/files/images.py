@@ -3,19 +3,19 @@
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.large_arrays import large_array, slabs
+from keras_robust.data.files.formats import picture_shape, read_picture
 from keras_robust.data.files.resizing import resize_labels, resize_volume
 from keras_robust.data.files.unreadable import IMAGE_SUFFIXES, UnreadableImageError
 from keras_robust.data.files.volume_header import is_volume, read_header
-from keras_robust.data.files.volumes import encode_volume, read_volume
+from keras_robust.data.files.volumes import encode_volume, read_volume, volume_parts
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -28,9 +28,6 @@ __all__ = [
     "write_mask",
 ]
 
-_EIGHT_BIT = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
-BITS_PER_SAMPLE = 258  # tag of TIFF
-
 PathLike = str | os.PathLike[str]
 Size = tuple[int, ...]
 
@@ -39,7 +36,7 @@ def read_image(path: PathLike | Sequence[PathLike], size: Size | None = None) ->
     """Read an image or a volume.
 
     Pixels are taken as stored: an EXIF orientation is not applied, since masks rarely follow it,
-    and the axes of a volume are not flipped. Transparency is dropped.
+    and the axes of a volume are not flipped. Transparency is dropped; further bands are kept.
 
     Args:
         path: A file, or several whose channels are stacked in the order given.
@@ -80,7 +77,8 @@ def read_mask(
     """Read a mask as labels.
 
     Two classes may be stored as 0/1, 0/255 or black and white of any kind; more classes as label
-    values, or as the indices of a palette. A volume may hold its labels in any type of number.
+    values, or as the indices of a palette. What an index means, the whole palette and `classes`
+    say, whatever the mask holds. A volume may hold its labels in any type of number.
 
     Args:
         path: A file of one channel, or of several that are equal.
@@ -103,22 +101,9 @@ def read_mask(
     ((64, 64), dtype('uint8'), [0, 1])
     """
     path = Path(path)
-    labels = _read_stored_labels(path)
-    values = _values(labels)
-    allowed = set(range(classes)) | ({ignore_label} if ignore_label is not None else set())
-    if classes == 2 and not values <= allowed and values <= (allowed - {1}) | {255}:
+    labels = _read_stored_labels(path, classes, ignore_label)
+    if white_is_foreground(path, values_of(labels), classes, ignore_label):
         labels = np.where(labels == 255, 1, labels)
-    elif not values <= allowed:
-        wrong = sorted(values - allowed)
-        shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
-        expected = "0 and 1, or 0 and 255" if classes == 2 else f"0 to {classes - 1}"
-        expected += f", or {ignore_label} (ignored)" if ignore_label is not None else ""
-        raise ValueError(
-            f"Invalid value for argument `path`. Expected a mask of values {expected}. "
-            f"Received: path={str(path)!r} with {len(wrong)} other value(s): {shown}. "
-            "Threshold grey masks (JPEG and smooth resizing make them), or state the classes: "
-            "`labels` in the dataset's dataset.json."
-        )
     labels = labels.astype(np.uint8)
     if size is not None and labels.shape != tuple(size):
         size = checked_size(size, labels.ndim)
@@ -128,6 +113,36 @@ def read_mask(
         resized = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
         labels = np.asarray(resized)
     return np.ascontiguousarray(labels)
+
+
+def white_is_foreground(
+    path: PathLike, values: set[int], classes: int, ignore_label: int | None
+) -> bool:
+    """Whether a mask of two classes holds 255 in place of 1.
+
+    Args:
+        path: The mask, for the message.
+        values: All that it holds.
+        classes, ignore_label: See `read_mask`.
+
+    Raises:
+        ValueError: Values that are no labels.
+    """
+    allowed = set(range(classes)) | ({ignore_label} if ignore_label is not None else set())
+    if values <= allowed:
+        return False
+    if classes == 2 and values <= (allowed - {1}) | {255}:
+        return True
+    wrong = sorted(values - allowed)
+    shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
+    expected = "0 and 1, or 0 and 255" if classes == 2 else f"0 to {classes - 1}"
+    expected += f", or {ignore_label} (ignored)" if ignore_label is not None else ""
+    raise ValueError(
+        f"Invalid value for argument `path`. Expected a mask of values {expected}. "
+        f"Received: path={str(path)!r} with {len(wrong)} other value(s): {shown}. "
+        "Threshold grey masks (JPEG and smooth resizing make them), or state the classes: "
+        "`labels` in the dataset's dataset.json."
+    )
 
 
 def image_shape(path: PathLike) -> tuple[int, ...]:
@@ -143,8 +158,7 @@ def image_shape(path: PathLike) -> tuple[int, ...]:
     """
     if is_volume(path):
         return read_header(path).shape
-    with opened(Path(path)) as image:
-        return (image.height, image.width)
+    return picture_shape(Path(path))[:2]
 
 
 def channel_count(path: PathLike) -> int:
@@ -160,8 +174,7 @@ def channel_count(path: PathLike) -> int:
     """
     if is_volume(path):
         return 1
-    with opened(Path(path)) as image:
-        return 3 if _read_as(image.mode) == "RGB" else 1
+    return picture_shape(Path(path))[2]
 
 
 def mask_suffix(image: PathLike) -> str:
@@ -241,11 +254,17 @@ def checked_size(size: Size, rank: int) -> Size:
 
 def stored_values(path: PathLike) -> tuple[set[int], int]:
     """The values that a mask holds as stored, and the number of its pixels."""
-    labels = _read_stored_labels(Path(path))
-    return _values(labels), labels.size
+    if not is_volume(path):
+        labels = _read_stored_labels(Path(path), 2, None)
+        return values_of(labels), labels.size
+    values: set[int] = set()
+    count = 0
+    for _, part in volume_labels(path):
+        values, count = values | values_of(part), count + part.size
+    return values, count
 
 
-def _values(labels: NDArray) -> set[int]:
+def values_of(labels: NDArray) -> set[int]:
     if labels.dtype != np.uint8:
         return set(np.unique(labels).tolist())
     # Slice by slice: counting takes a tenth of the time of sorting a volume.
@@ -264,123 +283,65 @@ def _read_channels(path: Path, size: Size | None) -> NDArray:
         for rows in slabs(volume.shape):
             channel[rows, ..., 0] = volume[rows]
         return channel
-    image = decode(path)
-    mode = _read_as(image.mode)
-    image = (
-        Image.fromarray(np.asarray(image).astype(np.float32))
-        if mode == "F"
-        else image.convert(mode)
-    )
-    if size is not None:
-        height, width = checked_size(size, 2)
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-    array = np.asarray(image)
-    return array[..., np.newaxis] if array.ndim == 2 else array
+    colours = read_picture(path).colours()
+    return colours if size is None else _resized(colours, size)
 
 
-def _read_as(mode: str) -> str:
-    deep = mode == "F" or mode.startswith("I")
-    return _EIGHT_BIT.get(mode, "F" if deep else "RGB")
+def _resized(array: NDArray, size: Size) -> NDArray:
+    """(H, W, C), bilinear and antialiased."""
+    height, width = checked_size(size, 2)
+    if array.shape[:2] == (height, width):
+        return array
+    whole = array.dtype == np.uint8 and array.shape[-1] == 3
+    parts = [array] if whole else list(np.moveaxis(array, -1, 0))
+    pictures = (Image.fromarray(np.ascontiguousarray(part)) for part in parts)
+    resized = [np.asarray(p.resize((width, height), Image.Resampling.BILINEAR)) for p in pictures]
+    return resized[0] if whole else np.stack(resized, axis=-1)
 
 
-def decode(path: Path) -> Image.Image:
-    """The image at `path`, fully loaded; every way of failing becomes one of two errors."""
-    with opened(path) as image:
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        if pages > 1:
-            raise ValueError(f"{pages} pages, of which only one could be read: a volume?")
-        image.load()
-        return image
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The image at `path`, not loaded yet; every way of failing becomes one of two errors."""
-    try:
-        with Image.open(path) as image:
-            bits = _colour_bits(image, path)
-            if bits > 8:
-                raise ValueError(
-                    f"{bits} bits per colour, of which 8 could be read: save its channels as grey "
-                    "files, or all with 8 bits"
-                )
-            yield image
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"Invalid value for argument `path`. Expected an image file. Received: "
-            f"path={str(path)!r}, which does not exist. Check the dataset's paths with "
-            "`keras-robust verify`."
-        ) from None
-    except UnidentifiedImageError:
-        reason = "it is empty" if path.stat().st_size == 0 else "not an image"
-        raise UnreadableImageError(path, reason) from None
-    except Image.DecompressionBombError as error:
-        raise UnreadableImageError(path, str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError) as error:
-        reason = str(error) or type(error).__name__
-        early = isinstance(error, EOFError) or "Truncated" in reason
-        raise UnreadableImageError(path, f"truncated: {reason}" if early else reason) from None
-
-
-def _colour_bits(image: Image.Image, path: Path) -> int:
-    """Bits of each channel of several: Pillow keeps no more than the highest 8 of them."""
-    if len(image.getbands()) == 1:
-        return 8
-    if image.format == "PNG":
-        with open(path, "rb") as file:
-            return file.read(25)[24]
-    return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,)))
-
-
-def _read_stored_labels(path: Path) -> NDArray:
+def _read_stored_labels(path: Path, classes: int, ignore_label: int | None) -> NDArray:
     if is_volume(path):
         return _read_volume_labels(path)
-    image = decode(path)
-    if image.mode == "P":
-        indices = np.asarray(image)
-        palette = np.reshape(image.getpalette() or [], (-1, 3))
-        colours = palette[np.unique(indices)] if indices.max(initial=0) < len(palette) else palette
-        # A black-and-white palette may have white first; other palettes number the classes.
-        if colours.size and np.isin(colours, (0, 255)).all() and not np.ptp(colours, axis=1).any():
-            return palette[indices][..., 0]
-        return indices
-    if image.mode in ("LA", "RGBA"):
-        *colours, alpha = (np.asarray(band) for band in image.split())
-        # A mask that is drawn in its transparency alone would be lost.
-        if np.ptp(alpha) and ((alpha > 0) != (colours[0] > 0)).any():
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a mask without transparency, or one "
-                f"whose background alone is transparent. Received: path={str(path)!r} with another "
-                "shape in its transparency than in its colours. Save label values in one channel."
-            )
-        image = image.convert("L" if image.mode == "LA" else "RGB")
-    array = np.asarray(image)
-    if array.dtype == bool:
-        return array.view(np.uint8)
-    if array.ndim == 3:
-        if (array != array[..., :1]).any():
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a mask of one channel, or of equal "
-                f"channels. Received: path={str(path)!r} in colour (mode {image.mode}). "
-                "Save label values in one channel."
-            )
-        array = array[..., 0]
-    return array
+    picture = read_picture(path)
+    try:
+        return picture.labels(classes, ignore_label)
+    except ValueError as reason:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a mask of one channel, or of equal "
+            f"channels. Received: path={str(path)!r} {reason}."
+        ) from None
+
+
+def volume_labels(path: PathLike) -> Iterator[tuple[int, NDArray]]:
+    """The labels of a volume in the order of the file, some four million at a time, and the number
+    of those before.
+
+    Raises:
+        ValueError: At the end, where some are not whole numbers.
+    """
+    wrong: list[float] = []
+    count = 0
+    for _, start, part in volume_parts(path):
+        if part.dtype.kind == "f":
+            whole = np.rint(np.clip(np.nan_to_num(part, nan=-1), -1, 2**31))
+            # Scaled integers come back a rounding error away from whole numbers.
+            found = part[~(np.abs(part - whole) <= 1e-3)]
+            count, wrong = count + found.size, wrong or found[:1].tolist()
+            part = whole
+        small = part.size and 0 <= part.min() <= part.max() <= 255
+        yield start, part.astype(np.uint8 if small else np.int64)
+    if count:
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a mask of whole numbers. Received: "
+            f"path={str(path)!r} with {count} other value(s), such as {wrong[0]:g}. "
+            "Resample masks with nearest neighbour, and export labels, not probabilities."
+        )
 
 
 def _read_volume_labels(path: Path) -> NDArray:
-    labels = read_volume(path)[0]
-    if labels.dtype.kind == "f":
-        whole = np.rint(np.nan_to_num(labels, nan=-1, posinf=-1, neginf=-1))
-        # Scaled integers come back a rounding error away from whole numbers.
-        wrong = labels[~(np.abs(labels - whole) <= 1e-3)]
-        if wrong.size:
-            raise ValueError(
-                "Invalid value for argument `path`. Expected a mask of whole numbers. Received: "
-                f"path={str(path)!r} with {wrong.size} other value(s), such as {wrong[0]:g}. "
-                "Resample masks with nearest neighbour, and export labels, not probabilities."
-            )
-        labels = whole
-    small = 0 <= labels.min() and labels.max() <= 255
-    return labels.astype(np.uint8 if small else np.int64)
+    labels = large_array(read_header(path).shape[::-1], np.uint8)
+    for start, part in volume_labels(path):
+        if part.dtype != np.uint8 and labels.dtype == np.uint8:
+            labels = labels.astype(np.int64)
+        labels.reshape(-1)[start : start + part.size] = part
+    return labels.T

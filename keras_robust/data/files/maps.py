@@ -1,26 +1,30 @@
-"""Maps of 8 bits on the grid of an image: probabilities of a model, where a mask is wrong.
+"""Probabilities as numbers of 8 bits, and maps of them on the grid of an image.
+
+0..255 stands for 0..1. What is above one half stays so, and one half stays background: a file and
+the numbers that it was made of give the same labels.
 
 A map of one channel is `<id>.png`, or `<id>.nii.gz` on the grid of a volume; of K channels,
-`<id>_0` to `<id>_K-1` of the same. 0..255 stands for 0..1.
+`<id>_0` to `<id>_K-1` of the same.
 """
 
-import io
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from keras_robust.common.files import atomic_write_bytes
-from keras_robust.data import mask_suffix, read_header
-from keras_robust.data.files.images import decode, encode_mask
+from keras_robust.data.files.formats import read_picture
+from keras_robust.data.files.images import encode_mask, mask_suffix
 from keras_robust.data.files.names import picture_path
-from keras_robust.data.files.volume_header import is_volume
+from keras_robust.data.files.volume_header import is_volume, read_header
 from keras_robust.data.files.volumes import encode_volume, resized_header
 
 __all__ = [
+    "WHOLE",
+    "above_half",
     "foreground_probability",
+    "from_levels",
     "has_map",
     "map_files",
     "read_map",
@@ -31,17 +35,42 @@ __all__ = [
 ]
 
 SUFFIXES = (".png", ".nii.gz")
+WHOLE = 255  # stands for the probability 1
 
 
 def to_levels(values: NDArray) -> NDArray[np.uint8]:
-    """Numbers in [0, 1] as 0..255; 8-bit integers are taken as they are.
+    """Probabilities as 0..255; numbers outside of [0, 1] are cut, 8-bit integers taken as they are.
 
-    >>> to_levels(np.array([0.0, 0.5, 1.0]))
-    array([  0, 128, 255], dtype=uint8)
+    Halves are rounded down, so that a tie is background, as in a majority; above one half a number
+    is 128 or more, however little it is above.
+
+    >>> to_levels(np.array([0.0, 0.5, 0.5 + 1e-9, 1.0])).tolist()
+    [0, 127, 128, 255]
     """
     if values.dtype == np.uint8:
         return values
-    return np.rint(np.clip(values, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
+    levels = np.ceil(np.clip(values, 0.0, 1.0) * np.float32(WHOLE) - np.float32(0.5))
+    half = np.ceil(np.float32(WHOLE / 2))
+    levels = np.where(above_half(values), np.maximum(levels, half), np.minimum(levels, half - 1))
+    return levels.astype(np.uint8)
+
+
+def from_levels(levels: NDArray) -> NDArray[np.float32]:
+    """Probabilities from 0..255, whole numbers or not.
+
+    >>> from_levels(np.array([0, 51, 255], np.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    """
+    return np.asarray(levels, np.float32) / np.float32(WHOLE)
+
+
+def above_half(values: NDArray) -> NDArray[np.bool_]:
+    """Where probabilities, or their 8-bit numbers, are above one half: foreground.
+
+    >>> above_half(np.array([0.5, 0.51])).tolist(), above_half(np.uint8([127, 128])).tolist()
+    ([False, True], [False, True])
+    """
+    return values > (WHOLE // 2 if values.dtype == np.uint8 else 0.5)
 
 
 def write_map(
@@ -136,14 +165,12 @@ def _encoded(levels: NDArray[np.uint8], like: str | Path | None) -> bytes:
         from keras_robust.data.files.volumes import encode_volume
 
         return encode_volume(levels, read_header(str(like)))
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(levels)).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return encode_mask(levels, classes=256)
 
 
 def _decoded(path: Path) -> NDArray[np.uint8]:
     if path.suffix == ".png":
-        return np.asarray(decode(path).convert("L"))
+        return to_levels(read_picture(path).brightness())
     from keras_robust.data.files.volumes import read_volume
 
     return np.asarray(read_volume(path)[0], np.uint8)
@@ -171,13 +198,11 @@ def save_labels(folder: Path, id: str, labels: np.ndarray, image: Path, classes:
 
 def save_probability(folder: Path, id: str, probability: np.ndarray, image: Path) -> Path:
     """Write a probability map in [0, 1] as 0..255, otherwise as `save_labels`."""
-    levels = np.clip(np.rint(np.asarray(probability) * 255), 0, 255).astype(np.uint8)
+    levels = to_levels(np.asarray(probability))
     path = picture_path(folder, id, mask_suffix(image))
     if is_volume(image):
         return atomic_write_bytes(path, _on_grid_of(image, levels))
-    buffer = io.BytesIO()
-    Image.fromarray(levels).save(buffer, format="PNG")
-    return atomic_write_bytes(path, buffer.getvalue())
+    return atomic_write_bytes(path, encode_mask(levels, classes=256))
 
 
 def foreground_probability(probabilities: np.ndarray) -> np.ndarray:

@@ -16,20 +16,20 @@ from PIL import Image
 
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.large_arrays import large_array, slabs
+from keras_robust.data.files.formats import picture_pages
 from keras_robust.data.files.images import (
     Size,
     checked_size,
     encode_mask_for,
     mask_suffix,
-    opened,
     read_image,
 )
+from keras_robust.data.files.maps import WHOLE, from_levels, to_levels
 from keras_robust.data.files.resizing import resize_volume
 from keras_robust.data.files.volume_header import is_volume, read_header
 from keras_robust.data.files.volumes import encode_volume, read_volume
 
 __all__ = [
-    "WHOLE",
     "encode_soft_mask",
     "levels_of",
     "read_soft_mask",
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
-WHOLE = 255  # stands for the probability 1
+MOST_PAGES = 1000
 
 
 def soft_mask_suffix(image: PathLike, classes: int = 2) -> str:
@@ -115,9 +115,7 @@ def encode_soft_mask(
             + (f"{shares.min():g} to {shares.max():g}." if shares.size else "none.")
         )
     if shares.ndim == (3 if is_volume(path) else 2):
-        # Halves are rounded down, so that a tie is background, as in a majority.
-        levels = np.ceil(shares * WHOLE - 0.5).astype(np.uint8)
-        return encode_mask_for(path, levels, like, classes=256)
+        return encode_mask_for(path, to_levels(shares), like, classes=256)
     if shares.shape[-1] < 3 or np.abs(shares.sum(axis=-1) - 1).max() > 1e-3:
         raise ValueError(
             "Invalid value for argument `probabilities`. Expected those of three or more classes "
@@ -181,7 +179,7 @@ def _read_foreground(path: Path) -> NDArray[np.float32]:
     if levels.dtype.kind == "f" and (0 < high <= 1 or not _whole(levels)):
         remedy = "multiply them by 255 and round" if high <= 1 else "round them"
         raise _refused(path, 2, f"values from {low:g} to {high:g} that are no 255ths: {remedy}")
-    return np.asarray(levels[..., 0] / np.float32(WHOLE), np.float32)
+    return from_levels(levels[..., 0])
 
 
 def _whole(levels: NDArray) -> bool:
@@ -204,25 +202,19 @@ def _read_classes(path: Path, classes: int) -> NDArray[np.float32]:
         if wrong.size:
             found = f"{wrong.size} places with another sum, such as {wrong[0]:g}"
             raise _refused(path, classes, found)
-        shares[rows] = levels[rows] / np.float32(WHOLE)
+        shares[rows] = from_levels(levels[rows])
     return shares
 
 
 def _read_pages(path: Path, classes: int) -> NDArray[np.uint8]:
     """The pages of an image, (H, W, pages)."""
-    with opened(path) as image:
-        pages = getattr(image, "n_frames", 1)
-        modes, found = [], []
-        for number in range(min(pages, classes + 1)):
-            image.seek(number)
-            image.load()
-            modes.append(f"{image.mode} {image.width} x {image.height}")
-            found.append(np.asarray(image))
-    if pages != classes:
-        raise _refused(path, classes, f"{pages} page(s)")
-    if len(set(modes)) > 1 or modes[0][:2] != "L ":
-        raise _refused(path, classes, f"pages of the modes {', '.join(modes)}")
-    return np.stack(found, axis=-1)
+    pages = [picture.values for picture in picture_pages(path, most=MOST_PAGES)]
+    if len(pages) != classes:
+        raise _refused(path, classes, f"{len(pages)} page(s)")
+    kinds = dict.fromkeys(f"{page.dtype} {' x '.join(map(str, page.shape))}" for page in pages)
+    if len(kinds) > 1 or pages[0].dtype != np.uint8 or pages[0].shape[-1] != 1:
+        raise _refused(path, classes, f"pages of {', '.join(kinds)}")
+    return np.concatenate(pages, axis=-1)
 
 
 def _refused(path: Path, classes: int, received: str) -> ValueError:

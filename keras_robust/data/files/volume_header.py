@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.opening import UnreadableFileError, open_plain
 from keras_robust.data.files.unreadable import VOLUME_SUFFIXES, UnreadableImageError
 
 __all__ = ["MAX_BYTES", "VolumeHeader", "is_volume", "open_volume", "read_header"]
@@ -81,7 +82,7 @@ def open_volume(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """The bytes of a NIfTI file, unpacked; every way of failing becomes one of two errors."""
     path = Path(path)
     try:
-        with open(path, "rb") as raw:
+        with open_plain(path) as raw:
             if raw.read(2) == b"\x1f\x8b":
                 raw.seek(0)
                 with gzip.GzipFile(fileobj=raw) as unpacked:
@@ -95,6 +96,8 @@ def open_volume(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             f"path={str(path)!r}, which does not exist. Check the dataset's paths with "
             "`keras-robust verify`."
         ) from None
+    except UnreadableFileError as error:
+        raise UnreadableImageError(path, error.reason) from None
     except EOFError:
         raise UnreadableImageError(path, "truncated: the compressed data end early") from None
     except (zlib.error, gzip.BadGzipFile) as error:

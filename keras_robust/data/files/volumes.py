@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
@@ -14,7 +14,13 @@ from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.data.files.unreadable import UnreadableImageError
 from keras_robust.data.files.volume_header import VolumeHeader, header_of, open_volume, read_header
 
-__all__ = ["encode_volume", "read_volume", "resized_header", "write_mask_like"]
+__all__ = [
+    "encode_volume",
+    "read_volume",
+    "resized_header",
+    "volume_parts",
+    "write_mask_like",
+]
 
 
 def read_volume(
@@ -48,31 +54,57 @@ def read_volume(
     >>> array.shape, array.dtype, header.spacing_mm
     ((4, 5, 6), dtype('int16'), (2.0, 1.0, 1.0))
     """
+    array, header = None, None
+    for header, start, part in volume_parts(path, channels):
+        if array is None:
+            # As the file has them: the last axis changes slowest.
+            array = large_array(_stored_shape(header)[::-1], part.dtype)
+        array.reshape(-1)[start : start + part.size] = part
+    if array is None or header is None:
+        raise UnreadableImageError(Path(path), "it holds no voxels")
+    return array.T, header.affine, header
+
+
+def volume_parts(
+    path: str | os.PathLike[str], channels: bool = False
+) -> Iterator[tuple[VolumeHeader, int, NDArray]]:
+    """The voxels of a volume in the order of the file (the first axis changes fastest), some four
+    million at a time: the header, the number of voxels before, and the part.
+
+    Args:
+        path, channels: See `read_volume`.
+
+    Raises:
+        As `read_volume`; damage further on only when it is reached.
+    """
     path = Path(path)
     with open_volume(path) as file:
         header = header_of(path, file, channels)
-        shape = header.shape if header.channels == 1 else (*header.shape, header.channels)
         nifti = header.nifti
         dtype = nifti.get_data_dtype()
         slope, intercept = float(nifti["scl_slope"]), float(nifti["scl_inter"])
         if not np.isfinite(slope) or slope == 0 or not np.isfinite(intercept):
             slope, intercept = 1.0, 0.0  # as the format says: not scaled
         scaled = (slope, intercept) != (1.0, 0.0)
-        # As the file has them: the last axis changes slowest.
-        array = large_array(shape[::-1], np.float32 if scaled else np.dtype(dtype.type))
         file.seek(int(nifti["vox_offset"]))
-        for rows in slabs(array.shape):
-            part = array[rows].shape
-            content = file.read(prod(part) * dtype.itemsize)
-            if len(content) < prod(part) * dtype.itemsize:
+        total = prod(_stored_shape(header))
+        for rows in slabs((total,)):
+            wanted = (rows.stop - rows.start) * dtype.itemsize
+            content = file.read(wanted)
+            if len(content) < wanted:
                 raise UnreadableImageError(path, "truncated: it ends within its voxels")
-            stored = np.frombuffer(content, dtype).reshape(part)
-            array[rows] = stored * np.float64(slope) + intercept if scaled else stored
+            part = np.frombuffer(content, dtype)
+            if scaled:
+                part = (part * np.float64(slope) + intercept).astype(np.float32)
+            yield header, rows.start, part.astype(part.dtype.newbyteorder("="), copy=False)
         # At the end of compressed data their checksum is looked at as well.
         if file.read(1):
-            listed = " x ".join(map(str, shape))
+            listed = " x ".join(map(str, _stored_shape(header)))
             raise UnreadableImageError(path, f"it holds more than the {listed} voxels it promises")
-    return array.T, header.affine, header
+
+
+def _stored_shape(header: VolumeHeader) -> tuple[int, ...]:
+    return header.shape if header.channels == 1 else (*header.shape, header.channels)
 
 
 def write_mask_like(

@@ -1,12 +1,11 @@
 """The layout of this library: a folder with manifest.csv, and dataset.json where there is need."""
 
-import csv
-import io
-import json
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from keras_robust.common.opening import UnreadableFileError, read_bytes, read_json, real_path
+from keras_robust.common.tables import read_table
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import is_volume
@@ -15,7 +14,7 @@ from keras_robust.data.layouts.volume_facts import classes_of_volumes
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
 
-__all__ = ["MANIFEST", "read_labels", "read_manifest", "read_table"]
+__all__ = ["MANIFEST", "read_labels", "read_manifest"]
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("id", "image", "mask", "annotator", "split")
@@ -46,7 +45,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
     learned = read_regions(labels, meta.get("regions_class_order"), problems)
     sources = _read_sources(root, meta.get("sources", []), problems)
     try:
-        columns, rows = read_table((root / MANIFEST).read_bytes())
+        columns, rows = read_table(read_bytes(root / MANIFEST))
     except (OSError, ValueError) as reason:
         problems.append(error("manifest", str(reason), path=MANIFEST))
         return None, problems
@@ -61,7 +60,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
             )
         )
         return None, problems
-    folders = tuple(folder.resolve() for folder in (root, *sources))
+    folders = tuple(real_path(folder) for folder in (root, *sources))
     cases = [_read_row(root, folders, n, row, problems) for n, row in enumerate(rows, start=2)]
     if not rows:
         problems.append(error("manifest", "has no rows below its header", path=MANIFEST))
@@ -84,41 +83,6 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
         learned,
     )
     return listing, problems
-
-
-def read_table(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a CSV file in UTF-8, cells stripped.
-
-    Raises:
-        ValueError: Not UTF-8 text, or a row with more cells than columns.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as reason:
-        raise ValueError(
-            f"Expected text in UTF-8. Received: other bytes ({reason}). Save it as UTF-8."
-        ) from None
-    if "\0" in text:
-        raise ValueError("Expected text in UTF-8. Received: a binary file. Save the table as CSV.")
-    try:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text, ""))]
-    except csv.Error as reason:
-        raise ValueError(f"Expected comma-separated values. Received: {reason}.") from None
-    columns = lines[0] if lines else []
-    repeated = sorted({c for c in columns if columns.count(c) > 1})
-    if repeated:
-        raise ValueError(f"Expected each column once. Received: {', '.join(repeated)} repeated.")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not any(line):
-            continue
-        if len(line) != len(columns):
-            raise ValueError(
-                f"Expected {len(columns)} cells in every row. Received: {len(line)} in row "
-                f"{number}. Quote cells that hold commas."
-            )
-        rows.append(dict(zip(columns, line, strict=True)))
-    return columns, rows
 
 
 def read_labels(
@@ -179,22 +143,21 @@ def read_labels(
 
 def inside(folders: tuple[Path, ...], path: Path) -> bool:
     """Whether `path`, its links followed, lies in one of the (resolved) folders."""
-    resolved = path.resolve()
+    resolved = real_path(path)
     return any(resolved.is_relative_to(folder) for folder in folders)
 
 
 def _read_meta(root: Path, problems: list[Problem]) -> dict[str, Any]:
     file = root / "dataset.json"
-    if not file.is_file():
-        return {}
     try:
-        meta = json.loads(file.read_bytes())
-        if not isinstance(meta, dict):
-            raise ValueError(f"Expected an object. Received: {type(meta).__name__}.")
-        return meta
-    except (OSError, ValueError) as reason:
-        problems.append(error("dataset.json", f"is not valid JSON: {reason}", path=file.name))
-        return {}
+        return read_json(file, dict)
+    except FileNotFoundError:
+        pass
+    except UnreadableFileError as found:
+        problems.append(error("dataset.json", found.reason, path=file.name))
+    except OSError as found:
+        problems.append(error("dataset.json", f"cannot be read: {found}", path=file.name))
+    return {}
 
 
 def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Path]:
@@ -209,8 +172,8 @@ def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Pat
         )
         return []
     for source in sources:
-        folder = Path(os.path.normpath(root.resolve() / source))
-        if root.resolve().is_relative_to(folder.resolve()):
+        folder = Path(os.path.normpath(real_path(root) / source))
+        if real_path(root).is_relative_to(real_path(folder)):
             # Otherwise a downloaded dataset.json could say "/" and reach every file.
             message = f"source {source!r} contains the dataset itself; name a folder beside it"
             problems.append(error("outside", message, path="dataset.json"))

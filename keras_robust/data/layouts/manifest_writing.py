@@ -2,17 +2,18 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json, locked
+from keras_robust.common.opening import read_bytes, read_json
+from keras_robust.common.tables import read_table, rows_csv
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.images import mask_suffix
-from keras_robust.data.layouts.manifest import MANIFEST, REQUIRED, SEPARATOR, read_table
+from keras_robust.data.layouts.manifest import MANIFEST, REQUIRED, SEPARATOR
 
 __all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", "write_view"]
 
@@ -36,7 +37,7 @@ def append_rows(
         annotator: The new one, whose masks are masks/ANNOTATOR/ID.png, or .nii.gz of volumes.
         masks: Other files of the masks, by id.
     """
-    content = (home / MANIFEST).read_bytes()
+    content = read_bytes(home / MANIFEST)
     columns, rows = read_table(content)
     by_key = {(row["id"], row["annotator"]): row for row in rows}
     of_image = {row["id"]: row for row in reversed(rows)}
@@ -67,7 +68,7 @@ def remove_rows(home: Path, ids: Collection[str], annotator: str) -> None:
         ids: Ids of the images.
         annotator: Whose rows go.
     """
-    content = (home / MANIFEST).read_bytes()
+    content = read_bytes(home / MANIFEST)
     columns, _ = read_table(content)
     lines = list(io.StringIO(content.decode("utf-8"), newline=""))
     reader, kept, start = csv.reader(lines), [], 0
@@ -127,7 +128,7 @@ def write_view(dataset: Dataset, output: Path) -> Path:
         )
     meta: dict[str, Any] = {"name": dataset.name}
     if (root / "dataset.json").is_file():
-        given = json.loads((root / "dataset.json").read_bytes())
+        given = read_json(root / "dataset.json", dict)
         kept = ("labels", "regions_class_order", *CHANNELS)
         meta |= {key: given[key] for key in kept if given.get(key)}
     if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
@@ -139,7 +140,7 @@ def write_view(dataset: Dataset, output: Path) -> Path:
     with locked(output / ".manifest.lock"):
         if _is_manifest(output) or (output / "dataset.json").exists():
             try:
-                there = json.loads((output / "dataset.json").read_bytes())
+                there = read_json(output / "dataset.json")
             except (OSError, ValueError):
                 there = None
             if not _is_view(there, meta):
@@ -163,7 +164,7 @@ def add_soft_annotator(home: Path, annotator: str) -> None:
         annotator: Its name.
     """
     file = home / "dataset.json"
-    meta = json.loads(file.read_bytes()) if file.is_file() else {}
+    meta = read_json(file, dict) if file.is_file() else {}
     if annotator not in meta.get("soft", []):
         atomic_write_json(file, {**meta, "soft": [*meta.get("soft", []), annotator]})
 
@@ -211,10 +212,7 @@ def _reference(path: Path, folder: Path) -> str:
 
 
 def _table(columns: list[str], rows: Iterable[Mapping[str, str]], newline: str) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator=newline)
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return rows_csv(columns, rows, newline, header=False)
 
 
 def _is_manifest(folder: Path) -> bool:

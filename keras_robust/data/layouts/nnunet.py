@@ -1,11 +1,11 @@
 """The raw layout of nnU-Net v2, with images or volumes."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_robust.common.opening import read_json
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.images import channel_count
 from keras_robust.data.files.unreadable import UnreadableImageError
@@ -31,13 +31,13 @@ def read_nnunet(root: Path) -> tuple[Listing | None, list[Problem]]:
     """
     problems: list[Problem] = []
     try:
-        meta = json.loads((root / "dataset.json").read_bytes())
+        meta = read_json(root / "dataset.json", dict)
         ending, names = meta["file_ending"], meta.get("channel_names") or meta["modality"]
         labels, channels = meta["labels"], len(names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         message = (
             "Expected nnU-Net's keys channel_names, labels and file_ending. "
-            f"Received: {type(reason).__name__} {reason}. Complete the file."
+            f"Received: {getattr(reason, 'reason', repr(reason))}. Complete the file."
         )
         return None, [error("dataset.json", message, path="dataset.json")]
     if ending not in ENDINGS:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.metrics import Reliability
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order, line_styles
@@ -65,12 +66,12 @@ class _Report:
         self.output, self.parts = output, list[str]()
 
     def table(self, table: pd.DataFrame, name: str) -> None:
-        atomic_write_text(self.output / f"{name}.csv", table.to_csv())
+        atomic_write_text(self.output / f"{name}.csv", frame_csv(table))
         atomic_write_text(self.output / f"{name}.md", markdown(table) + "\n")
         self.parts.append(html.table(table))
 
     def csv(self, table: pd.DataFrame, name: str) -> None:
-        atomic_write_text(self.output / f"{name}.csv", table.to_csv(index=False))
+        atomic_write_text(self.output / f"{name}.csv", frame_csv(table, index=False))
 
 
 def write_cross_validation_report(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_robust.common.tables import read_frame
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.tables import label_of, setting_label
@@ -75,7 +76,7 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
         if (run.folder / name).is_file()
     ):
         # Images and regions may be called "NA" or "None", which pandas would take for nothing.
-        frame = pd.read_csv(
+        frame = read_frame(
             run.folder / name,
             dtype={"id": str, "group": str, "label": str},
             keep_default_na=False,

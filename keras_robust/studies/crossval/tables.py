@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keras_robust.common.tables import read_frame
 from keras_robust.metrics import Reliability
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
@@ -165,7 +166,6 @@ def compare_methods(
 
 def reliabilities(runs: Sequence[RunRecord]) -> dict[tuple[str, str], dict[str, Reliability]]:
     """Confidence and correctness over all folds: (trained on, method) -> label -> bins."""
-    import pandas as pd
 
     found: dict[tuple[str, str], dict[str, Reliability]] = {}
     for run in runs:
@@ -173,7 +173,7 @@ def reliabilities(runs: Sequence[RunRecord]) -> dict[tuple[str, str], dict[str, 
         if not path.is_file():
             continue
         own = found.setdefault((trained_on(run), label_of(run)), {})
-        table = pd.read_csv(path, dtype={"label": str}, keep_default_na=False)
+        table = read_frame(path, dtype={"label": str}, keep_default_na=False)
         for label, rows in table.groupby("label"):
             rows = rows.sort_values("bin")
             columns = (rows[name].to_numpy() for name in ("count", "total_confidence", "correct"))

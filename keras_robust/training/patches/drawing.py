@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data.files.soft_masks import WHOLE
+from keras_robust.data.files.maps import from_levels
 
 __all__ = ["cut", "cut_target", "draw_start", "is_foreground"]
 
@@ -92,4 +92,4 @@ def cut_target(labels, start: Sequence[int], size: Sequence[int]) -> NDArray:
     [[1.0], [0.0]]
     """
     window = cut(labels, start, size)
-    return window if window.ndim == len(size) else window / np.float32(WHOLE)
+    return window if window.ndim == len(size) else from_levels(window)

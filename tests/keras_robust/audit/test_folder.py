@@ -47,8 +47,8 @@ def test_an_audit_comes_back(folder):
     assert repr(audit.cases) == repr(tuple(CASES))  # repr: NaN is not equal to itself
     assert audit.annotators == ("anna", "ben") and audit.score_names == ("default", "surface")
     assert audit.case("a").annotator == "ben" and audit.case("a", "anna").rank == 2
-    np.testing.assert_array_equal(audit.prediction("a")[..., 0], [[26, 153], [230, 128]])
-    np.testing.assert_array_equal(audit.labels("a"), [[0, 1], [1, 1]])
+    np.testing.assert_array_equal(audit.prediction("a")[..., 0], [[25, 153], [229, 127]])
+    np.testing.assert_array_equal(audit.labels("a"), [[0, 1], [1, 0]])  # one half is background
     assert (audit.error_map("a", "anna") == 10).all() and (audit.error_map("a") == 20).all()
     with pytest.raises(KeyError, match="no mask of 'a' by 'carl'"):
         audit.error_map("a", "carl")

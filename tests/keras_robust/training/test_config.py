@@ -48,7 +48,7 @@ def test_a_file_that_cannot_be_read_is_told_with_a_remedy(tmp_path):
         TrainConfig.load(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"absent' does not exist\. Correct the path"):
         TrainConfig.load(tmp_path / "absent")
-    with pytest.raises(ValueError, match="no text in UTF-8"):
+    with pytest.raises(ValueError, match="not a text in UTF-8"):
         TrainConfig.load(tmp_path / "base.yaml")
     (tmp_path / "base.yaml").write_text("1: t")
     with pytest.raises(ValueError, match="Keys should be strings"):

@@ -7,6 +7,8 @@ from PIL import Image
 from keras_robust.data import read_mask, sample
 from napari_plugin.files.pictures import looks_like_labels, read_picture, write_picture_file
 
+BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
+
 
 def write_and_open(viewer_model, tmp_path, name, labels):
     layer = viewer_model.add_labels(labels)
@@ -86,3 +88,25 @@ def test_a_damaged_file_is_named(tmp_path):
 )
 def test_what_looks_like_labels(values, expected):
     assert looks_like_labels(np.array(values)) is expected
+
+
+@pytest.mark.parametrize(
+    "palette", [[WHITE, BLACK], [BLACK, WHITE], [WHITE, RED], [BLACK, RED], [WHITE, BLACK, RED]]
+)
+@pytest.mark.parametrize("values", [(0, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_palette_means_what_it_means_to_the_library(tmp_path, palette, values, suffix):
+    image = Image.new("P", (2, 1))
+    image.putdata(values)
+    image.putpalette([number for colour in palette for number in colour])
+    path = tmp_path / f"a{suffix}"
+    image.save(path)
+    np.testing.assert_array_equal(read_picture(path)[0], read_mask(path))
+
+
+@pytest.mark.parametrize("ignore_label", [None, 255])
+@pytest.mark.parametrize("highest", [0, 1, 2])
+def test_the_library_reads_what_is_written_whatever_its_classes(tmp_path, highest, ignore_label):
+    labels = np.eye(5, dtype=np.uint8) * highest
+    path = write_picture_file(tmp_path / "a.png", labels)
+    np.testing.assert_array_equal(read_mask(path, classes=3, ignore_label=ignore_label), labels)

@@ -1,9 +1,9 @@
+import os
 import struct
 import zlib
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -58,10 +58,7 @@ def test_colour_of_16_bits_is_not_cut_to_8(tmp_path):
         _png(tmp_path / f"{channels}.png", values[..., :channels], colour_type)
         for channels, colour_type in ((2, 4), (3, 2), (4, 6))
     ]
-    for bits in (8, 16):
-        tifffile.imwrite(tmp_path / f"{bits}.tif", values[..., :3].astype(f"u{bits // 8}"))
-    assert read_image(tmp_path / "8.tif").dtype == np.uint8
-    for path in (*deep, tmp_path / "16.tif"):
+    for path in deep:
         for read in (read_image, image_shape, read_mask):
             with pytest.raises(UnreadableImageError, match="16 bits per colour.*as grey files"):
                 read(path)
@@ -121,6 +118,24 @@ def test_black_and_white_palettes_count_as_colours(tmp_path):
     assert read_mask(tmp_path / "a.png").tolist() == [[1, 0]]
 
 
+def test_one_bit_is_the_number_of_a_class(tmp_path):
+    drawn = np.eye(5, dtype=np.uint8)
+    Image.fromarray(drawn.astype(bool)).save(tmp_path / "a.png")
+    for classes, ignore_label in ((2, None), (2, 255), (3, 255), (3, None)):
+        read = read_mask(tmp_path / "a.png", classes=classes, ignore_label=ignore_label)
+        np.testing.assert_array_equal(read, drawn)
+
+
+def test_an_index_255_is_no_foreground(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putdata([0, 255])
+    image.putpalette([0, 0, 0, 128, 0, 0] + [0, 128, 0] * 254)  # 255 is the border in Pascal VOC
+    image.save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png", ignore_label=255).tolist() == [[0, 255]]
+    with pytest.raises(ValueError, match="index 255.*`ignore`"):
+        read_mask(tmp_path / "a.png")
+
+
 def test_other_palettes_number_the_classes(tmp_path):
     image = Image.new("P", (3, 1))
     image.putdata([0, 1, 2])
@@ -164,7 +179,7 @@ def test_resized_masks_hold_no_new_labels(tmp_path):
         (LABELS * 100, 3, r"0 to 2.*2 other value\(s\): 100, 200"),
         (np.arange(256, dtype=np.uint8)[None], 2, r"254 other value\(s\): 2, 3.*\.\.\."),
         (np.full((2, 2), 300, np.uint16), 3, r"other value\(s\): 300"),
-        (np.stack([LABELS, LABELS, 0 * LABELS], -1), 3, r"one channel.*mode RGB"),
+        (np.stack([LABELS, LABELS, 0 * LABELS], -1), 3, r"one channel.*in colour"),
     ],
 )
 def test_masks_of_wrong_values(tmp_path, array, classes, message):
@@ -202,6 +217,33 @@ def test_stacks_are_not_taken_for_images(tmp_path):
     page.save(tmp_path / "a.tif", save_all=True, append_images=[page, page])
     with pytest.raises(UnreadableImageError, match="3 pages"):
         read_image(tmp_path / "a.tif")
+
+
+def test_no_other_format_is_opened_whatever_its_name(tmp_path, monkeypatch):
+    def started(*arguments, **options):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", started)
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "eps.png").write_bytes(page)
+    for name in ("gif", "webp", "ppm", "tga", "ico"):
+        Image.new("RGB", (24, 24)).save(tmp_path / "a", name.upper())
+        (tmp_path / "a").rename(tmp_path / f"{name}.png")
+    for path in tmp_path.iterdir():
+        for read in (read_image, read_mask, image_shape):
+            with pytest.raises(UnreadableImageError, match="not an image"):
+                read(path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    kinds = {"pipe": "a pipe", "folder": "a folder", "device": "a device", "circle": "symbolic"}
+    for name, kind in kinds.items():
+        with pytest.raises(UnreadableImageError, match=kind):
+            read_image(tmp_path / f"{name}.png")
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

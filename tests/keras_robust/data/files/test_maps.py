@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_robust.data.files.maps import has_map, read_map, to_levels, write_map
+from keras_robust.data.files.maps import (
+    above_half,
+    from_levels,
+    has_map,
+    read_map,
+    to_levels,
+    write_map,
+)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -60,3 +67,25 @@ def test_maps_that_cannot_be_read_or_written(tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"a\.png"):
         read_map(tmp_path, "a")
+
+
+@given(
+    st.one_of(
+        st.floats(0, 1),
+        st.floats(0, 1, width=32),
+        st.integers(-3, 3).map(lambda steps: 0.5 + steps * 2.0**-24),
+        st.integers(-3, 3).map(lambda steps: 0.5 + steps * 2.0**-53),
+    ),
+    st.sampled_from([np.float16, np.float32, np.float64]),
+)
+def test_a_file_gives_the_labels_of_the_numbers_that_it_was_made_of(probability, dtype):
+    value = np.array([probability], dtype)
+    levels = to_levels(value)
+    assert above_half(levels) == above_half(value) == above_half(from_levels(levels))
+    assert abs(from_levels(levels) - value) <= 1 / 255  # a half beside the cut
+    np.testing.assert_array_equal(to_levels(from_levels(levels)), levels)
+
+
+def test_every_level_comes_back():
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(to_levels(from_levels(levels)), levels)

@@ -208,8 +208,8 @@ def test_refusals_of_files_name_what_is_there(tmp_path):
         ([page, page], r"2 page\(s\)"),
         ([page] * 4, r"4 page\(s\)"),
         ([page, page, page - 5], "4 places with another sum, such as 250"),
-        ([page, page, np.full((2, 3), 85, np.uint8)], "modes L 2 x 2, L 2 x 2, L 3 x 2"),
-        ([page, page, page.astype(np.float32)], "modes L 2 x 2, L 2 x 2, F 2 x 2"),
+        ([page, page, np.full((2, 3), 85, np.uint8)], "pages of uint8 2 x 2 x 1, uint8 2 x 3 x 1"),
+        ([page, page, page.astype(np.float32)], "pages of uint8 2 x 2 x 1, float32 2 x 2 x 1"),
     ):
         path = _tiff(tmp_path / "a.tif", *pages)
         with pytest.raises(ValueError, match=f"3 pages of 8 bits.*sum to 255.*{received}.*Correct"):

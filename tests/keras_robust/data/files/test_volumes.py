@@ -180,7 +180,7 @@ class TestMaskValues:
             (COUNTS % 4, r"0 to 2.*1 other value\(s\): 3"),
             (COUNTS - 1, r"other value\(s\): -1"),
             (COUNTS * 300, r"other value\(s\): 300"),
-            (COUNTS / 2, r"whole numbers.*30 other value\(s\), such as 0.5"),
+            (COUNTS / 2, r"whole numbers.*30 other value\(s\), such as 2.5"),
             (np.where(COUNTS == 7, np.nan, 1.0), r"1 other value\(s\), such as nan"),
             (np.where(COUNTS == 7, np.inf, 1.0), r"1 other value\(s\), such as inf"),
         ],
