@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from keras_robust.audit.inputs import (
     file_hashes,
     require_same,
 )
-from keras_robust.audit.truth import DETECTION, TRUTH, check_truth, compare_with_truth
+from keras_robust.audit.options import AuditOptions
+from keras_robust.audit.report import write_audit_report
+from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
 from keras_robust.common.files import atomic_write_json, locked
 from keras_robust.common.hashes import sha256
 from keras_robust.common.opening import read_json
@@ -43,28 +45,14 @@ from keras_robust.suspicion.scores import SCORES, Suspicion, score_masks
 
 Progress = Callable[[str, int, int], None]
 
-EPOCHS = 50
-
 
 def audit(
     dataset: str | Path,
     output: str | Path,
+    options: AuditOptions | None = None,
     *,
-    annotator: str | Sequence[str] | None = None,
-    train_on: str | None = None,
-    split: str | None = None,
-    loss: str = "t",
-    folds: int = 5,
-    size: Sequence[int] | None = None,
-    epochs: int = EPOCHS,
-    training: Mapping[str, Any] | None = None,
-    predictions: str | Path | None = None,
-    scores: Sequence[str] | None = None,
-    truth: str | None = None,
-    wrong_below: float | None = None,
-    jobs: int = 1,
-    threads: int | None = None,
     progress: Progress | None = None,
+    **changes: Any,
 ) -> Audit:
     """Give every mask of a dataset a suspicion score, and every pixel of it an error probability.
 
@@ -78,25 +66,10 @@ def audit(
     Args:
         dataset: Dataset folder.
         output: Folder of the audit, made when missing.
-        annotator: Whose masks to judge, one or several; needed where the dataset has several.
-        train_on: Whose masks to train on; by default the first of `annotator`.
-        split: Only images of this split; by default all.
-        loss: A name that `keras_robust.losses.get` knows.
-        folds: Number of folds; groups of images, such as patients, are kept whole.
-        size: Size that the models are trained at, see `keras_robust.training.DataConfig`.
-        epochs: Passes over the images, per fold.
-        training: Further fields of `keras_robust.training.TrainConfig`, sections as mappings.
-        predictions: Folder of predictions by any model that has not seen the images, instead of
-            training: see `keras_robust.audit.given_predictions.GivenPredictions`.
-        scores: Names out of `keras_robust.suspicion.SCORES`, the one that ranks first; by default
-            all, ranked by `"default"`.
-        truth: Annotator whose masks are right, to measure how well the scores find wrong ones.
-        wrong_below: Dice with the truth below which a mask is wrong; see
-            `keras_robust.audit.truth.compare_with_truth`.
-        jobs: Folds that are trained at a time.
-        threads: CPU threads per fold; by default the CPUs divided by `jobs`.
+        options: What is asked; by default those of `AuditOptions`.
         progress: Called as `progress(stage, done, total)`: stages `"files"`, `"training"` (in
             epochs of all folds), `"predicting"`, `"error maps"`, `"scoring"` and `"truth"`.
+        changes: Fields of `AuditOptions`, over those of `options`.
 
     Returns:
         The audit, as `keras_robust.audit.read_audit` reads it.
@@ -108,25 +81,17 @@ def audit(
         BlockingIOError: Another process works in `output`.
         KeyboardInterrupt: Ctrl-C; the same call again continues.
     """
+    asked = replace(options or AuditOptions(), **changes)
     output = Path(output)
     opened = Dataset.open(dataset)
-    names = (annotator,) if isinstance(annotator, str) else tuple(annotator or ())
-    inputs = choose_inputs(opened, names, train_on, split)
-    ranking = _checked_scores(scores)
-    if truth is not None:
-        check_truth(opened, inputs.judged, truth, wrong_below)
-    source: _Folds | _Given
-    if predictions is not None:
-        given = GivenPredictions.find(predictions, _ids(inputs), opened.classes)
-        source = _Given(Path(predictions), given)
-    else:
-        fields: dict[str, Any] = {"loss": loss, "epochs": epochs, **(training or {})}
-        if size is not None:
-            fields["data"] = {**(fields.get("data") or {}), "size": tuple(size)}
-        source = _Folds(training_config(inputs, split, fields), folds, jobs, threads)
+    inputs = choose_inputs(opened, asked.annotators, asked.train_on, asked.split)
+    ranking = _checked_scores(asked.scores)
+    if asked.truth is not None:
+        check_truth(opened, inputs.judged, asked.truth, asked.wrong_below)
+    source = _source(asked, inputs)
     tell = progress or (lambda stage, done, total: None)
     with _claimed(output):
-        info = _begin(output, inputs, split, source, tell)
+        info = _begin(output, inputs, asked.split, source, tell)
         source.predict(inputs, output, tell)
         _write_error_maps(inputs, output, tell)
         if not _is_scored(output, info, ranking):
@@ -137,19 +102,32 @@ def audit(
             info |= {"status": "finished", "masks": len(cases), "finished": _now()}
             atomic_write_json(output / INFO, info)
         result = read_audit(output)
-        compared = None
-        if truth is not None:
-            compared = compare_with_truth(
-                result, opened, truth, wrong_below, lambda done, n: tell("truth", done, n)
-            )
-            compared.write(output)
-        else:
-            for name in (TRUTH, DETECTION):  # of an earlier call
-                (output / name).unlink(missing_ok=True)
-        from keras_robust.audit.report import write_audit_report
-
+        compared = _compared(result, opened, asked, tell)
         write_audit_report(result, opened, compared)
     return result
+
+
+def _source(asked: AuditOptions, inputs: AuditInputs) -> "_Folds | _Given":
+    """What predicts the images."""
+    dataset = inputs.dataset
+    if asked.predictions is not None:
+        given = GivenPredictions.find(asked.predictions, _ids(inputs), dataset.classes)
+        return _Given(Path(asked.predictions), given)
+    config = training_config(inputs, asked.split, asked.fields)
+    return _Folds(config, asked.folds, asked.jobs, asked.threads)
+
+
+def _compared(result: Audit, opened: Dataset, asked: AuditOptions, tell: Progress) -> Truth | None:
+    """The audit against the truth, written beside it; what an earlier call wrote goes."""
+    if asked.truth is None:
+        for name in (TRUTH, DETECTION):
+            (result.folder / name).unlink(missing_ok=True)
+        return None
+    compared = compare_with_truth(
+        result, opened, asked.truth, asked.wrong_below, lambda done, n: tell("truth", done, n)
+    )
+    compared.write(result.folder)
+    return compared
 
 
 @dataclass(frozen=True)
