@@ -170,7 +170,7 @@ def read_audit(folder: str | Path) -> Audit:
         for key, kind in _KINDS.items():
             if not isinstance(info.get(key, kind()), kind):
                 raise TypeError(f"{key} is {shown(info[key], 60)}")
-        if int(info["classes"]) < 2 or not info["ranked_by"]:
+        if int(info["classes"]) < 2 or finished and not info["ranked_by"]:
             raise ValueError("it has fewer than two classes, or ranks by nothing")
         table = read_bytes(folder / TABLE) if finished else b""
     except FileNotFoundError:
