@@ -18,7 +18,8 @@ class _Face(ModuleType):
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name in self.__dict__.get("__all__", ()):
+        is_file = isinstance(value, ModuleType) and not hasattr(value, "__path__")
+        if is_file and name in self.__dict__.get("__all__", ()):
             value = getattr(value, name, value)
         super().__setattr__(name, value)
 

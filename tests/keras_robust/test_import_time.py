@@ -55,3 +55,8 @@ def test_every_public_name_resolves():
 
     for name in keras_robust.__all__:
         assert getattr(keras_robust, name) is not None
+
+
+def test_rooms_stay_rooms_also_where_one_holds_a_function_of_its_name():
+    program = "import keras_robust.audit, keras_robust; keras_robust.audit.read_audit"
+    assert imported(program, ("pandas", "matplotlib")) == ""
