@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keras_robust.common.opening import open_plain
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.formats import read_picture
+from keras_robust.data.files.grid import check_prediction
 from keras_robust.data.files.maps import WHOLE, has_map, write_map
 from keras_robust.data.files.names import name_problem
 
@@ -93,7 +94,8 @@ class GivenPredictions:
             shape: Of its mask.
 
         Raises:
-            ValueError: It cannot be read, has another shape, or holds no probabilities.
+            ValueError: It cannot be read, has another shape, lies elsewhere than the image, or
+                holds no probabilities.
         """
         files = self.files[case.id]
         arrays = [_read(path, self.classes) for path in files]
@@ -113,6 +115,8 @@ class GivenPredictions:
                 f"{arrays[0].shape}. Predict in the size of the original image, as "
                 "`keras-robust predict --probabilities` does."
             )
+        for path in files:
+            check_prediction(case.image, path)
         if array.dtype == bool or (self.ones and array.dtype.kind in "iu"):
             array = np.where(array, np.uint8(WHOLE), np.uint8(0))
         elif array.dtype != np.uint8:

@@ -16,7 +16,7 @@ from keras_robust.common.opening import real_path
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.formats import exif_orientation
-from keras_robust.data.files.grid import geometry_problem, listed_mm, listed_size
+from keras_robust.data.files.grid import contradictions, geometry_problem, listed_mm, listed_size
 from keras_robust.data.files.images import (
     UnreadableImageError,
     image_shape,
@@ -60,8 +60,9 @@ def verify(
     spacing, axes or origin are not the image's; images with values that are not finite; rows given
     twice; and the same id, group or image (by its pixels) in two splits. Warnings are empty masks,
     one image or mask under several ids of one split, a spacing that is not that of the volume's
-    header, volumes that unpack to more than a hundred times their size, and images that a viewer
-    would turn (EXIF). Names that are no file names elsewhere are errors, too.
+    header, a header that contradicts itself, volumes that unpack to more than a hundred times their
+    size, and images that a viewer would turn (EXIF). Names that are no file names elsewhere are
+    errors, too.
 
     Args:
         dataset: A dataset, or its folder.
@@ -170,8 +171,10 @@ def _look_at_voxels(case: Case, facts: _Facts) -> int:
 def _look_at_grids(case: Case, facts: _Facts) -> None:
     """Whether the channels of a volume lie on one grid, of the spacing that the dataset says."""
     facts.header = header = read_header(case.image)
-    for path in case.channels[1:]:
-        found = geometry_problem(header, read_header(path)) if is_volume(path) else None
+    for path in filter(is_volume, case.channels):
+        own = read_header(path)
+        facts.problems += _contradictions(case.id, path, own)
+        found = geometry_problem(header, own)
         if found:
             message = f"differs from the first channel. {found[1]}"
             facts.problems.append(Problem("error", case.id, str(path), found[0], message))
@@ -182,6 +185,10 @@ def _look_at_grids(case: Case, facts: _Facts) -> None:
             "correct the one that is wrong"
         )
         facts.problems.append(Problem("warning", case.id, str(case.image), "spacing", message))
+
+
+def _contradictions(id: str, path: Path, header: VolumeHeader) -> list[Problem]:
+    return [Problem("warning", id, str(path), kind, text) for kind, text in contradictions(header)]
 
 
 @dataclass(frozen=True)
@@ -205,7 +212,9 @@ class _MaskReader:
             if not isinstance(error, (OSError, UnreadableImageError)) and not soft:
                 facts.size = image_shape(path)
             return facts
-        facts.header = read_header(path, channels=True) if is_volume(path) else None
+        if is_volume(path):
+            facts.header = read_header(path, channels=True)
+            facts.problems += _contradictions(case.id, path, facts.header)
         if facts.empty:
             message = "has no foreground; keep it only if nothing is there to be drawn"
             if soft:

@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators import clean_annotator
 from keras_robust.common.tables import write_csv
-from keras_robust.data import Case, Dataset, image_shape, mask_suffix, read_header, read_mask
-from keras_robust.data.files.grid import geometry_problem, listed_size
+from keras_robust.data import (
+    Case,
+    Dataset,
+    image_shape,
+    mask_suffix,
+    read_header,
+    read_mask,
+)
+from keras_robust.data.files.grid import check_prediction, listed_size
 from keras_robust.data.files.names import picture_path
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.inference.ensemble import Predicts
@@ -249,20 +256,15 @@ def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
     labels = read_mask(file, classes=classes)
     if case.mask is None:
         return labels
-    header = read_header(case.mask, channels=True) if is_volume(case.mask) else None
-    size = header.shape if header else image_shape(case.mask)
+    volume = is_volume(case.mask)
+    size = read_header(case.mask, channels=True).shape if volume else image_shape(case.mask)
     if labels.shape != size:
         raise ValueError(
             "Invalid value for argument `predictions`. Expected masks of the size of the "
             f"dataset's, {listed_size(size)} for {case.id!r}. Received: {str(file)!r} of "
             f"{listed_size(labels.shape)}. Predict in the grid of the original images."
         )
-    problem = geometry_problem(header, read_header(file)) if header else None
-    if problem:
-        raise ValueError(
-            "Invalid value for argument `predictions`. Expected volumes that lie where the masks "
-            f"lie. Received: {str(file)!r}, which differs in {problem[0]}. {problem[1]}"
-        )
+    check_prediction(case.mask, file)  # the image may be lost
     return labels
 
 

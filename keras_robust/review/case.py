@@ -11,9 +11,9 @@ from keras_robust.common.hashes import sha256
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.formats import read_picture
+from keras_robust.data.files.grid import files_apart
 from keras_robust.data.files.images import UnreadableImageError
 from keras_robust.data.files.maps import above_half
-from keras_robust.data.files.volume_header import is_volume, read_header
 
 __all__ = ["ReviewCase", "fingerprints", "read_case"]
 
@@ -109,11 +109,12 @@ def read_case(
             "again on the grid of the image, or paint a mask and choose repair."
         )
         labels = None
-    if labels is not None and image is not None and _lies_elsewhere(case):
+    apart = _lies_elsewhere(case) if labels is not None and image is not None else None
+    if apart is not None:
         problems.append(
-            f"The mask {case.mask.name if case.mask else ''!r} lies elsewhere than the image: the "
-            "affines of their headers differ. It is shown voxel on voxel; a repaired mask lies "
-            "where the image does."
+            f"The mask {case.mask.name if case.mask else ''!r} lies elsewhere than the image: "
+            f"their headers differ in {apart[0]}. {apart[1]} It is shown voxel on voxel; a "
+            "repaired mask lies where the image does."
         )
     if suggest is not None and shape is not None:
         try:
@@ -150,11 +151,8 @@ def _thresholded(path: Path) -> NDArray[np.uint8] | None:
         return None
 
 
-def _lies_elsewhere(case: Case) -> bool:
-    if case.mask is None or not (is_volume(case.mask) and is_volume(case.image)):
-        return False
-    mask, image = read_header(case.mask, channels=True), read_header(case.image)
-    return not np.allclose(mask.affine, image.affine, atol=1e-3)
+def _lies_elsewhere(case: Case) -> tuple[str, str] | None:
+    return None if case.mask is None else files_apart(case.image, case.mask)
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -13,9 +13,10 @@ from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.opening import parse_json, read_bytes, real_path
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.grid import geometry_problem
 from keras_robust.data.files.images import encode_mask, mask_suffix
 from keras_robust.data.files.names import name_problem
-from keras_robust.data.files.volume_header import is_volume
+from keras_robust.data.files.volume_header import is_volume, read_header
 
 __all__ = ["ReviewFiles"]
 
@@ -115,14 +116,12 @@ def write_labels(path: Path, labels: NDArray, case: Case, dataset: Dataset) -> N
 
 def _grid(case: Case) -> Path:
     """The file whose header a corrected volume has: the mask's own, unless that lies wrongly."""
-    from keras_robust.data.files.volume_header import read_header
-
     if case.mask is not None and is_volume(case.mask):
         try:
             mask, image = read_header(case.mask), read_header(case.image)
         except (OSError, ValueError):
             return case.image
-        if mask.shape == image.shape and np.allclose(mask.affine, image.affine, atol=1e-3):
+        if mask.shape == image.shape and geometry_problem(image, mask) is None:
             return case.mask
     return case.image
 

@@ -124,9 +124,8 @@ def disagreement(
         found = []
         for peer in others.get(case.id, ()):
             try:
-                first, second = (dataset.read_mask(one, anywhere=True) for one in (case, peer))
-                if first.shape == second.shape:
-                    found.append(drawn_dice(first, second, *labels))
+                first, second = map(dataset.read_mask, (case, peer))
+                found.append(drawn_dice(first, second, *labels))
             except (OSError, ValueError):
                 continue  # the queue shows what is wrong with the file
         if found:

@@ -181,7 +181,7 @@ def to_csv(
     Args:
         rows: From a `Comparer`.
         names: Columns that are alike in all rows, such as the names of the two masks.
-        unit: "mm" or "px", the unit of the spacing.
+        unit: Of the spacing, see `napari_plugin.viewer.layers.Spacing`.
         ndim: 2 or 3, for areas or volumes.
         tolerance: Of the surface Dice.
 

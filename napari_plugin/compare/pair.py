@@ -1,13 +1,13 @@
 """Two layers to compare: their data, spacing, and what is found."""
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from keras_robust.data.files.grid import TOLERANCE, elements_apart
 from napari_plugin.compare.difference import Tally, difference, tally
 from napari_plugin.compare.measures import ClassMeasures, Comparer
 from napari_plugin.viewer.layers import Spacing, about, spacing, to_world
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari.components import Dims
 
 __all__ = ["Found", "Pair", "find", "read_pair"]
+
+KNOWN = ("px", "units", "mm")  # from what says least of a length
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,7 @@ def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool
         raise ValueError(
             f"“{a.name}” is a stack of images, which are measured one by one: leave the 3-D view."
         )
-    step = spacing(a)
-    if step.unit == "px":
-        step = spacing(b)
+    step = max(spacing(a), spacing(b), key=lambda found: KNOWN.index(found.unit))
     if this_slice and first.ndim == 3 and dims.ndisplay == 2:
         hidden = dims.not_displayed[-1] - (dims.ndim - 3)
         index = int(round(a.world_to_data(dims.point[-3:])[hidden]))
@@ -116,16 +116,12 @@ def find(pair: Pair, tolerance: float, comparer: Comparer) -> Found:
 
 
 def _lie_apart(a: Labels, b: Labels) -> bool:
-    """Whether any corner of one grid is a tenth of an element away from that of the other."""
     noted = [about(layer).get("affine") for layer in (a, b)]
     known = all(matrix is not None for matrix in noted)
     matrices = [np.asarray(m) for m in noted] if known else [to_world(a), to_world(b)]
     if not known and any(np.array_equal(m, np.eye(len(m))) for m in matrices):
         return False  # one of them says nothing of its place
-    corners = np.array([*product(*([0, size - 1] for size in a.data.shape), [1])])
-    apart = np.linalg.norm(corners @ (matrices[0] - matrices[1]).T, axis=1).max()
-    steps = np.linalg.norm(matrices[0][:-1, :-1], axis=0)
-    return bool(apart > 0.1 * steps.min())
+    return elements_apart(a.data.shape, *matrices) > TOLERANCE
 
 
 def _by(shape: tuple[int, ...]) -> str:

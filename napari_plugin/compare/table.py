@@ -59,7 +59,7 @@ class MeasureTable(QTableWidget):
         """Name the columns.
 
         Args:
-            unit: "mm" or "px".
+            unit: Of the spacing, see `napari_plugin.viewer.layers.Spacing`.
             ndim: 2 for areas, 3 for volumes.
             tolerance: Of the surface Dice.
         """

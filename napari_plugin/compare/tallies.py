@@ -43,7 +43,7 @@ class TallyLegend(QLabel):
         Args:
             tallies: From `tally`; empty for none.
             by_code: Their colours.
-            unit: "mm" or "px".
+            unit: Of the spacing, see `napari_plugin.viewer.layers.Spacing`.
             ndim: 2 for areas, 3 for volumes.
         """
         element, power = ("px", "²") if ndim == 2 else ("voxels", "³")

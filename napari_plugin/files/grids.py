@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["layer_affine", "noted"]
+from keras_robust.data.files.grid import TOLERANCE, elements_apart, geometry_problem
+from keras_robust.data.files.volume_header import VolumeHeader
+
+__all__ = ["in_millimetres", "layer_affine", "noted"]
 
 
 def noted(meta: Mapping[str, Any], shape: Sequence[int], key: str) -> Any:
@@ -34,12 +37,14 @@ def noted(meta: Mapping[str, Any], shape: Sequence[int], key: str) -> Any:
         if note is not None and tuple(layer.data.shape) == tuple(shape):
             found.append(note)
     first = found[0] if found else None
-    return first if all(_same(first, other) for other in found) else None
+    return first if all(_same(shape, first, other) for other in found) else None
 
 
-def _same(a: Any, b: Any) -> bool:
-    if hasattr(a, "affine") and hasattr(b, "affine"):
-        return np.array_equal(a.affine, b.affine)
+def _same(shape: Sequence[int], a: Any, b: Any) -> bool:
+    if isinstance(a, VolumeHeader) and isinstance(b, VolumeHeader):
+        return a.shape == b.shape and geometry_problem(a, b) is None
+    if np.shape(a) == np.shape(b) == (len(shape) + 1,) * 2:
+        return elements_apart(shape, a, b) <= TOLERANCE
     return bool(a == b)
 
 
@@ -57,3 +62,11 @@ def layer_affine(meta: Mapping[str, Any], ndim: int) -> NDArray[np.float64]:
     if outer is not None:
         matrix = np.asarray(getattr(outer, "affine_matrix", outer)) @ matrix
     return np.asarray(matrix, np.float64)
+
+
+def in_millimetres(units: Sequence[Any] | None) -> tuple[float, ...] | None:
+    """Millimetres of a step of one along each axis of the world; `None` where it has no lengths."""
+    try:
+        return tuple(float((1.0 * unit).to("mm").magnitude) for unit in units or ())
+    except Exception:  # pixels are no length; each version of pint has its own error
+        return None

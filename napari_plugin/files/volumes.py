@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_bytes
-from keras_robust.data.files.volume_header import VolumeHeader
-from keras_robust.data.files.volumes import encode_volume, read_volume
-from napari_plugin.files.grids import layer_affine, noted
+from keras_robust.data.files.volume_header import VolumeHeader, make_header
+from keras_robust.data.files.volumes import encode_volume, read_volume, whole_numbers
+from napari_plugin.files.grids import in_millimetres, layer_affine, noted
 from napari_plugin.files.pictures import looks_like_labels
 from napari_plugin.viewer.case_layers import LayerData, header_notes, image_layer, labels_layer
 
@@ -25,12 +24,13 @@ def read_volume_layer(path: Path) -> LayerData:
     Raises:
         ValueError: The file is damaged, or no volume.
     """
-    array, _, header = read_volume(path)
+    voxels, _, header = read_volume(path)
     name = path.name.removesuffix(".gz").removesuffix(".nii")
     notes = {"dataset": "", "id": name, "annotator": "", "path": str(path)} | header_notes(header)
-    if not looks_like_labels(array):
-        return image_layer(array[..., np.newaxis], name, notes)
-    labels = (array if array.max() <= 255 else array != 0).astype(np.uint8)
+    whole = whole_numbers(voxels)
+    if whole is None or not looks_like_labels(whole):
+        return image_layer(voxels[..., np.newaxis], name, notes)
+    labels = (whole if whole.max() <= 255 else whole != 0).astype(np.uint8)
     return labels_layer(labels, name, notes, classes=int(labels.max(initial=0)) + 1)
 
 
@@ -41,7 +41,8 @@ def write_volume_file(path: Path, labels: NDArray, meta: dict[str, Any]) -> Path
         path: File to write, compressed where its name ends in .gz.
         labels: (I, J, K), 0 to 255.
         meta: Arguments of the layer. Without a header in its notes, or in those of a layer of the
-            same shape beside it, the layer's own scale and affine are written.
+            same shape beside it, the layer's own scale and affine are written, in mm where it has
+            units of length.
 
     Raises:
         ValueError: Labels that are not 3-D or above 255.
@@ -54,18 +55,11 @@ def write_volume_file(path: Path, labels: NDArray, meta: dict[str, Any]) -> Path
         )
     header = noted(meta, labels.shape, "header")
     if not isinstance(header, VolumeHeader) or header.shape != labels.shape:
-        header = _header(labels.shape, noted(meta, labels.shape, "affine"), meta)
+        affine = noted(meta, labels.shape, "affine")
+        if affine is not None:
+            header = make_header(labels.shape, affine, code="scanner")
+        else:
+            factors = in_millimetres(meta.get("units"))
+            own = np.diag([*(factors or (1, 1, 1)), 1]) @ layer_affine(meta, 3)
+            header = make_header(labels.shape, own, unit="mm" if factors else "unknown")
     return atomic_write_bytes(path, encode_volume(labels, header, compress=path.suffix == ".gz"))
-
-
-def _header(shape: tuple[int, ...], affine: Any, meta: dict[str, Any]) -> VolumeHeader:
-
-    known = affine is not None
-    matrix = np.asarray(affine, np.float64) if known else layer_affine(meta, 3)
-    nifti = nibabel.Nifti1Image(np.zeros(shape, np.uint8), matrix).header
-    nifti.set_xyzt_units("mm")
-    nifti.set_sform(matrix, code="scanner" if known else "aligned")
-    nifti.set_qform(matrix, code="unknown")
-    nifti.set_zooms(np.linalg.norm(matrix[:3, :3], axis=0))
-    spacing = tuple(float(s) for s in np.linalg.norm(matrix[:3, :3], axis=0))
-    return VolumeHeader(shape, matrix, spacing, True, nifti)

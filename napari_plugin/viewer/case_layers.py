@@ -107,7 +107,7 @@ def header_notes(header: VolumeHeader) -> dict[str, Any]:
     """What a layer notes of the header of its volume, so that it can be written again."""
     return {
         "header": header,
-        "affine": header.affine.tolist(),
+        "affine": header.affine_mm.tolist() if header.oriented else None,
         "towards": towards(header.affine) if header.oriented else "",
         "spacing_mm": list(header.spacing_mm),
     }

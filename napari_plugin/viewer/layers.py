@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox
 
-from napari_plugin.files.grids import layer_affine
+from napari_plugin.files.grids import in_millimetres, layer_affine
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -91,7 +91,8 @@ class Spacing:
 
     Attributes:
         step: One number per axis.
-        unit: "mm", or "px" where nothing is known.
+        unit: "mm"; "px" where nothing is known; "units" where the layer is scaled, but does not say
+            in what.
     """
 
     step: tuple[float, ...]
@@ -110,22 +111,16 @@ def to_world(layer: Layer) -> NDArray[np.float64]:
 
 
 def spacing(layer: Layer) -> Spacing:
-    """Of a layer: as noted with its dataset, otherwise from its place in the world.
-
-    That is in the units of the layer, or else in mm.
-    """
+    """Of a layer: as noted with its dataset, otherwise from its place in the world."""
     noted = about(layer).get("spacing_mm")
     if noted is not None and len(noted) == layer.ndim:
         return Spacing(tuple(float(s) for s in noted), "mm")
     steps = np.linalg.norm(to_world(layer)[:-1, :-1], axis=0).round(9)
     scale = tuple(float(s) or 1.0 for s in steps)
-    try:
-        step = tuple(
-            float((s * unit).to("mm").magnitude) for s, unit in zip(scale, layer.units, strict=True)
-        )
-    except Exception:  # pixels are no length; each version of pint has its own error
-        return Spacing(scale, "px" if set(scale) == {1.0} else "mm")
-    return Spacing(step, "mm")
+    factors = in_millimetres(layer.units)
+    if factors is None:
+        return Spacing(scale, "px" if set(scale) == {1.0} else "units")
+    return Spacing(tuple(s * factor for s, factor in zip(scale, factors, strict=True)), "mm")
 
 
 class LayerBox(QComboBox):

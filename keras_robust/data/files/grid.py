@@ -1,17 +1,48 @@
-"""Whether a mask lies where its volume lies."""
+"""Whether a mask lies where its volume lies: one rule, for every reader."""
 
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from keras_robust.data.files.images import image_shape
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 
-__all__ = ["check_channels", "check_grid", "geometry_problem", "listed_mm", "listed_size"]
+__all__ = [
+    "TOLERANCE",
+    "check_channels",
+    "check_grid",
+    "check_prediction",
+    "contradictions",
+    "elements_apart",
+    "files_apart",
+    "geometry_problem",
+    "listed_mm",
+    "listed_size",
+]
 
 TOLERANCE = 0.05  # of a voxel; affines are stored in float32 and rounded by many programs
+
+
+def elements_apart(shape: Sequence[int], ours: ArrayLike, theirs: ArrayLike) -> float:
+    """How far two grids of one shape lie apart: the greatest distance between elements of the
+    same index, along any axis, in elements of the first grid.
+
+    Grids lie on each other where this is at most `TOLERANCE`.
+
+    Args:
+        shape: Of both; an axis of one element counts as two, so that its spacing counts.
+        ours, theirs: Affines (N + 1, N + 1) from indices to one world.
+
+    >>> elements_apart((4, 4), np.diag([2, 2, 1]), [[2, 0, 1], [0, 2, 0], [0, 0, 1]])
+    0.5
+    """
+    corners = np.array([*itertools.product(*((0, max(n - 1, 1)) for n in shape), (1,))], float).T
+    ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
+    # Of affine maps no element lies further apart than the corners.
+    return float(np.abs(np.linalg.solve(ours, (theirs - ours) @ corners)[:-1]).max())
 
 
 def check_grid(id: str, image: Path, mask: Path) -> None:
@@ -76,36 +107,103 @@ def geometry_problem(image: VolumeHeader, mask: VolumeHeader) -> tuple[str, str]
         mask: Header of the mask.
 
     Returns:
-        "spacing", "orientation" or "origin", and a sentence; `None` where no corner of the two
-        grids is further apart than a twentieth of a voxel. Where one of the headers does not say
-        how its axes lie, only the spacing is compared.
+        "spacing", "orientation" or "origin", and a sentence; `None` where the two lie on each
+        other, see `elements_apart`. Where one of the headers does not say how its axes lie, only
+        the spacing is compared.
     """
-    ours, theirs = np.array(image.spacing_mm), np.array(mask.spacing_mm)
-    reach = TOLERANCE * ours / np.maximum(np.array(image.shape) - 1, 1)
-    if (np.abs(ours - theirs) > reach).any():
-        return "spacing", (
-            f"Expected the image's spacing, {listed_mm(ours)}. Received: {listed_mm(theirs)}. "
-            "Export the mask on the image's grid, or correct the header that is wrong."
-        )
-    if not (image.oriented and mask.oriented):
+    shape = image.shape
+    spacings = [np.diag([*header.spacing_mm, 1.0]) for header in (image, mask)]
+    placed = image.oriented and mask.oriented
+    affines = [image.affine_mm, mask.affine_mm] if placed else spacings
+    if elements_apart(shape, *affines) <= TOLERANCE:
         return None
-    far = [
-        np.linalg.norm((image.affine_mm - mask.affine_mm)[:3, :3] @ corner)
-        for corner in itertools.product(*((0, n - 1) for n in image.shape))
-    ]
-    if max(far) > TOLERANCE * ours.min():
+    if elements_apart(shape, *spacings) > TOLERANCE:
+        return "spacing", (
+            f"Expected the image's spacing, {listed_mm(image.spacing_mm)}. Received: "
+            f"{listed_mm(mask.spacing_mm)}. Export the mask on the image's grid, or correct the "
+            "header that is wrong."
+        )
+    ours, theirs = affines
+    turned = theirs.copy()
+    turned[:3, 3] = ours[:3, 3]
+    if elements_apart(shape, ours, turned) > TOLERANCE:
         return "orientation", (
             f"Expected the image's axes. Received: {_turn(image, mask)}, so that the mask would be "
             "read mirrored or turned. Export the mask on the image's grid."
         )
-    between = mask.affine_mm[:3, 3] - image.affine_mm[:3, 3]
-    if np.linalg.norm(between) > TOLERANCE * ours.min():
-        return "origin", (
-            "Expected the image's origin. Received: one that lies "
-            f"{np.linalg.norm(between):.4g} mm from it. Export the mask on the image's grid, or "
-            "correct the header that is wrong."
+    return "origin", (
+        "Expected the image's origin. Received: one that lies "
+        f"{np.linalg.norm(theirs[:3, 3] - ours[:3, 3]):.4g} mm from it. Export the mask on the "
+        "image's grid, or correct the header that is wrong."
+    )
+
+
+def contradictions(header: VolumeHeader) -> list[tuple[str, str]]:
+    """What one header says in two ways, of which each program takes another.
+
+    Returns:
+        "spacing" or "orientation", and a sentence, for each contradiction: the sform has other
+        lengths than pixdim; or sform and qform lay the axes along others of the world, or, where
+        they claim to be of one space, lie apart.
+    """
+    nifti, found = header.nifti, []
+    if nifti["sform_code"] == 0:
+        return []
+    sform, pixdim = nifti.get_sform(), nifti["pixdim"][1:4].astype(float)
+    lengths = np.linalg.norm(sform[:3, :3], axis=0)
+    both = " and qform" if nifti["qform_code"] > 0 else ""
+    if elements_apart(header.shape, np.diag([*pixdim, 1]), np.diag([*lengths, 1])) > TOLERANCE:
+        unit = header.spacing_mm[0] / pixdim[0]
+        told = (
+            f"its sform says {listed_mm(lengths * unit)}, its pixdim{both} "
+            f"{listed_mm(pixdim * unit)}, which is taken, as ITK and nnU-Net do; correct the "
+            "header, or write the spacing into a manifest"
         )
-    return None
+        found.append(("spacing", told))
+    try:
+        qform = nifti.get_qform() if both else sform
+    except ValueError:  # of quaternions that are none
+        return [*found, ("orientation", "its qform is no rotation; the sform is taken; correct it")]
+    sform[:3, :3] *= pixdim / lengths  # a qform has no lengths of its own
+    axes = [_axes(form) for form in (sform, qform)]
+    one_space = both and nifti["sform_code"] == nifti["qform_code"]
+    if axes[0] != axes[1]:
+        told = f"its sform lays the axes towards {axes[0]}, its qform towards {axes[1]}"
+    elif one_space and elements_apart(header.shape, sform, qform) > TOLERANCE:
+        told = "its sform and its qform claim to be of one space and lie apart"
+    else:
+        return found
+    advice = "programs differ in which they take, the sform is taken here; correct the header"
+    return [*found, ("orientation", f"{told}: {advice}")]
+
+
+def files_apart(image: Path, mask: Path) -> tuple[str, str] | None:
+    """`geometry_problem` of two files; `None` unless both are volumes of one size.
+
+    Raises:
+        FileNotFoundError: One is missing.
+        UnreadableImageError: One is damaged (a ValueError).
+    """
+    if not (is_volume(image) and is_volume(mask)):
+        return None
+    ours, theirs = read_header(image, channels=True), read_header(mask, channels=True)
+    return geometry_problem(ours, theirs) if ours.shape == theirs.shape else None
+
+
+def check_prediction(own: Path, prediction: Path) -> None:
+    """Refuse a prediction that does not lie where the image or mask of its case lies.
+
+    Raises:
+        ValueError: Another spacing, orientation or origin.
+        OSError, UnreadableImageError: A file is missing or damaged.
+    """
+    found = files_apart(own, prediction)
+    if found:
+        raise ValueError(
+            "Invalid value for argument `predictions`. Expected volumes that lie where the "
+            f"dataset's lie. Received: {str(prediction)!r}, which differs in {found[0]}. "
+            + found[1].replace("mask", "prediction")
+        )
 
 
 def listed_size(size: Iterable[int]) -> str:
@@ -126,11 +224,16 @@ def listed_mm(spacing) -> str:
     return " x ".join(f"{value:.6g}" for value in spacing) + " mm"
 
 
-def _turn(image: VolumeHeader, mask: VolumeHeader) -> str:
-    """The directions of the axes, LAS for to the left, to the front, to the head; or an angle."""
+def _axes(affine: NDArray[np.float64]) -> str:
+    """The directions of the axes, LAS for to the left, to the front, to the head."""
     from nibabel.orientations import aff2axcodes
 
-    ours, theirs = ("".join(map(str, aff2axcodes(header.affine))) for header in (image, mask))
+    return "".join(map(str, aff2axcodes(affine)))
+
+
+def _turn(image: VolumeHeader, mask: VolumeHeader) -> str:
+    """The directions of the axes; or an angle."""
+    ours, theirs = _axes(image.affine), _axes(mask.affine)
     if ours != theirs:
         return f"{theirs} instead of {ours}"
     axes, others = (

@@ -15,7 +15,7 @@ from keras_robust.data.files.formats import picture_shape, read_picture
 from keras_robust.data.files.resizing import resize_labels, resize_volume
 from keras_robust.data.files.unreadable import IMAGE_SUFFIXES, UnreadableImageError
 from keras_robust.data.files.volume_header import is_volume, read_header
-from keras_robust.data.files.volumes import encode_volume, read_volume, volume_parts
+from keras_robust.data.files.volumes import encode_volume, is_whole, read_volume, volume_parts
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -324,8 +324,7 @@ def volume_labels(path: PathLike) -> Iterator[tuple[int, NDArray]]:
     for _, start, part in volume_parts(path):
         if part.dtype.kind == "f":
             whole = np.rint(np.clip(np.nan_to_num(part, nan=-1), -1, 2**31))
-            # Scaled integers come back a rounding error away from whole numbers.
-            found = part[~(np.abs(part - whole) <= 1e-3)]
+            found = part[~is_whole(part)]
             count, wrong = count + found.size, wrong or found[:1].tolist()
             part = whole
         small = part.size and 0 <= part.min() <= part.max() <= 255

@@ -4,25 +4,33 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from keras_robust.common.opening import UnreadableFileError, open_plain
 from keras_robust.data.files.unreadable import VOLUME_SUFFIXES, UnreadableImageError
 
-__all__ = ["MAX_BYTES", "VolumeHeader", "is_volume", "open_volume", "read_header"]
+__all__ = [
+    "MAX_BYTES",
+    "VolumeHeader",
+    "is_volume",
+    "make_header",
+    "open_volume",
+    "read_header",
+]
 
 MAX_BYTES = 2**32  # of voxels as stored; 512 x 512 x 2,000 slices of 64 bits
 MAX_OFFSET = 2**24  # header extensions before the voxels
 BEST_DEFLATE = 1032  # bytes that one byte of deflate can stand for at most
 SPACING_MM = (1e-5, 1e3)  # 10 nm to 1 m: further out is a mistake in the unit
 SIZES = {348: 1, 540: 2}  # of the header of NIfTI-1 and NIfTI-2
+SAME = 1e-5  # of numbers that were stored in float32
 MILLIMETRES = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # unknown, metre, millimetre, micrometre
 
 
@@ -32,9 +40,10 @@ class VolumeHeader:
 
     Args:
         shape: Voxels along each stored axis.
-        affine: (4, 4), from voxel indices to world coordinates in the file's unit: the sform where
-            there is one, else the qform, else the spacing alone.
-        spacing_mm: Distance of neighbouring voxels along each stored axis, by `affine`.
+        affine: (4, 4), from voxel indices to world coordinates in the file's unit: the place and
+            the directions of the sform where there is one, else of the qform, else none; the
+            spacing always that of pixdim, as ITK and nnU-Net take it.
+        spacing_mm: Distance of neighbouring voxels along each stored axis, by pixdim.
         oriented: Whether the header says how the axes lie in the world (a qform or an sform).
         nifti: The header as nibabel has it.
         channels: Values of each voxel, along a fourth axis.
@@ -75,6 +84,33 @@ def read_header(path: str | os.PathLike[str], channels: bool = False) -> VolumeH
     """
     with open_volume(path) as file:
         return header_of(Path(path), file, channels)
+
+
+def make_header(
+    shape: Sequence[int], affine: ArrayLike, *, code: str = "aligned", unit: str = "mm"
+) -> VolumeHeader:
+    """The header of a volume that comes from no NIfTI file.
+
+    Args:
+        shape: Voxels along each axis.
+        affine: (4, 4), from voxel indices to world coordinates, x to the right, y to the front, z
+            up.
+        code: Whose these are: "scanner" or "aligned" (any).
+        unit: Of these, "mm" or "unknown".
+
+    >>> make_header((4, 5, 6), np.diag([-2, 1, 1, 1])).spacing_mm
+    (2.0, 1.0, 1.0)
+    """
+    import nibabel
+
+    affine = np.array(affine, np.float64)
+    spacing = tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
+    nifti = nibabel.Nifti1Header()
+    nifti.set_data_shape(shape)
+    nifti.set_xyzt_units(unit)
+    nifti.set_sform(affine, code=code)
+    nifti.set_zooms(spacing)
+    return VolumeHeader(tuple(shape), affine, spacing, True, nifti)
 
 
 @contextmanager
@@ -190,7 +226,7 @@ def _checked_geometry(nifti: Any, refuse: Any) -> tuple[NDArray[np.float64], tup
     if not (np.isfinite(zooms).all() and (zooms > 0).all()):
         raise refuse(f"its header has the impossible spacing {zooms.tolist()}")
     try:
-        affine = np.asarray(nifti.get_best_affine(), np.float64)
+        affine = np.array(nifti.get_best_affine(), np.float64)
     except Exception as error:  # nibabel's own kinds of error, of impossible quaternions
         raise refuse(f"its header has an impossible orientation: {error}") from None
     if not np.isfinite(affine).all():
@@ -198,12 +234,14 @@ def _checked_geometry(nifti: Any, refuse: Any) -> tuple[NDArray[np.float64], tup
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
         raise refuse("its affine is singular: two axes point the same way, or one nowhere")
-    spacing = lengths * _unit(nifti)
-    low, high = SPACING_MM
-    if not ((spacing >= low) & (spacing <= high)).all():
-        shown = " x ".join(f"{s:g}" for s in spacing)
-        raise refuse(f"its header has the absurd spacing {shown} mm; correct it or its unit")
-    # Seven digits: an affine in float32 turns 0.7 into 0.699999988.
+    spacing, (low, high) = zooms * _unit(nifti), SPACING_MM
+    for said in (spacing, lengths * _unit(nifti)):
+        if not ((said >= low) & (said <= high)).all():
+            shown = " x ".join(f"{s:g}" for s in said)
+            raise refuse(f"its header has the absurd spacing {shown} mm; correct it or its unit")
+    if not np.allclose(lengths, zooms, rtol=SAME, atol=0):
+        affine[:3, :3] *= zooms / lengths
+    # Seven digits: float32 turns 0.7 into 0.699999988.
     return affine, tuple(float(f"{s:.7g}") for s in spacing)
 
 

@@ -16,9 +16,11 @@ from keras_robust.data.files.volume_header import VolumeHeader, header_of, open_
 
 __all__ = [
     "encode_volume",
+    "is_whole",
     "read_volume",
     "resized_header",
     "volume_parts",
+    "whole_numbers",
     "write_mask_like",
 ]
 
@@ -105,6 +107,26 @@ def volume_parts(
 
 def _stored_shape(header: VolumeHeader) -> tuple[int, ...]:
     return header.shape if header.channels == 1 else (*header.shape, header.channels)
+
+
+def whole_numbers(voxels: NDArray) -> NDArray | None:
+    """Voxels as labels are stored, uint8 or, beyond it, int64; `None` where some are not whole.
+
+    >>> whole_numbers(np.array([0.0, 1.0000001, 2])), whole_numbers(np.array([0, 0.5]))
+    (array([0, 1, 2], dtype=uint8), None)
+    """
+    if voxels.dtype.kind == "f":
+        if not is_whole(voxels).all():
+            return None
+        voxels = np.rint(voxels)
+    small = 0 <= voxels.min(initial=0) and voxels.max(initial=0) <= 255
+    return voxels.astype(np.uint8 if small else np.int64)
+
+
+def is_whole(voxels: NDArray) -> NDArray[np.bool_]:
+    """Which voxels are whole numbers; scaled ones come back a rounding error away."""
+    finite = np.nan_to_num(voxels, nan=0.5, posinf=0.5, neginf=0.5)
+    return np.abs(finite - np.rint(finite)) <= 1e-3
 
 
 def write_mask_like(

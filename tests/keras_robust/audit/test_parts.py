@@ -5,6 +5,7 @@ import json
 import threading
 import time
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -129,6 +130,31 @@ def test_pictures_in_colour_are_no_predictions(tmp_path):
     png(tmp_path / "a 1.png", np.full((*SHAPE, 3), [200, 120, 90]))
     with pytest.raises(ValueError, match="a 1.png' in colour: an image.*Name the folder"):
         given(tmp_path)
+
+
+@pytest.mark.parametrize("of_classes", [False, True])
+@pytest.mark.parametrize(
+    ("affine", "problem"),
+    [
+        (np.diag([-1.0, 1, 2, 1]), "orientation.*LAS instead of RAS"),
+        (np.diag([1.0, 1, 3, 1]), "spacing.*1 x 1 x 3 mm"),
+        (np.diag([1.0, 1, 2, 1]) + 4 * np.eye(4, k=3), "origin"),
+    ],
+)
+def test_volumes_that_lie_elsewhere_are_no_predictions(tmp_path, affine, problem, of_classes):
+    shape, right = (4, 5, 6), np.diag([1.0, 1, 2, 1])
+    array = np.full(shape, 85, np.uint8)
+    nibabel.Nifti1Image(array, right).to_filename(tmp_path / "image.nii")
+    case = Case("a", tmp_path / "image.nii", tmp_path / "image.nii", "anna", "")
+    names = ["a_0", "a_1", "a_2"] if of_classes else ["a"]
+    found = (tmp_path / f"{name}.nii.gz" for name in names)
+    for path in found:
+        nibabel.Nifti1Image(array, right).to_filename(path)
+    predictions = given(tmp_path, 3 if of_classes else 2, ["a"])
+    assert (predictions.read(case, shape) == 85).all()
+    nibabel.Nifti1Image(array, affine).to_filename(path)
+    with pytest.raises(ValueError, match=f"`predictions`.*{path.name}.*{problem}"):
+        predictions.read(case, shape)
 
 
 def test_predictions_that_are_missing_or_damaged(tmp_path):

@@ -6,6 +6,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from keras_robust.data import read_mask, read_volume
+
 ORIENTATIONS = [
     "".join(letters) for axes in permutations(("RL", "AP", "SI")) for letters in product(*axes)
 ]
@@ -72,6 +74,33 @@ def test_layers_that_disagree_give_no_grid(viewer, volume, tmp_path):
     labels.save(str(tmp_path / "mask.nii"), plugin="keras-robust")
     own = [[1, 0, 0, 4], [0, 2, 0, 5], [0, 0, 3, 6], [0, 0, 0, 1]]
     np.testing.assert_allclose(nibabel.load(tmp_path / "mask.nii").affine, own)
+
+
+@pytest.mark.parametrize(
+    ("units", "spacing", "unit"),
+    [(None, (1, 2, 3), 0), (("um",) * 3, (0.001, 0.002, 0.003), 2), (("mm",) * 3, (1, 2, 3), 2)],
+)
+def test_a_unit_that_a_layer_has_is_written_and_no_other(viewer, tmp_path, units, spacing, unit):
+    options = {} if units is None else {"units": units}
+    labels = viewer.add_labels(np.ones(SHAPE, int), scale=(1, 2, 3), **options)
+    labels.save(str(tmp_path / "mask.nii"), plugin="keras-robust")
+    written = nibabel.load(tmp_path / "mask.nii")
+    assert written.header.get_zooms() == pytest.approx(spacing)
+    assert written.header["xyzt_units"] == unit  # of NIfTI: 0 is unknown, 2 mm
+
+
+def test_scaled_labels_open_as_the_labels_that_the_library_reads(viewer_model, tmp_path):
+    labels = np.random.default_rng(0).integers(0, 7, SHAPE)
+    nifti = nibabel.Nifti1Image(labels.astype(np.int16) * 10, np.eye(4))
+    nifti.to_filename(tmp_path / "mask.nii")
+    content = bytearray((tmp_path / "mask.nii").read_bytes())
+    content[112:116] = np.float32(0.1).tobytes()  # scl_slope
+    (tmp_path / "mask.nii").write_bytes(content)
+    assert read_volume(tmp_path / "mask.nii")[0].dtype == np.float32
+    (layer,) = viewer_model.open(tmp_path / "mask.nii", plugin="keras-robust")
+    assert layer._type_string == "labels"
+    np.testing.assert_array_equal(layer.data, read_mask(tmp_path / "mask.nii", classes=7))
+    np.testing.assert_array_equal(layer.data, labels)
 
 
 def test_a_mask_opens_as_labels(viewer_model, tmp_path):

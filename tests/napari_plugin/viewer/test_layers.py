@@ -53,13 +53,15 @@ def test_spacing_is_noted_scaled_with_units_or_unknown():
     assert (spacing(noted).step, spacing(noted).unit) == ((2.0, 0.5), "mm")
     micro = Labels(mask, scale=(500, 500), units=("um", "um"))
     assert spacing(micro).step == pytest.approx((0.5, 0.5)) and spacing(micro).unit == "mm"
-    assert spacing(Labels(mask)).unit == "px" and spacing(Labels(mask, scale=(2, 1))).unit == "mm"
+    assert spacing(Labels(mask)).unit == "px"
+    # A scale without a unit is no millimetre.
+    assert spacing(Labels(mask, scale=(2, 1))).unit == "units"
 
 
 def test_an_affine_alone_places_a_layer():
     lying = np.array([[0, 0.5, 9], [-0.5, 0, 5], [0, 0, 1]])
     layer = Labels(np.zeros((4, 4), int), affine=lying)
-    assert spacing(layer).step == (0.5, 0.5) and spacing(layer).unit == "mm"
+    assert spacing(layer).step == (0.5, 0.5) and spacing(layer).unit == "units"
     other = Labels(np.zeros((4, 4), int), **place(layer))
     np.testing.assert_allclose(other.extent.world, layer.extent.world)
 
@@ -77,7 +79,10 @@ def test_masks_that_lie_apart_are_not_compared():
         with pytest.raises(ValueError, match="not one place or spacing"):
             read_pair(one, other, dims, False)
     for other in (alike, bare):
-        assert read_pair(one, other, dims, False).spacing.step == (2, 2)
+        for pair in ((one, other), (other, one)):
+            assert read_pair(*pair, dims, False).spacing.step == pytest.approx((2, 2), abs=0.02)
+    known = Labels(np.ones((4, 4), int), scale=(2000, 2000), units=("um", "um"))
+    assert read_pair(bare, known, dims, False).spacing.unit == "mm"
     note = {"keras_robust": {"stack": True}}
     stack = [Labels(np.ones((3, 4, 4), int), metadata=note) for _ in range(2)]
     dims.ndim, dims.ndisplay = 3, 3

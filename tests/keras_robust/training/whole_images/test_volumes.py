@@ -173,7 +173,7 @@ class TestPredictAndEvaluate:
         mask = nibabel.load(folder / "m2.nii.gz")
         turned = nibabel.Nifti1Image(np.asarray(mask.dataobj)[::-1], AFFINE * [-1, 1, 1, 1])
         turned.to_filename(tmp_path / "v2.nii.gz")
-        with pytest.raises(ValueError, match=r"lie where the masks lie.*v2.*orientation"):
+        with pytest.raises(ValueError, match=r"lie where the dataset's lie.*v2.*orientation"):
             inference.evaluate(tmp_path, folder)
         (tmp_path / "v2.nii.gz").unlink()
         with pytest.raises(FileNotFoundError, match=r"<id>\.nii\.gz of volumes.*'v2'"):
