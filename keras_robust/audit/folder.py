@@ -89,6 +89,11 @@ class Audit:
         """Number of classes, background included."""
         return int(self.info["classes"])
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, background first; () where the dataset told none."""
+        return tuple(self.info.get("class_names", ()))
+
     def case(self, id: str, annotator: str | None = None) -> AuditCase:
         """The case of an image; of the annotator, where several were judged.
 

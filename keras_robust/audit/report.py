@@ -16,6 +16,7 @@ from keras_robust.audit.panels import MASK_COLOUR, PREDICTION_COLOUR, panel
 from keras_robust.audit.truth import Truth
 from keras_robust.common.files import atomic_write_text
 from keras_robust.data import Case, Dataset
+from keras_robust.data.layouts.labels import class_title
 from keras_robust.reports import page as html
 from keras_robust.reports.look import style
 from keras_robust.reports.names import loss_label
@@ -246,7 +247,8 @@ def _lines(audit: Audit, case: AuditCase) -> Iterable[str]:
     for figures in case.classes:
         if not (figures.area or figures.predicted_area):
             continue
-        label = f"Class {figures.label}: " if len(case.classes) > 1 else ""
+        title = class_title(figures.label, audit.class_names)
+        label = f"Class {title}: " if len(case.classes) > 1 else ""
         text = f"{label}{figures.area:,.0f} {unit}, predicted {figures.predicted_area:,.0f}"
         if figures.dice == figures.dice:
             text += f"; Dice {figures.dice:.2f}"

@@ -223,6 +223,7 @@ def _begin(
         "name": inputs.dataset.name,
         "annotators": settings["annotators"],
         "classes": inputs.dataset.classes,
+        "class_names": list(inputs.dataset.class_names),
         "ignore_label": inputs.dataset.ignore_label,
         "masks": len(inputs.cases),
         "settings": settings,

@@ -64,6 +64,8 @@ def simulate(
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
     from keras_robust.annotators import simulate_dataset
+    from keras_robust.data import Dataset
+    from keras_robust.data.layouts.labels import class_title
     from keras_robust.noise import BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
     with friendly_errors(continues=True), progress_bar("Simulating") as progress:
@@ -86,11 +88,13 @@ def simulate(
             dataset, noise, annotator, source, progress, workers, output=output, split=split
         )
         log = read_log(folder / "noise.jsonl")
+        names = Dataset.open(dataset).class_names
     noisy = [line for line in log if line.kind != "clean"]
     unchanged = sum(bool(line.note) for line in noisy)
     typer.echo(f"Annotator {folder.name}: {len(noisy)} of {len(log)} masks are noisy, in {folder}")
     for label, reached in mean_dice_per_label(log).items():
-        typer.echo(f"Mean Dice against the clean masks, label {label}: {reached:.4f}")
+        title = class_title(label, names)
+        typer.echo(f"Mean Dice against the clean masks, class {title}: {reached:.4f}")
     if unchanged:
         typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
 
@@ -152,7 +156,9 @@ def plan(
         made = make_plan(found, memory_gib, preset)
         atomic_write_text(output / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
         atomic_write_text(output / "plan.json", made.to_json())
-    typer.echo(f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} mm")
+    told = all(case.spacing for case in chosen)
+    unit = "mm" if told else "px (the dataset does not tell the spacing of every image)"
+    typer.echo(f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} {unit}")
     typer.echo(f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}")
     typer.echo(f"Network: {made.encoder}, features {', '.join(map(str, made.features))}")
     typer.echo(f"Plan: {output / 'plan.json'}")

@@ -119,7 +119,10 @@ def evaluate(
             help="Write Dice, surface distances and calibration of each class and region, CSV."
         ),
     ] = None,
-    tolerance_mm: Annotated[float, typer.Option(help="Of the surface Dice.")] = 1.0,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Of the surface Dice, in mm (in pixels where there is no spacing)."),
+    ] = 1.0,
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
@@ -127,6 +130,7 @@ def evaluate(
     """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
     with friendly_errors(), progress_bar("Evaluating") as progress:
         from keras_robust import inference
+        from keras_robust.data.layouts.labels import class_title
 
         result = inference.evaluate(
             predictions[0] if len(predictions) == 1 else predictions,
@@ -137,7 +141,7 @@ def evaluate(
             peers=peers,
             mirror=mirror,
             detailed=details is not None,
-            tolerance_mm=tolerance_mm,
+            tolerance=tolerance,
             progress=progress,
         )
         if output is not None:
@@ -151,4 +155,6 @@ def evaluate(
         parts = [f"{name} {value:.4f}" for name, value in means.items()]
         if missed := result.missed[label]:
             parts.append(f"missed {missed} (in one mask only; distances leave them out)")
-        typer.echo(f"{label}: {', '.join(parts)}")
+        typer.echo(f"{class_title(label, result.class_names)}: {', '.join(parts)}")
+    if result.rows and result.unit == "px":
+        typer.echo("Distances are in pixels (px): the dataset does not tell the spacing.")

@@ -35,6 +35,8 @@ class Dataset(Listing):
         regions: Named unions of labels, such as an organ with its lesions, to evaluate as well.
         learned_regions: Those that networks may learn in place of labels, by nnU-Net's
             `regions_class_order`: the label to paint and the labels of each.
+        class_names: Of the classes, background first; "" for one without, () where the dataset
+            tells none.
 
     >>> from keras_robust.data import sample_path
     >>> dataset = Dataset.open(sample_path())

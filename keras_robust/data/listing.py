@@ -26,6 +26,8 @@ class Listing:
         regions: Named unions of labels, such as an organ with its lesions, to evaluate as well.
         learned_regions: Those that networks may learn in place of labels, by nnU-Net's
             `regions_class_order`: the label to paint and the labels of each.
+        class_names: Of the classes, background first; "" for one without, () where the dataset
+            tells none.
     """
 
     root: Path
@@ -38,3 +40,4 @@ class Listing:
     soft_annotators: tuple[str, ...] = ()
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     learned_regions: Regions = ()
+    class_names: tuple[str, ...] = ()

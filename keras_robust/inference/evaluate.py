@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from keras_robust.data import (
 from keras_robust.data.files.grid import check_prediction, listed_size
 from keras_robust.data.files.names import picture_path
 from keras_robust.data.files.volume_header import is_volume
+from keras_robust.data.layouts.labels import class_name
 from keras_robust.inference.ensemble import Predicts
 from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
 from keras_robust.metrics import Reliability, dice, pooled_dice
@@ -43,6 +44,9 @@ class Evaluation:
         reliabilities: Confidence and correctness by class or region over all images, where they
             were asked for and the predictions are those of a model.
         groups: Of the images that the dataset gives one, such as a patient, by id.
+        unit: Of the distances in `rows`: "mm", or "px" where the dataset does not tell the spacing
+            of every image.
+        class_names: Of the dataset, as `Dataset.class_names`.
     """
 
     per_image: dict[str, float]
@@ -52,6 +56,8 @@ class Evaluation:
         default_factory=dict, repr=False, compare=False
     )
     groups: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    unit: str = "px"
+    class_names: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -65,15 +71,17 @@ class Evaluation:
 
     @property
     def means(self) -> dict[str, dict[str, float]]:
-        """Means over images of the measures of `LabelScores`, by class or region.
+        """Means over images of the measures of `LabelScores`, by class or region; distances with
+        their unit, as `asd_mm`.
 
         Infinite distances, of what is in one of the two masks only, are left out: read a mean
         beside `missed`. So is a measure without any finite value.
         """
-        measures = [column.name for column in fields(LabelScores)][2:]
+        measures = _columns(self.unit)[3:]
         found: dict[str, dict[str, float]] = {}
         for label, rows in self._by_label().items():
-            values = {name: [getattr(row, name) for row in rows] for name in measures}
+            measured = [astuple(row)[3:] for row in rows]
+            values = dict(zip(measures, zip(*measured, strict=True), strict=True))
             finite = {name: [v for v in of if math.isfinite(v)] for name, of in values.items()}
             found[label] = {name: float(np.mean(of)) for name, of in finite.items() if of}
         return found
@@ -82,9 +90,13 @@ class Evaluation:
     def missed(self) -> dict[str, int]:
         """Number of images in which a class or region is in one of the two masks only."""
         return {
-            label: sum(math.isinf(row.asd_mm) for row in rows)
+            label: sum(math.isinf(row.asd) for row in rows)
             for label, rows in self._by_label().items()
         }
+
+    def name(self, label: str) -> str:
+        """Name of a class by its number; "" for one without, and for a region."""
+        return class_name(label, self.class_names)
 
     def _by_label(self) -> dict[str, list[LabelScores]]:
         found: dict[str, list[LabelScores]] = {}
@@ -98,10 +110,11 @@ class Evaluation:
         return write_csv(path, ["id", "dice"], rows)
 
     def write_rows(self, path: str | Path) -> Path:
-        """Write `id, label, dice, asd_mm, surface_dice, hd95_mm, ece`, one row per image and class
-        or region; before the label, the `group`, where the dataset has groups."""
-        columns = [column.name for column in fields(LabelScores)]
-        rows = [asdict(row) for row in self.rows]
+        """Write `id, label, name, dice, asd_mm, surface_dice, hd95_mm, ece` (`asd_px`, `hd95_px`
+        where `unit` says so), one row per image and class or region; before the label, the
+        `group`, where the dataset has groups."""
+        columns = _columns(self.unit)
+        rows = [dict(zip(columns, astuple(row), strict=True)) for row in self.rows]
         if self.groups:
             columns.insert(1, "group")
             rows = [row | {"group": self.groups.get(row["id"], "")} for row in rows]
@@ -109,10 +122,10 @@ class Evaluation:
         return Path(path)
 
     def write_reliability(self, path: str | Path) -> Path:
-        """Write `label, bin, count, total_confidence, correct` of all images together."""
-        columns = ("label", "bin", "count", "total_confidence", "correct")
+        """Write `label, name, bin, count, total_confidence, correct` of all images together."""
+        columns = ("label", "name", "bin", "count", "total_confidence", "correct")
         rows = [
-            dict(zip(columns, (label, number, *values), strict=True))
+            dict(zip(columns, (label, self.name(label), number, *values), strict=True))
             for label, found in self.reliabilities.items()
             for number, values in enumerate(
                 zip(found.count, found.total_confidence, found.correct, strict=True)
@@ -132,7 +145,7 @@ def evaluate(
     peers: str = "mean",
     mirror: bool = True,
     detailed: bool = False,
-    tolerance_mm: float = 1.0,
+    tolerance: float = 1.0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run, or masks on disk, against the masks of one annotator.
@@ -150,7 +163,8 @@ def evaluate(
         normalize, peers, mirror: See `load_predictor`.
         detailed: Also take the surface measures and the calibration of each class, and of each
             region that `dataset.json` names: `Evaluation.rows` and `reliabilities`.
-        tolerance_mm: Of the surface Dice.
+        tolerance: Of the surface Dice, in mm; in pixels where the dataset does not tell the
+            spacing of every image.
         progress: Called as `progress(done, total)`.
 
     Raises:
@@ -168,6 +182,7 @@ def evaluate(
     scores: dict[str, float] = {}
     rows: list[LabelScores] = []
     bins: dict[str, Reliability] = {}
+    unit = "mm" if all(case.spacing for case in chosen) else "px"
     options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
 
     def pairs() -> Iterator[tuple[NDArray, NDArray]]:
@@ -187,9 +202,10 @@ def evaluate(
                         case.id,
                         labels,
                         mask,
-                        case.spacing,
+                        case.spacing if unit == "mm" else None,
                         regions=regions,
-                        tolerance_mm=tolerance_mm,
+                        tolerance=tolerance,
+                        class_names=dataset.class_names,
                         reliabilities=found,
                         **options,
                     )
@@ -205,7 +221,13 @@ def evaluate(
     ours, theirs = (pair[0] for pair in first), (pair[1] for pair in second)
     pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
     groups = {case.id: case.group for case in chosen if case.group}
-    return Evaluation(scores, pooled, tuple(rows), bins, groups)
+    return Evaluation(scores, pooled, tuple(rows), bins, groups, unit, dataset.class_names)
+
+
+def _columns(unit: str) -> list[str]:
+    """Those of `LabelScores`, with the unit of distances."""
+    names = (column.name for column in fields(LabelScores))
+    return [f"{name}_{unit}" if name in ("asd", "hd95") else name for name in names]
 
 
 def _is_masks(path: Path) -> bool:

@@ -16,7 +16,7 @@ def evaluate_run(
     *,
     peers: str = "mean",
     mirror: bool = True,
-    tolerance_mm: float = 1.0,
+    tolerance: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a run on its own fold, or else its test split, and leave the figures in its folder.
@@ -28,7 +28,7 @@ def evaluate_run(
         folder: Of the run. It gets `evaluation.csv` (`Evaluation.write_rows`) and
             `reliability.csv` (`Evaluation.write_reliability`).
         peers, mirror: See `load_predictor`.
-        tolerance_mm: Of the surface Dice.
+        tolerance: Of the surface Dice; see `evaluate`.
         progress: Called with (images done, total).
 
     Raises:
@@ -58,7 +58,7 @@ def evaluate_run(
         peers=peers,
         mirror=mirror,
         detailed=True,
-        tolerance_mm=tolerance_mm,
+        tolerance=tolerance,
         progress=progress,
     )
     result.write_rows(run.folder / "evaluation.csv")

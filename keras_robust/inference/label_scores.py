@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import slabs
+from keras_robust.data.layouts.labels import class_name
 from keras_robust.metrics import Reliability, dice, reliability, surface_metrics
 
 __all__ = ["ALL", "LabelScores", "label_scores", "reliabilities"]
@@ -23,22 +24,24 @@ class LabelScores:
     Args:
         id: Of the image.
         label: Number of the class, or name of the region.
+        name: Name of the class, where the dataset tells it.
         dice: Dice coefficient; 1 where the label is in neither mask.
-        asd_mm: Average symmetric surface distance; 0 where the label is in neither mask, infinite
-            where it is in one only.
+        asd: Average symmetric surface distance in mm, or in pixels where the spacing is not known;
+            0 where the label is in neither mask, infinite where it is in one only.
         surface_dice: Share of both surfaces within the tolerance; 1 where the label is in neither
             mask, 0 where it is in one only.
-        hd95_mm: The 95th percentile of the surface distances; 0 and infinite as `asd_mm`.
+        hd95: The 95th percentile of the surface distances; unit, 0 and infinite as `asd`.
         ece: Expected calibration error of the label's probability over the voxels of the image;
             `nan` without probabilities.
     """
 
     id: str
     label: str
+    name: str
     dice: float
-    asd_mm: float
+    asd: float
     surface_dice: float
-    hd95_mm: float
+    hd95: float
     ece: float
 
 
@@ -51,7 +54,8 @@ def label_scores(
     classes: int,
     ignore_label: int | None = None,
     regions: Mapping[str, Sequence[int]] | None = None,
-    tolerance_mm: float = 1.0,
+    tolerance: float = 1.0,
+    class_names: Sequence[str] = (),
     reliabilities: Mapping[str, Reliability] | None = None,
 ) -> list[LabelScores]:
     """All measures of one prediction, a row per foreground class and per region.
@@ -66,7 +70,8 @@ def label_scores(
         classes: Background included.
         ignore_label: Label in `true` of what does not count.
         regions: Labels of each region, such as `Dataset.regions`.
-        tolerance_mm: Of the surface Dice.
+        tolerance: Of the surface Dice, in the unit of the distances.
+        class_names: As `Dataset.class_names`.
         reliabilities: By label; see `reliabilities`.
 
     >>> masks = np.zeros((2, 8, 8), np.uint8)
@@ -79,11 +84,20 @@ def label_scores(
     rows = []
     for label, numbers in _members(classes, regions or {}).items():
         a, b = (np.isin(mask, numbers) & counted for mask in (predicted, true))
-        found = surface_metrics(a, b, spacing_mm or (1.0,) * a.ndim, tolerance_mm)
+        found = surface_metrics(a, b, spacing_mm or (1.0,) * a.ndim, tolerance)
         ece = reliabilities[label].expected_error if reliabilities else float("nan")
-        asd_mm, hd95_mm = float(found.average_mm), float(found.hausdorff95_mm)
-        overlap, near = float(dice(a, b)), float(found.surface_dice)
-        rows.append(LabelScores(id, label, overlap, asd_mm, near, hd95_mm, ece))
+        rows.append(
+            LabelScores(
+                id,
+                label,
+                class_name(label, class_names),
+                dice=float(dice(a, b)),
+                asd=float(found.average_mm),
+                surface_dice=float(found.surface_dice),
+                hd95=float(found.hausdorff95_mm),
+                ece=ece,
+            )
+        )
     return rows
 
 

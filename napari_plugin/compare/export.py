@@ -51,6 +51,7 @@ class ExportButton(QPushButton):
             unit=self._found.spacing.unit,
             ndim=self._found.ndim,
             tolerance=self._found.tolerance,
+            class_names=self._found.class_names,
         )
         try:
             atomic_write_text(path, text)

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import find_objects
 
 from keras_robust.common.tables import as_text
+from keras_robust.data.layouts.labels import class_name
 from keras_robust.metrics import dice, iou, surface_metrics, volume
 
 __all__ = ["ClassMeasures", "Comparer", "label_pair", "to_csv"]
@@ -175,6 +176,7 @@ def to_csv(
     unit: str,
     ndim: int,
     tolerance: float,
+    class_names: Sequence[str] = (),
 ) -> str:
     """The table as CSV, with units in the names of the columns.
 
@@ -184,11 +186,12 @@ def to_csv(
         unit: Of the spacing, see `napari_plugin.viewer.layers.Spacing`.
         ndim: 2 or 3, for areas or volumes.
         tolerance: Of the surface Dice.
+        class_names: As `Dataset.class_names`.
 
     >>> row = ClassMeasures(1, 0.5, 0.25, 1.5, math.inf, 0.0, 6, 8)
     >>> print(to_csv([row], names={"a": "clean", "b": "noisy"}, unit="mm", ndim=2, tolerance=1))
-    a,b,class,dice,iou,asd_mm,hd95_mm,surface_dice,tolerance_mm,area_a_mm2,area_b_mm2
-    clean,noisy,1,0.5,0.25,1.5,,0.0,1,6,8
+    a,b,class,name,dice,iou,asd_mm,hd95_mm,surface_dice,tolerance_mm,area_a_mm2,area_b_mm2
+    clean,noisy,1,,0.5,0.25,1.5,,0.0,1,6,8
     <BLANKLINE>
     """
     size = "area" if ndim == 2 else "volume"
@@ -197,7 +200,7 @@ def to_csv(
     writer.writerow(
         [
             *map(as_text, names),
-            *("class", "dice", "iou", f"asd_{unit}", f"hd95_{unit}"),
+            *("class", "name", "dice", "iou", f"asd_{unit}", f"hd95_{unit}"),
             *("surface_dice", f"tolerance_{unit}"),
             *(f"{size}_{side}_{unit}{ndim}" for side in "ab"),
         ]
@@ -207,7 +210,8 @@ def to_csv(
         writer.writerow(
             [
                 *map(as_text, names.values()),
-                *(row.label, row.dice, row.iou, *distances),
+                *(row.label, as_text(class_name(row.label, class_names))),
+                *(row.dice, row.iou, *distances),
                 *(row.surface_dice, tolerance, row.size_a, row.size_b),
             ]
         )

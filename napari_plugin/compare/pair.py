@@ -29,6 +29,7 @@ class Pair:
         spacing: Of these.
         shape: Of the layers.
         where: Index of `a` and `b` in the layers.
+        class_names: Of the dataset that one of them comes from, as `Dataset.class_names`.
     """
 
     a: NDArray
@@ -36,6 +37,7 @@ class Pair:
     spacing: Spacing
     shape: tuple[int, ...]
     where: tuple[int | slice, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Found:
         spacing: In which the sizes are.
         ndim: Of what was compared.
         tolerance: Of the surface Dice.
+        class_names: As of the pair.
     """
 
     rows: list[ClassMeasures]
@@ -57,6 +60,7 @@ class Found:
     spacing: Spacing
     ndim: int
     tolerance: float
+    class_names: tuple[str, ...] = ()
 
 
 def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool) -> Pair:
@@ -92,6 +96,7 @@ def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool
         raise ValueError(
             f"“{a.name}” is a stack of images, which are measured one by one: leave the 3-D view."
         )
+    names = about(a).get("class_names") or about(b).get("class_names") or ()
     step = max(spacing(a), spacing(b), key=lambda found: KNOWN.index(found.unit))
     if this_slice and first.ndim == 3 and dims.ndisplay == 2:
         hidden = dims.not_displayed[-1] - (dims.ndim - 3)
@@ -99,8 +104,10 @@ def read_pair(a: Labels | None, b: Labels | None, dims: "Dims", this_slice: bool
         index = min(max(index, 0), first.shape[hidden] - 1)
         where = tuple(index if axis == hidden else slice(None) for axis in range(3))
         kept = tuple(s for axis, s in enumerate(step.step) if axis != hidden)
-        return Pair(first[where], second[where], Spacing(kept, step.unit), first.shape, where)
-    return Pair(first, second, step, first.shape)
+        return Pair(
+            first[where], second[where], Spacing(kept, step.unit), first.shape, where, names
+        )
+    return Pair(first, second, step, first.shape, class_names=names)
 
 
 def find(pair: Pair, tolerance: float, comparer: Comparer) -> Found:
@@ -112,7 +119,7 @@ def find(pair: Pair, tolerance: float, comparer: Comparer) -> Found:
         whole = np.zeros(pair.shape, np.uint8)
         whole[pair.where] = codes
         codes = whole
-    return Found(rows, codes, tallies, pair.spacing, pair.a.ndim, tolerance)
+    return Found(rows, codes, tallies, pair.spacing, pair.a.ndim, tolerance, pair.class_names)
 
 
 def _lie_apart(a: Labels, b: Labels) -> bool:

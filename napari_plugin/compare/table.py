@@ -1,10 +1,12 @@
 """The table of measures, one row per class."""
 
 import math
+from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from keras_robust.data.layouts.labels import class_title
 from napari_plugin.compare.measures import ClassMeasures
 
 __all__ = ["MeasureTable", "amount"]
@@ -51,6 +53,7 @@ class MeasureTable(QTableWidget):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setSectionResizeMode(7, QHeaderView.ResizeMode.Stretch)
         self.horizontalHeader().setMinimumSectionSize(20)
+        self.horizontalHeader().setMaximumSectionSize(110)  # long names of classes are cut
         self.setAccessibleName("Measures per class")
         self.setToolTip("Measures of both masks, class by class; it follows painting")
         self.describe("px", 2, 2.0)
@@ -79,12 +82,12 @@ class MeasureTable(QTableWidget):
             header.setToolTip(tip)
             self.setHorizontalHeaderItem(number, header)
 
-    def show_rows(self, rows: list[ClassMeasures]) -> None:
-        """Show these classes and no others."""
+    def show_rows(self, rows: Sequence[ClassMeasures], class_names: Sequence[str] = ()) -> None:
+        """Show these classes and no others, by their names where they have some."""
         self.setRowCount(len(rows))
         for number, row in enumerate(rows):
             texts = (
-                str(row.label),
+                class_title(row.label, class_names),
                 *(f"{share:.3f}" for share in (row.dice, row.iou)),
                 *(amount(x) for x in (row.average, row.hausdorff95)),
                 f"{row.surface_dice:.3f}",
@@ -99,6 +102,7 @@ class MeasureTable(QTableWidget):
                     )
                     self.setItem(number, column, item)
                 item.setText(text)
+                item.setToolTip(text if column == 0 else "")
         self.setFixedHeight(
             self.horizontalHeader().sizeHint().height()
             + max(1, min(len(rows), 8)) * self.verticalHeader().defaultSectionSize()

@@ -245,7 +245,7 @@ class CompareWidget(DockWidget):
             return
         self.found = found
         self.table.describe(found.spacing.unit, found.ndim, found.tolerance)
-        self.table.show_rows(found.rows)
+        self.table.show_rows(found.rows, found.class_names)
         by_code = colours(*(ROLE_COLOURS[name] for name in self.pair.currentData()))
         self.legend.show_tallies(found.tallies, by_code, found.spacing.unit, found.ndim)
         self.export.offer(found, *self.layers)

@@ -17,7 +17,8 @@ from keras_robust.review import (
     read_log,
     write_reviewed,
 )
-from napari_plugin.review.layers import CaseLayers, case_notes
+from napari_plugin.review.layers import CaseLayers
+from napari_plugin.viewer.case_layers import case_notes
 from napari_plugin.viewer.dock import timer
 from napari_plugin.work.child import in_words
 from napari_plugin.work.serial_thread import SerialThread

@@ -7,19 +7,16 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from keras_robust.data import Case, Dataset
-from keras_robust.data.files.unreadable import VOLUME_SUFFIXES
-from keras_robust.data.files.volume_header import read_header
 from keras_robust.review import ReviewCase
 from napari_plugin.viewer.anatomy import follow
-from napari_plugin.viewer.case_layers import header_notes, image_layer, labels_layer
+from napari_plugin.viewer.case_layers import image_layer, labels_layer
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["BRUSH", "CaseLayers", "case_notes"]
+__all__ = ["BRUSH", "CaseLayers"]
 
 # What the brush paints before the suggestion takes its place: the first that is no label.
 BRUSHES = (254, 253, 255)
@@ -281,16 +278,3 @@ class CaseLayers(QObject):
         table = dict(label_colormap(*colours).color_dict)
         table[self._stroke] = ROLE_COLOURS["prediction"]
         return DirectLabelColormap(color_dict=table)
-
-
-def case_notes(dataset: Dataset, case: Case) -> dict[str, Any]:
-    """What the layers of a case note: dataset, id, spacing, and the header of a volume."""
-    notes: dict[str, Any] = {"dataset": str(dataset.root), "id": case.id, "spacing_mm": None}
-    if str(case.image).lower().endswith(VOLUME_SUFFIXES):
-        try:
-            notes |= header_notes(read_header(case.image))
-        except (OSError, ValueError):
-            pass  # said among the problems of the case
-    if case.spacing is not None:
-        notes["spacing_mm"] = list(case.spacing)
-    return notes

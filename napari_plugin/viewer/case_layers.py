@@ -1,6 +1,5 @@
 """The layers of one case of a dataset."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +7,11 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators import clean_annotator, simulated_annotators
 from keras_robust.data import Case, Dataset
-from keras_robust.data.files.unreadable import VOLUME_SUFFIXES
-from keras_robust.data.files.volume_header import VolumeHeader, read_header
+from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 from napari_plugin.viewer.anatomy import axis_names, towards
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
-__all__ = ["LayerData", "case_layers", "header_notes", "image_layer", "labels_layer"]
+__all__ = ["LayerData", "case_layers", "case_notes", "header_notes", "image_layer", "labels_layer"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -37,7 +35,7 @@ def case_layers(dataset: Dataset, id: str) -> list[LayerData]:
     ((256, 256, 3), (256, 256), 'reference')
     """
     cases = dataset.select(ids=[id]).cases
-    notes = _notes(dataset, cases[0])
+    notes = case_notes(dataset, cases[0])
     layers = [image_layer(dataset.read_image(cases[0]), cases[0].id, notes)]
     drawn = [case for case in cases if case.mask is not None]
     clean = clean_annotator(dataset) or ("gold" if "gold" in dataset.annotators else None)
@@ -113,10 +111,16 @@ def header_notes(header: VolumeHeader) -> dict[str, Any]:
     }
 
 
-def _notes(dataset: Dataset, case: Case) -> dict[str, Any]:
+def case_notes(dataset: Dataset, case: Case) -> dict[str, Any]:
+    """What the layers of a case note: dataset, id, names of classes, spacing, and the header of a
+    volume, where it can be read."""
     notes: dict[str, Any] = {"dataset": str(dataset.root), "id": case.id, "spacing_mm": None}
-    if str(case.image).lower().endswith(VOLUME_SUFFIXES):
-        notes |= header_notes(read_header(Path(case.image)))
+    notes["class_names"] = dataset.class_names
+    if is_volume(case.image):
+        try:
+            notes |= header_notes(read_header(case.image))
+        except (OSError, ValueError):
+            pass  # whoever reads the volume tells of it
     if case.spacing is not None:
         notes["spacing_mm"] = list(case.spacing)
     return notes

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keras_robust.annotators import match_annotators
 from keras_robust.common.workers import run_jobs
 from keras_robust.data import Case, Dataset
+from keras_robust.data.layouts.labels import class_name
 from keras_robust.metrics.agreement import (
     PairAgreement,
     bootstrap_interval,
@@ -36,8 +37,8 @@ class Agreement:
         dataset: The dataset.
         groups: Annotators by the pattern that selected them.
         rows: One row per image, pair of its annotators and label: `id`, `annotator_a`,
-            `annotator_b`, their groups, `label`, `dice`, `surface`, `volume_a`, `volume_b`,
-            `volume_difference`; `nan` as in `PairAgreement`.
+            `annotator_b`, their groups, `label`, its `name`, `dice`, `surface`,
+            `volume_a`, `volume_b`, `volume_difference`; `nan` as in `PairAgreement`.
         scores: One row per image and pair: means over labels.
         confusions: Confusion counts of each row of `scores`, (rows, classes, classes).
         drawn: Ids of all images with a mask of the chosen annotators, and how many they have.
@@ -237,7 +238,7 @@ def measure_agreement(
     return Agreement(
         dataset,
         groups,
-        pd.DataFrame(_rows(ordered)),
+        pd.DataFrame(_rows(ordered, dataset.class_names)),
         pd.DataFrame(_scores(ordered)),
         np.stack([pair.confusion for _, pair in ordered]),
         drawn,
@@ -276,12 +277,13 @@ class _Job:
 Marked = tuple[tuple[str, str, str, str, str], PairAgreement]
 
 
-def _rows(ordered: Iterable[Marked]) -> Iterable[dict[str, object]]:
+def _rows(ordered: Iterable[Marked], names: Sequence[str]) -> Iterable[dict[str, object]]:
     for marks, pair in ordered:
         for index, dice in enumerate(pair.dice):
             yield {
                 **dict(zip(MARKS, marks, strict=True)),
                 "label": index + 1,
+                "name": class_name(index + 1, names),
                 "dice": dice,
                 "surface": pair.surface_mm[index],
                 "volume_a": pair.volume_a[index],

@@ -1,11 +1,43 @@
-"""Regions that networks learn: overlapping unions of labels, in the order they are painted."""
+"""What labels are called, and the regions that networks learn: overlapping unions of labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras_robust.common.regions import Regions
 from keras_robust.data.problems import Problem, error
 
-__all__ = ["read_regions"]
+__all__ = ["class_name", "class_names", "class_title", "read_regions"]
+
+
+def class_names(labels: Any, classes: int) -> tuple[str, ...]:
+    """Names of the classes of nnU-Net's `labels`, background first; "" for one without.
+
+    >>> class_names({"background": 0, "organ": [1, 2], "lesion": 2}, 3)
+    ('background', '', 'lesion')
+    """
+    found = {}
+    for name, value in labels.items() if isinstance(labels, dict) else ():
+        number = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(number, int):
+            found[number] = str(name)
+    return tuple(found.get(number, "") for number in range(classes))
+
+
+def class_title(label: int | str, names: Sequence[str]) -> str:
+    """The number of a class with its name, where it has one; the name of a region as it is.
+
+    >>> class_title(2, ["background", "", "lesion"]), class_title("1", ["background", ""])
+    ('2 lesion', '1')
+    """
+    name = class_name(label, names)
+    return f"{label} {name}" if name else str(label)
+
+
+def class_name(label: int | str, names: Sequence[str]) -> str:
+    """The name of a class by its number; "" for one without, and for a region."""
+    number = int(label) if str(label).isdigit() else -1
+    name = names[number] if 0 <= number < len(names) else ""
+    return "" if name == str(label) else name
 
 
 def read_regions(labels: Any, order: Any, problems: list[Problem]) -> Regions:

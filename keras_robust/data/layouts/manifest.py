@@ -9,7 +9,7 @@ from keras_robust.common.tables import read_table
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import is_volume
-from keras_robust.data.layouts.labels import read_regions
+from keras_robust.data.layouts.labels import class_names, read_regions
 from keras_robust.data.layouts.volume_facts import classes_of_volumes
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
@@ -81,6 +81,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
         soft,
         regions,
         learned,
+        class_names(meta["labels"], classes) if "labels" in meta else (),
     )
     return listing, problems
 

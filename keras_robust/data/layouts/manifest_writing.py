@@ -132,7 +132,7 @@ def write_view(dataset: Dataset, output: Path) -> Path:
         kept = ("labels", "regions_class_order", *CHANNELS)
         meta |= {key: given[key] for key in kept if given.get(key)}
     if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
-        names = ["background", *(f"label {number}" for number in range(1, dataset.classes))]
+        names = ["background", *map(str, range(1, dataset.classes))]
         meta["labels"] = {name: number for number, name in enumerate(names)}
     if dataset.soft_annotators:
         meta["soft"] = list(dataset.soft_annotators)

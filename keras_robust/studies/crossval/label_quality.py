@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_robust.data import Dataset
+from keras_robust.data.layouts.labels import class_title
 from keras_robust.metrics import dice
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.crossval.scores import is_reference, trained_on
@@ -64,7 +65,7 @@ def label_quality(runs: Sequence[RunRecord]) -> "pd.DataFrame":
                 rows.append(row | {"label": "", "dice": np.nan})
                 continue
             rows += [
-                row | {"label": str(label), "dice": value}
+                row | {"label": class_title(label, dataset.class_names), "dice": value}
                 for label, value in enumerate(values, start=1)
                 if np.isfinite(value)
             ]

@@ -18,6 +18,8 @@ from keras_robust.studies import curves as figures
 from keras_robust.studies.comparable import differences, without_repetitions
 from keras_robust.studies.crossval.label_quality import label_quality
 from keras_robust.studies.crossval.scores import (
+    MEASURES,
+    label_titles,
     natural,
     over_seeds,
     per_fold,
@@ -43,7 +45,7 @@ _RULE = (
     "Mean (sample standard deviation between folds and seeds, in units of the last digit) of what "
     "each model scores on the cases that it held out. Dice, surface Dice: higher is better; ASD "
     "(average surface distance) and ECE (expected calibration error of a class's probability): "
-    "lower. Distances are in mm, in pixels where the data set has no spacing."
+    "lower. Distances in px are in pixels, where the data set does not tell the spacing."
 )
 _MISSED = (
     " What is missed is in one of the two masks only: counted here, its Dice is 0, and its "
@@ -124,10 +126,11 @@ def write_cross_validation_report(
         part = "" if len(settings) < 2 else f"_{_slug(setting)}"
         tests.append(_add_setting(report, chosen, setting, part, baseline))
     _add_tests(report, tests)
-    _add_calibration(report, runs, reference)
+    _add_calibration(report, runs, reference, label_titles(scores))
     columns = ["trained_on", "method", "fold", "id"]
-    means = scores.groupby(columns)[["dice", "asd_mm", "surface_dice", "ece"]].mean()
-    report.csv(means.round(5).reset_index(), "scores")
+    means = scores.groupby(columns)[list(MEASURES)].mean()
+    named = means.rename(columns={"asd": f"asd_{scores['length'].iloc[0]}"})
+    report.csv(named.round(5).reset_index(), "scores")
     return atomic_write_text(report.output / "report.html", html.page(title, report.parts))
 
 
@@ -243,7 +246,12 @@ def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _add_calibration(report: _Report, runs: Sequence[RunRecord], reference: pd.DataFrame) -> None:
+def _add_calibration(
+    report: _Report,
+    runs: Sequence[RunRecord],
+    reference: pd.DataFrame,
+    titles: Mapping[str, str],
+) -> None:
     found = reliabilities(runs)
     if not found:
         return
@@ -251,7 +259,7 @@ def _add_calibration(report: _Report, runs: Sequence[RunRecord], reference: pd.D
         {
             "trained_on": setting,
             "method": method,
-            "label": label,
+            "label": titles.get(label, label),
             "ece": bins.expected_error,
             "greatest_error": bins.maximum_error,
         }
@@ -265,7 +273,7 @@ def _add_calibration(report: _Report, runs: Sequence[RunRecord], reference: pd.D
     for number, setting in enumerate(noisy):
         curves = {method: bins for (name, method), bins in found.items() if name == setting}
         name = "reliability" if number == 0 else f"reliability_{_slug(setting)}"
-        content = html.png(reliability_figure(curves))
+        content = html.png(reliability_figure(curves, titles))
         atomic_write_bytes(report.output / f"{name}.png", content)
         caption = (
             f"Trained on the masks of {setting}. How often a voxel is of the class, where its "
@@ -275,11 +283,14 @@ def _add_calibration(report: _Report, runs: Sequence[RunRecord], reference: pd.D
         report.parts.append(html.picture(content, f"Reliability diagram, {setting}", caption))
 
 
-def reliability_figure(curves: Mapping[str, Mapping[str, Reliability]]) -> Figure:
+def reliability_figure(
+    curves: Mapping[str, Mapping[str, Reliability]], titles: Mapping[str, str] | None = None
+) -> Figure:
     """A reliability diagram, a panel per class and a line per method.
 
     Args:
         curves: Bins by method and label; the label "all" is left out.
+        titles: Of the labels.
     """
     labels = natural(label for bins in curves.values() for label in bins if label != "all")
     styles = line_styles(curves)
@@ -297,7 +308,9 @@ def reliability_figure(curves: Mapping[str, Mapping[str, Reliability]]) -> Figur
                     bins.confidence[kept], bins.accuracy[kept], label=method, **styles[method]
                 )
             axis.set(
-                xlabel="probability", ylabel="share that is of the class", title=f"class {label}"
+                xlabel="probability",
+                ylabel="share that is of the class",
+                title=f"class {(titles or {}).get(label, label)}",
             )
             axis.set_aspect("equal")
         handles, names = axes[0].get_legend_handles_labels()

@@ -17,6 +17,8 @@ __all__ = [
     "ONE_PEER",
     "fold_of",
     "is_reference",
+    "label_titles",
+    "measure_title",
     "natural",
     "over_seeds",
     "per_case",
@@ -28,11 +30,14 @@ __all__ = [
 
 MEASURES = {
     "dice": ("Dice", 3),
-    "asd_mm": ("ASD (mm)", 2),
+    "asd": ("ASD", 2),
     "surface_dice": ("Surface Dice", 3),
     "ece": ("ECE", 4),
 }
-"""Columns of `evaluation.csv`: what tables call them, and with how many decimals."""
+"""Columns of the scores: what tables call them, and with how many decimals."""
+
+DISTANCES = ("asd", "hd95")
+LENGTHS = ("mm", "px")
 
 EVALUATION = "evaluation.csv"
 ONE_PEER = "evaluation_one_peer.csv"  # of two peers, the first alone
@@ -63,8 +68,12 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
 
     Columns: method, trained_on, reference (see `is_reference`), fold (a text, with the seed),
     id, unit (what is independent: the group of the image, such as a patient, else its id), label,
-    and the measures. Where runs on other masks are there too, the method of a reference
+    name (of the class, where it has one), length ("mm" or "px", in which distances are), and the
+    measures. Where runs on other masks are there too, the method of a reference
     ends in "(ref.)".
+
+    Raises:
+        ValueError: Distances are in mm in some runs and in pixels in others.
     """
     import pandas as pd
 
@@ -78,10 +87,15 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
         # Images and regions may be called "NA" or "None", which pandas would take for nothing.
         frame = read_frame(
             run.folder / name,
-            dtype={"id": str, "group": str, "label": str},
+            dtype={"id": str, "group": str, "label": str, "name": str},
             keep_default_na=False,
-            na_values=dict.fromkeys((*MEASURES, "hd95_mm"), ["", "nan"]),
+            na_values=dict.fromkeys((*MEASURES, *_with_unit("mm"), *_with_unit("px")), ["", "nan"]),
         )
+        length = next((unit for unit in LENGTHS if f"asd_{unit}" in frame), "px")
+        frame = frame.rename(columns=dict(zip(_with_unit(length), DISTANCES, strict=True)))
+        frame["length"] = length
+        if "name" not in frame:  # of a version that did not write it
+            frame["name"] = ""
         frame.insert(0, "method", label_of(run) + part)
         frame.insert(1, "trained_on", trained_on(run))
         frame.insert(2, "reference", is_reference(run))
@@ -91,13 +105,41 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
             frame["unit"] = frame["id"].where(frame["group"] == "", "group " + frame["group"])
         frames.append(frame)
     if not frames:
-        columns = ["method", "trained_on", "reference", "fold", "id", "unit", "label", *MEASURES]
-        return pd.DataFrame(columns=columns)
+        columns = ["method", "trained_on", "reference", "fold", "id", "unit", "label", "name"]
+        return pd.DataFrame(columns=[*columns, "length", *MEASURES])
     table = pd.concat(frames, ignore_index=True)
+    _refuse_mixed_lengths(table)
     if not table["reference"].all():
         plain = table["reference"] & ~table["method"].str.endswith("(ref.)")
         table.loc[plain, "method"] += " (ref.)"
     return table
+
+
+def _with_unit(length: str) -> list[str]:
+    return [f"{name}_{length}" for name in DISTANCES]
+
+
+def _refuse_mixed_lengths(scores: "pd.DataFrame") -> None:
+    if scores["length"].nunique() > 1:
+        first = {length: rows["method"].iloc[0] for length, rows in scores.groupby("length")}
+        raise ValueError(
+            "Invalid value for argument `runs`. Expected distances in one unit. Received: "
+            + ", ".join(f"{length} of {method}" for length, method in first.items())
+            + ". Write the spacing of all images into the manifest, and score the runs again "
+            "(`keras_robust.inference.evaluate_run`)."
+        )
+
+
+def measure_title(scores: "pd.DataFrame", measure: str) -> str:
+    """What tables call a measure, distances with the unit that was read."""
+    title = MEASURES[measure][0]
+    return f"{title} ({scores['length'].iloc[0]})" if measure in DISTANCES else title
+
+
+def label_titles(scores: "pd.DataFrame") -> dict[str, str]:
+    """Of each class its number and its name, where it has one; regions as they are."""
+    names = scores.groupby("label")["name"].max()
+    return {str(label): f"{label} {name}" if name else str(label) for label, name in names.items()}
 
 
 def fold_of(run: RunRecord) -> str:

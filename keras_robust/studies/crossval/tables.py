@@ -13,6 +13,8 @@ from keras_robust.studies.crossval.paired_tests import paired_tests
 from keras_robust.studies.crossval.scores import (
     MEASURES,
     RELIABILITY,
+    label_titles,
+    measure_title,
     natural,
     over_seeds,
     per_case,
@@ -55,9 +57,9 @@ def table1(scores: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     columns = {}
-    for measure, (title, digits) in MEASURES.items():
+    for measure, (_, digits) in MEASURES.items():
         if np.isfinite(scores[measure].astype(float)).any():
-            values = per_fold(scores, measure)
+            values, title = per_fold(scores, measure), measure_title(scores, measure)
             columns[title] = {name: spread(row, digits) for name, row in values.iterrows()}
     methods = in_order(scores["method"])
     table = pd.DataFrame(columns).reindex(methods).fillna("–")
@@ -74,18 +76,19 @@ def table2(scores: "pd.DataFrame") -> "pd.DataFrame":
 
     methods, index = in_order(scores["method"]), []
     rows: list[Mapping[str, object]] = []
+    titles = label_titles(scores)
     for label in natural(scores["label"]):
-        for measure, (title, digits) in MEASURES.items():
+        for measure, (_, digits) in MEASURES.items():
             own = scores[scores["label"] == label]
             if not np.isfinite(own[measure].astype(float)).any():
                 continue
             values = per_fold(scores, measure, label)
             cells = {name: spread(row, digits) for name, row in values.iterrows()}
             rows.append({method: cells.get(method, "–") for method in methods})
-            index.append(f"{label}: {title}")
+            index.append(f"{titles[label]}: {measure_title(scores, measure)}")
         if missed := _missed(scores[scores["label"] == label]):
             rows.append(missed)
-            index.append(f"{label}: missed")
+            index.append(f"{titles[label]}: missed")
     return pd.DataFrame(rows, index=pd.Index(index, name="Class"), columns=methods).T.rename_axis(
         "Method"
     )
@@ -95,7 +98,7 @@ def _missed(scores: "pd.DataFrame") -> dict[str, int]:
     """By method, how many structures are in one mask only; empty where none is."""
     import numpy as np
 
-    found = np.isinf(scores["asd_mm"].astype(float)).groupby(scores["method"]).sum()
+    found = np.isinf(scores["asd"].astype(float)).groupby(scores["method"]).sum()
     return {method: int(count) for method, count in found.items()} if found.any() else {}
 
 

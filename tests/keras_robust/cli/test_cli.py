@@ -48,7 +48,7 @@ def test_predict_and_evaluate(trained_run, tmp_path):
     assert len((tmp_path / "dice.csv").read_text().splitlines()) == 36
     # The mean of a run with itself.
     twice = [trained_run.folder] * 2
-    result = run("evaluate", *twice, data, "--details", tmp_path / "rows.csv", "--tolerance-mm", 2)
+    result = run("evaluate", *twice, data, "--details", tmp_path / "rows.csv", "--tolerance", 2)
     assert result.output.startswith(scores[0].output) and "surface_dice 0." in result.output
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 36
 

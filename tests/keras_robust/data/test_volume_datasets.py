@@ -107,8 +107,8 @@ class TestManifest:
         view = write_view(Dataset.open(manifest()), tmp_path / "view")
         assert json.loads((view / "dataset.json").read_text())["labels"] == {
             "background": 0,
-            "label 1": 1,
-            "label 2": 2,
+            "1": 1,
+            "2": 2,
         }
         opened, original = Dataset.open(view), Dataset.open(tmp_path / "volumes")
         assert opened.classes == 3

@@ -110,9 +110,12 @@ def test_csv_reads_back_with_names_that_hold_commas():
     a, b = squares()
     rows = Comparer()(a, b, (2.0, 0.5), 1.0)
     names = {"image": 'a,"b"', "a": "x\ny", "b": "z"}
-    text = to_csv(rows, names=names, unit="mm", ndim=2, tolerance=1.0)
+    text = to_csv(
+        rows, names=names, unit="mm", ndim=2, tolerance=1.0, class_names=("background", "a, b")
+    )
     (read,) = csv.DictReader(io.StringIO(text))
     assert {key: read[key] for key in names} == names
+    assert (read["class"], read["name"]) == ("1", "a, b")
     # Dice = 2 * 8 / (16 + 20)
     assert float(read["dice"]) == pytest.approx(16 / 36)
     assert float(read["area_a_mm2"]) == 16 and float(read["asd_mm"]) == rows[0].average

@@ -239,11 +239,13 @@ def test_classes_have_a_row_each(viewer, qtbot):
     a, b = squares()
     a[8:10, 8:10], b[8:10, 8:10], b[11, 11] = 2, 2, 5
     add(viewer, a, b)
+    noted = {"class_names": ("background", "organ", "")}
+    viewer.layers["noisy"].metadata.setdefault("keras_robust", {}).update(noted)
     widget = CompareWidget(viewer)
     viewer.window.add_dock_widget(widget)
     qtbot.waitUntil(lambda: widget.table.rowCount() == 3)
     column = [widget.table.item(row, 0).text() for row in range(3)]
-    assert column == ["1", "2", "5"] and widget.table.item(1, 1).text() == "1.000"
+    assert column == ["1 organ", "2", "5"] and widget.table.item(1, 1).text() == "1.000"
 
 
 def volume():
@@ -318,7 +320,7 @@ def test_stale_results_of_a_volume_are_dropped(viewer, qtbot, monkeypatch):
     viewer.window.add_dock_widget(widget)
     qtbot.waitUntil(lambda: len(calls) == 1)
     shown = []
-    monkeypatch.setattr(widget.table, "show_rows", shown.append)
+    monkeypatch.setattr(widget.table, "show_rows", lambda rows, _: shown.append(rows))
     for x in (9, 10, 11):
         index = tuple(np.array([i]) for i in (1, 9, x))
         viewer.layers["clean"].data_setitem(index, 1)

@@ -94,7 +94,24 @@ def test_tables_are_means_and_deviations_over_folds(study):
     assert first["missed"].to_dict() == {name: 3 * (name == "CoT") for name in first.index}
     assert second["2: missed"].to_dict() == first["missed"].to_dict()
     assert "1: missed" not in second
-    assert math.isfinite(per_fold(scores, "asd_mm", "2").loc["CoT"].mean())
+    assert math.isfinite(per_fold(scores, "asd", "2").loc["CoT"].mean())
+
+
+def test_tables_name_classes_and_the_unit_that_was_read(study, tmp_path):
+    """Runs scored in pixels, with names of classes."""
+    runs = shutil.copytree(study, tmp_path / "runs")
+    for path in runs.glob("*/evaluation.csv"):
+        table = pd.read_csv(path, dtype=str)
+        table.insert(2, "name", table["label"].map({"1": "", "2": "tumour"}))
+        table.rename(columns={"asd_mm": "asd_px", "hd95_mm": "hd95_px"}).to_csv(path, index=False)
+    scores = read_scores(find_runs(runs))
+    assert "ASD (px)" in table1(scores)
+    assert {"1: ASD (px)", "2 tumour: ASD (px)", "2 tumour: missed"} <= set(table2(scores))
+    page = write_cross_validation_report(runs, tmp_path / "report").read_text()
+    assert "(mm)" not in page and "asd_px" in (tmp_path / "report/scores.csv").read_text()
+    shutil.copytree(study / "CoT_f0", runs / "one in mm")
+    with pytest.raises(ValueError, match="in one unit. Received: mm of CoT, px of Baseline"):
+        read_scores(find_runs(runs))
 
 
 def test_a_paired_test_sees_what_lies_below_the_spread_between_cases(study):
@@ -178,14 +195,14 @@ def test_images_and_regions_may_be_called_na(study, tmp_path):
     scores = read_scores(runs)
     assert per_case(scores, "dice") == {"Baseline": {"NA": 0.5, "null": 0.7}}
     assert per_fold(scores, "dice", "NA").loc["Baseline"].tolist() == [0.6]
-    assert scores["ece"].isna().all() and np.isinf(scores["asd_mm"]).sum() == 1
+    assert scores["ece"].isna().all() and np.isinf(scores["asd"]).sum() == 1
     assert [list(labels) for labels in reliabilities(runs).values()] == [["NA"]]
 
 
 def test_a_method_that_misses_all_has_no_distance_to_compare(study):
     scores = read_scores(find_runs(study))
-    scores.loc[scores["method"] == "CoT", "asd_mm"] = np.inf
-    found = compare_methods(scores, "crowd", measure="asd_mm")
+    scores.loc[scores["method"] == "CoT", "asd"] = np.inf
+    found = compare_methods(scores, "crowd", measure="asd")
     assert set(found.folds.tukey["A"]) | set(found.folds.tukey["B"]) == {"Baseline", "T-Loss"}
     assert "CoT" not in set(found.paired_cases["method"])
 

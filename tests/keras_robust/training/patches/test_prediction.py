@@ -19,7 +19,7 @@ def test_a_run_is_scored_as_when_it_was_trained(planned_run):
     assert result.per_image == pytest.approx(expected)
     assert {(row.id, row.label) for row in result.rows} == {(i, n) for i in expected for n in "12"}
     assert (planned_run.folder / "evaluation.csv").is_file()
-    assert all(row.asd_mm > 0 and 0 <= row.ece <= 1 for row in result.rows)
+    assert all(row.asd > 0 and 0 <= row.ece <= 1 for row in result.rows)
 
 
 def test_a_run_says_along_which_axes_it_is_mirrored(planned_run, planned_config):
