@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_robust.data import Dataset
+from keras_robust.data.layouts.registry import layout_of
 from napari_plugin.viewer.anatomy import follow_current
 from napari_plugin.viewer.case_layers import LayerData, case_layers
 
@@ -11,13 +12,12 @@ __all__ = ["dataset_reader", "dicom_reader", "picture_reader", "volume_reader"]
 
 Paths = str | list[str]
 Reader = Callable[[Paths], list[LayerData]]
-LAYOUT_MARKS = ("manifest.csv", "imagesTr", "CXR_png", "ISIC-2017_Training_Data")
 
 
 def dataset_reader(path: Paths) -> Reader | None:
     """Reads a dataset folder: its first case with the masks of all annotators."""
     (folder, *others) = _paths(path)
-    is_dataset = not others and any((folder / mark).exists() for mark in LAYOUT_MARKS)
+    is_dataset = not others and folder.is_dir() and layout_of(folder) is not None
     return _read_dataset if is_dataset else None
 
 

@@ -43,7 +43,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
     labels = meta.get("labels", {"background": 0, "object": 1})
     classes, ignore_label, regions = read_labels(labels, problems)
     learned = read_regions(labels, meta.get("regions_class_order"), problems)
-    sources = _read_sources(root, meta.get("sources", []), problems)
+    sources = read_sources(root, meta.get("sources", []), problems)
     try:
         columns, rows = read_table(read_bytes(root / MANIFEST))
     except (OSError, ValueError) as reason:
@@ -161,7 +161,8 @@ def _read_meta(root: Path, problems: list[Problem]) -> dict[str, Any]:
     return {}
 
 
-def _read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Path]:
+def read_sources(root: Path, sources: Any, problems: list[Problem]) -> list[Path]:
+    """The folders of `sources` in dataset.json, to whose files the dataset may refer."""
     folders = []
     if not isinstance(sources, list) or not all(isinstance(s, str) for s in sources):
         problems.append(

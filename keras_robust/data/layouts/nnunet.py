@@ -1,22 +1,26 @@
 """The raw layout of nnU-Net v2, with images or volumes."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from keras_robust.common.opening import read_json
+from keras_robust.common.opening import read_json, real_path, shown
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.images import channel_count
+from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.unreadable import UnreadableImageError
-from keras_robust.data.layouts.labels import read_regions
-from keras_robust.data.layouts.manifest import read_labels
+from keras_robust.data.layouts.labels import class_names, read_regions
+from keras_robust.data.layouts.manifest import inside, read_labels, read_sources
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
 
-__all__ = ["ANNOTATOR", "read_nnunet"]
+__all__ = ["ANNOTATOR", "is_nnunet", "read_nnunet"]
 
 ANNOTATOR = "nnunet_gt"
+LISTED = "dataset"  # key of dataset.json
 ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")  # of nnU-Net's readers, but stacks in TIFF
 
 
@@ -24,7 +28,8 @@ def read_nnunet(root: Path) -> tuple[Listing | None, list[Problem]]:
     """Read dataset.json, imagesTr/ID_0000.png (one file per channel, or one of three in colour),
     labelsTr/ID.png.
 
-    imagesTr is the split `train`; imagesTs, where present, `test`, with or without labelsTs.
+    imagesTr is the split `train`; where dataset.json lists the cases to train on (`dataset`), these
+    alone are. imagesTs, where present, is `test`, with or without labelsTs.
 
     Returns:
         Its listing (None where dataset.json does not describe one) and every problem.
@@ -48,14 +53,13 @@ def read_nnunet(root: Path) -> tuple[Listing | None, list[Problem]]:
         return None, [error("dataset.json", message, path="dataset.json")]
     classes, ignore_label, regions = read_labels(labels, problems)
     learned = read_regions(labels, meta.get("regions_class_order"), problems)
-    cases = []
-    for split, images, masks in (
-        ("train", root / "imagesTr", root / "labelsTr"),
-        ("test", root / "imagesTs", root / "labelsTs"),
-    ):
-        if split == "test" and not images.is_dir():
-            continue
-        cases += _read_split(split, images, masks, ending, channels, problems)
+    if LISTED in meta:
+        cases = _read_listed(root, meta, channels, problems)
+    else:
+        cases = _read_split("train", root, "Tr", ending, channels, problems)
+    _check_count(meta, len(cases), problems)
+    if (root / "imagesTs").is_dir():
+        cases += _read_split("test", root, "Ts", ending, channels, problems)
     seen: dict[str, str] = {}
     for case in cases:
         if seen.setdefault(case.id, case.split) != case.split:
@@ -70,13 +74,99 @@ def read_nnunet(root: Path) -> tuple[Listing | None, list[Problem]]:
         ignore_label,
         regions=regions,
         learned_regions=learned,
+        class_names=class_names(labels, classes),
     )
     return listing, problems
 
 
-def _read_split(
-    split: str, images: Path, masks: Path, ending: str, channels: int, problems: list[Problem]
+def is_nnunet(root: Path) -> bool:
+    """Whether a folder has imagesTr, or a dataset.json that lists cases."""
+    if (root / "imagesTr").exists():
+        return True
+    try:
+        return LISTED in read_json(root / "dataset.json", dict)
+    except (OSError, ValueError):
+        return False
+
+
+def _check_count(meta: Mapping[str, Any], found: int, problems: list[Problem]) -> None:
+    """nnU-Net stops where there are more or fewer cases than `numTraining` says."""
+    said = meta.get("numTraining")
+    if said is not None and said != found:
+        where = f"`{LISTED}` lists" if LISTED in meta else "imagesTr holds"
+        message = (
+            f"Expected {found} as numTraining, since {where} {found} case(s). Received: {shown(said)}. "
+            "Copy the folder again if cases are missing, or correct the number."
+        )
+        problems.append(error("count", message, path="dataset.json"))
+
+
+def _read_listed(
+    root: Path, meta: Mapping[str, Any], channels: int, problems: list[Problem]
 ) -> list[Case]:
+    """The cases of `dataset`, names to images and label, relative to the folder."""
+    listed = meta[LISTED]
+    if not isinstance(listed, dict) or not listed:
+        message = (
+            f'Expected `{LISTED}` as {{"ID": {{"images": [FILE, ...], "label": FILE}}, ...}}. '
+            f"Received: {shown(listed)}. Correct it, or remove the key to take all of "
+            "imagesTr."
+        )
+        problems.append(error("dataset.json", message, path="dataset.json"))
+        return []
+    sources = read_sources(root, meta.get("sources", []), problems)
+    folders = tuple(map(real_path, (root, *sources)))
+    read = (_read_entry(root, folders, id, listed[id], channels, problems) for id in sorted(listed))
+    return [case for case in read if case is not None]
+
+
+def _read_entry(
+    root: Path,
+    folders: tuple[Path, ...],
+    id: str,
+    entry: Any,
+    channels: int,
+    problems: list[Problem],
+) -> Case | None:
+    """A case of `dataset`; None, with problems noted, where it is not sound."""
+
+    def note(kind: str, message: str, path: str = "dataset.json") -> None:
+        problems.append(error(kind, message, id=id, path=path))
+
+    images = entry.get("images") if isinstance(entry, dict) else None
+    label = entry.get("label") if isinstance(entry, dict) else None
+    texts = [*images, label] if isinstance(images, list) and images else []
+    texts = [text for text in texts if isinstance(text, str) and text and "\0" not in text]
+    if not isinstance(images, list) or len(texts) != len(images) + 1:
+        note("dataset.json", f"Expected `images` and a `label`. Received: {shown(entry)}.")
+        return None
+    known = len(problems)
+    if message := name_problem("id", id):
+        note("name", message)
+    # As nnU-Net does; of links, ".." leads elsewhere than of what they link to.
+    paths = [Path(os.path.normpath(root / os.path.expandvars(text))) for text in texts]
+    for text, path in zip(texts, paths, strict=True):
+        if not inside(folders, path):
+            message = (
+                f"{shown(text)} leaves the dataset folder. Copy the file into it, or name "
+                "its folder in `sources` of dataset.json"
+            )
+            note("outside", message)
+    if len(problems) > known:
+        return None
+    *files, mask = paths
+    if len(files) != channels and not _in_colour(dict(enumerate(files)), channels):
+        note(
+            "missing-file",
+            f"Expected {channels} file(s), as in channel_names. Received: {len(files)}.",
+        )
+    return Case(id, files[0], mask, ANNOTATOR, "train", channels=tuple(files))
+
+
+def _read_split(
+    split: str, root: Path, part: str, ending: str, channels: int, problems: list[Problem]
+) -> list[Case]:
+    images, masks = root / f"images{part}", root / f"labels{part}"
     pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
     found: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in _files(images):
@@ -121,7 +211,7 @@ def _in_colour(files: Mapping[int, Path], channels: int) -> bool:
         return False
     try:
         return sum(channel_count(file) for file in files.values()) == channels
-    except UnreadableImageError:
+    except (OSError, UnreadableImageError):
         return True  # which `verify` tells of
 
 

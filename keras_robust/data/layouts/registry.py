@@ -1,26 +1,55 @@
 """Which layout a dataset folder has."""
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_robust.common.words import quote
 from keras_robust.data.layouts.manifest import MANIFEST, read_manifest
-from keras_robust.data.layouts.nnunet import read_nnunet
+from keras_robust.data.layouts.nnunet import is_nnunet, read_nnunet
 from keras_robust.data.layouts.paired import ISIC2017, read_isic2017, read_shenzhen
 from keras_robust.data.layouts.volume_facts import with_spacing
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem
 
-__all__ = ["read_layout"]
+__all__ = ["Layout", "layout_of", "read_layout"]
 
-# What tells a layout, in order: a manifest beside other things says how to read the folder.
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to lay out a dataset folder.
+
+    Args:
+        name: For people.
+        looks_for: What tells it, for people.
+        fits: Whether a folder has it.
+        read: Its listing, None where its form does not allow one, and every problem of the form.
+    """
+
+    name: str
+    looks_for: str
+    fits: Callable[[Path], bool]
+    read: Callable[[Path], tuple[Listing | None, list[Problem]]]
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda root: any((root / name).exists() for name in names)
+
+
+_ISIC = tuple(images for images, _ in ISIC2017.values())
+# In this order: a manifest beside other things says how to read the folder.
 LAYOUTS = (
-    ("manifest", (MANIFEST,), read_manifest),
-    ("nnU-Net raw", ("imagesTr",), read_nnunet),
-    ("ISIC 2017", tuple(images for images, _ in ISIC2017.values()), read_isic2017),
-    ("Shenzhen", ("CXR_png",), read_shenzhen),
+    Layout("manifest", MANIFEST, _has(MANIFEST), read_manifest),
+    Layout("nnU-Net raw", "imagesTr", is_nnunet, read_nnunet),
+    Layout("ISIC 2017", " or ".join(_ISIC), _has(*_ISIC), read_isic2017),
+    Layout("Shenzhen", "CXR_png", _has("CXR_png"), read_shenzhen),
 )
+
+
+def layout_of(root: Path) -> Layout | None:
+    """The layout of a folder; `None` for none that is known."""
+    return next((layout for layout in LAYOUTS if layout.fits(root)), None)
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:
@@ -44,13 +73,13 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
             "Invalid value for argument `path`. Expected a dataset folder. "
             f"Received: path={str(path)!r}, a file. Unpack archives; name the folder of a manifest."
         )
-    for _, marks, read in LAYOUTS:
-        if any((root / mark).exists() for mark in marks):
-            listing, problems = read(root)
-            if listing is not None:
-                listing = replace(listing, cases=with_spacing(listing.cases))
-            return listing, problems
-    looked_for = "; ".join(f"{name}: {' or '.join(marks)}" for name, marks, _ in LAYOUTS)
+    layout = layout_of(root)
+    if layout is not None:
+        listing, problems = layout.read(root)
+        if listing is not None:
+            listing = replace(listing, cases=with_spacing(listing.cases))
+        return listing, problems
+    looked_for = "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS)
     contents = sorted(child.name for child in root.iterdir())
     shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")
     raise ValueError(
