@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.opening import open_plain
+from keras_robust.data.layouts.labels import class_name
+from napari_plugin.files.dicom_grid import refused, series_grid
 from napari_plugin.files.grids import noted
 from napari_plugin.viewer.anatomy import towards
 from napari_plugin.viewer.case_layers import LayerData, image_layer
@@ -36,8 +38,10 @@ def is_dicom(path: Path) -> bool:
 def read_series(paths: Sequence[Path]) -> list[LayerData]:
     """The series among DICOM files, each as one volume (slice, row, column).
 
-    Slices are ordered by where they lie. Values are rescaled as the files say (CT: Hounsfield
-    units). Folders in folders and files that are not DICOM are left out.
+    Slices are ordered by where they lie; each may be shifted against the one before, as by a tilted
+    gantry. Values are rescaled as the files say (CT: Hounsfield units); where a file says that its
+    least value is white (MONOCHROME1), they are inverted. Folders in folders and files that are not
+    DICOM are left out.
 
     Args:
         paths: Files, or one folder of them.
@@ -79,78 +83,56 @@ def _damaged(file: Path, error: BaseException) -> ValueError:
 
 def _volume(pydicom: Any, slices: list[tuple[Path, Any]]) -> LayerData:
     if any(int(header.get("NumberOfFrames", 1)) > 1 for _, header in slices):
-        raise _refused("slices in one file each", "a file of several frames; convert it to NIfTI")
-    grids = {
-        (int(h.Rows), int(h.Columns), _rounded(h, "ImageOrientationPatient", 6))
-        + (_rounded(h, "PixelSpacing", 2),)
-        for _, h in slices
-    }
-    if len(grids) != 1:
-        raise _refused("slices of one size, direction and spacing", f"{len(grids)} kinds")
-    rows, columns, direction, spacing = next(iter(grids))
+        raise refused("slices in one file each", "a file of several frames; convert it to NIfTI")
+    shapes = {(int(header.Rows), int(header.Columns)) for _, header in slices}
+    if len(shapes) != 1:
+        raise refused("slices of one size, direction and spacing", f"{len(shapes)} sizes")
+    shape = rows, columns = next(iter(shapes))
     if rows * columns * len(slices) > MAX_VOXELS:
-        raise _refused(f"at most {MAX_VOXELS:,} voxels", f"{rows * columns * len(slices):,}")
-    along_row, along_column = np.reshape(direction or (1, 0, 0, 0, 1, 0), (2, 3))
-    normal = np.cross(along_row, along_column)
-    placed = all("ImagePositionPatient" in header for _, header in slices)
-    if not placed and len(slices) > 1:
-        raise _refused("slices that say where they lie", "some without ImagePositionPatient")
-    where = [np.array(h.get("ImagePositionPatient", (0, 0, 0)), float) for _, h in slices]
-    order = np.argsort([position @ normal for position in where], kind="stable")
-    heights = np.array([where[i] @ normal for i in order])
-    steps = np.diff(heights)
-    if steps.size and (steps.min() <= 1e-4 or np.ptp(steps) > 0.05 * steps.mean()):
-        raise _refused(
-            "slices at equal distances", "missing, double or unevenly spaced ones; export again"
-        )
-    row_step, column_step = spacing or (1.0, 1.0)
-    step = float(steps.mean()) if steps.size else float(slices[0][1].get("SliceThickness", 1) or 1)
-    ordered = [slices[i] for i in order]
-    array = np.stack([_pixels(pydicom, file, (rows, columns)) for file, _ in ordered])
-    lps = np.eye(4)
-    lps[:3, :3] = np.stack([normal * step, along_column * row_step, along_row * column_step], 1)
-    lps[:3, 3] = where[order[0]]
-    notes = {
+        raise refused(f"at most {MAX_VOXELS:,} voxels", f"{rows * columns * len(slices):,}")
+    order, lps, spacing = series_grid([header for _, header in slices])
+    ordered = [slices[i][0] for i in order]
+    array = np.stack([_pixels(pydicom, file, shape) for file in ordered])
+    notes: dict[str, Any] = {
         "dataset": "",
         "id": "",
         "annotator": "",
-        "spacing_mm": [step, row_step, column_step],
+        "spacing_mm": None if spacing is None else list(spacing),
         # DICOM's world points to the left and the back of the patient, NIfTI's to the others.
-        "affine": (np.diag([-1, -1, 1, 1]) @ lps).tolist(),
-        "dicom": [str(file) for file, _ in ordered],
+        "affine": None if lps is None else (np.diag([-1, -1, 1, 1]) @ lps).tolist(),
+        "dicom": [str(file) for file in ordered],
     }
-    notes["towards"] = towards(notes["affine"]) if direction else ""
+    notes["towards"] = "" if lps is None else towards(notes["affine"])
     modality = str(slices[0][1].get("Modality", "")) if "Modality" in slices[0][1] else ""
     name = f"{modality if modality.isalpha() else 'DICOM'} series"
     return image_layer(array[..., np.newaxis], name, notes)
 
 
-def _rounded(header: Any, name: str, count: int) -> tuple[float, ...] | None:
-    values = header.get(name)
-    if values is None or len(values) != count:
-        return None
-    return tuple(round(float(value), 5) for value in values)
-
-
-def _refused(expected: str, received: str) -> ValueError:
-    return ValueError(
-        f"Invalid value for argument `paths`. Expected {expected}. Received: {received}."
-    )
-
-
 def _pixels(pydicom: Any, file: Path, shape: tuple[int, int]) -> NDArray:
+    """The values of one slice, rescaled as the file says, with the greatest to be shown white."""
     try:
         dataset = pydicom.dcmread(file)
         array = np.asarray(dataset.pixel_array)
+        kind = str(dataset.PhotometricInterpretation)
     except Exception as error:
         raise _damaged(file, error) from None
-    if array.shape != shape:
-        raise _refused("slices of one grey value per pixel", f"pixels of shape {array.shape}")
+    if array.shape != shape or kind not in ("MONOCHROME1", "MONOCHROME2"):
+        found = f"pixels of shape {array.shape}, {kind}"
+        raise refused("slices of one grey value per pixel", found)
+    if kind == "MONOCHROME1":
+        array = _inverted(array, dataset)
     slope = float(dataset.get("RescaleSlope", 1) or 1)
     intercept = float(dataset.get("RescaleIntercept", 0) or 0)
-    if (slope, intercept) == (1.0, 0.0):
+    if (slope, intercept) == (1.0, 0.0) and "ModalityLUTSequence" not in dataset:
         return array
-    return (array * np.float64(slope) + intercept).astype(np.float32)
+    return pydicom.pixels.apply_modality_lut(array, dataset).astype(np.float32)
+
+
+def _inverted(array: NDArray, dataset: Any) -> NDArray:
+    """Within what the bits of the file can hold, the same for every slice."""
+    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
+    ends = -1 if signed else 2**bits - 1  # the least and the greatest together
+    return (ends - array.astype(np.int64)).astype(array.dtype)
 
 
 def write_segmentation(path: Path, labels: NDArray, meta: dict[str, Any]) -> Path:
@@ -184,11 +166,12 @@ def write_segmentation(path: Path, labels: NDArray, meta: dict[str, Any]) -> Pat
         )
     pydicom, highdicom = _optional("pydicom"), _optional("highdicom")
     codes = import_module("pydicom.sr.codedict").codes
+    names = noted(meta, labels.shape, "class_names") or ()
     slices = [pydicom.dcmread(source) for source in sources]
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"Label {value}",
+            segment_label=(class_name(value, names) or f"Label {value}")[:64],
             segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
             segmented_property_type=codes.SCT.Lesion,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,

@@ -1,5 +1,6 @@
 """A small synthetic series, read through napari and written back as a segmentation."""
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -74,6 +75,109 @@ def test_the_affine_is_that_of_nifti(series):
     np.testing.assert_allclose(affine @ (1, 0, 0, 0), (0, 0, STEP, 0))
     np.testing.assert_allclose(affine @ (0, 1, 0, 0), (0, -ROWS, 0, 0))
     np.testing.assert_allclose(affine @ (0, 0, 1, 0), (-COLUMNS, 0, 0, 0))
+
+
+def index_to_dicom(options):
+    """From indices to DICOM's world, by what a layer notes of NIfTI's."""
+    return np.diag([-1, -1, 1, 1]) @ np.array(options["metadata"]["keras_robust"]["affine"])
+
+
+@pytest.mark.parametrize("degrees", [-25, 12])
+def test_a_tilted_gantry_is_in_the_affine_and_in_what_is_saved(viewer, tmp_path, voxels, degrees):
+    """The table moves along z; slices stand askew, each shifted in its plane against the last."""
+    tilt = np.radians(degrees)
+    direction = (1, 0, 0, 0, np.cos(tilt), np.sin(tilt))
+    places = [(-10, -20, 30 + STEP * number) for number in range(len(voxels))]
+    (tmp_path / "series").mkdir()
+    for number, place in enumerate(places):
+        write_slice(tmp_path / f"series/{9 - number}.dcm", voxels[number], place, direction)
+    (image,) = viewer.open(tmp_path / "series", plugin="keras-robust")
+    np.testing.assert_array_equal(image.data, voxels - 1000.0)
+    affine = index_to_dicom({"metadata": image.metadata})
+    row, column = 3, 2
+    in_plane = np.array(direction[:3]) * COLUMNS * column + np.array(direction[3:]) * ROWS * row
+    for number, place in enumerate(places):
+        np.testing.assert_allclose((affine @ (number, row, column, 1))[:3], place + in_plane)
+    # Across the slices, which is what volumes and distances need.
+    assert image.scale[0] == pytest.approx(STEP * np.cos(tilt))
+    mask = viewer.add_labels(np.ones(SHAPE, int), scale=image.scale)
+    mask.save(str(tmp_path / "mask.nii.gz"), plugin="keras-robust")
+    written = np.diag([-1, -1, 1, 1]) @ nibabel.load(tmp_path / "mask.nii.gz").affine
+    np.testing.assert_allclose(written, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-5])
+def test_directions_that_differ_by_rounding_are_one(tmp_path, voxels, size):
+    rng = np.random.default_rng(0)
+    for number in range(len(voxels)):
+        direction = np.array([1, 0, 0, 0, 1, 0]) + rng.uniform(-size, size, 6)
+        place = (-10, -20, 30 + STEP * number)
+        write_slice(tmp_path / f"{number}.dcm", voxels[number], place, tuple(direction.round(7)))
+    ((data, options, _),) = read_series([tmp_path])
+    np.testing.assert_array_equal(data, voxels - 1000.0)
+    np.testing.assert_allclose(
+        index_to_dicom(options) @ (3, 5, 4, 1),
+        (-10 + 4 * COLUMNS, -20 + 5 * ROWS, 30 + 3 * STEP, 1),
+        atol=0.05 * ROWS,
+    )
+
+
+def test_slices_that_are_shifted_unevenly_are_no_volume(tmp_path, voxels):
+    for number, shift in enumerate((0, 0, 3, 0)):
+        write_slice(tmp_path / f"{number}.dcm", voxels[number], (shift, 0, STEP * number))
+    with pytest.raises(ValueError, match="shifted alike"):
+        read_series([tmp_path])
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(12, 0), (16, 1), (8, 0)])
+def test_what_says_that_its_least_value_is_white_is_inverted(tmp_path, bits, signed):
+    """A negative and the positive of one radiograph are shown alike."""
+    stored = np.random.default_rng(0).integers(-50 if signed else 0, 200, (6, 5))
+    ends = -1 if signed else 2**bits - 1
+    for name, values in (("MONOCHROME2", stored), ("MONOCHROME1", ends - stored)):
+        (tmp_path / name).mkdir()
+        about = {"PhotometricInterpretation": name, "BitsStored": bits, "HighBit": bits - 1}
+        about |= {"PixelRepresentation": signed, "RescaleIntercept": 0}
+        write_slice(tmp_path / name / "a.dcm", values, (0, 0, 0), **about)
+    shown = [read_series([tmp_path / f"MONOCHROME{number}"])[0][0] for number in (1, 2)]
+    np.testing.assert_array_equal(*shown)
+    np.testing.assert_array_equal(shown[0][0], stored)
+
+
+@pytest.mark.parametrize(
+    ("spacings", "expected"),
+    [
+        ({"ImagerPixelSpacing": [0.14, 0.15]}, (0.14, 0.15)),
+        ({"NominalScannedPixelSpacing": [0.2, 0.2]}, (0.2, 0.2)),
+        ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.14, 0.15]}, (0.1, 0.1)),
+        ({}, None),
+    ],
+)
+def test_a_radiograph_has_the_spacing_that_it_tells_and_no_other(tmp_path, spacings, expected):
+    write_slice(tmp_path / "a.dcm", np.zeros((6, 5)), (0, 0, 0))
+    dataset = pydicom.dcmread(tmp_path / "a.dcm")
+    for name in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"):
+        del dataset[name]
+    dataset.Modality = "DX"
+    for name, value in spacings.items():
+        setattr(dataset, name, value)
+    dataset.save_as(tmp_path / "a.dcm")
+    ((_, options, _),) = read_series([tmp_path])
+    notes = options["metadata"]["keras_robust"]
+    assert notes["affine"] is None
+    if expected is None:
+        assert notes["spacing_mm"] is None and "scale" not in options
+    else:
+        assert tuple(notes["spacing_mm"][1:]) == expected == tuple(options["scale"][1:])
+
+
+def test_colours_by_number_are_no_grey_values(tmp_path):
+    write_slice(tmp_path / "a.dcm", np.zeros((6, 5)), (0, 0, 0))
+    dataset = pydicom.dcmread(tmp_path / "a.dcm")
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(ValueError, match="one grey value per pixel.*PALETTE COLOR"):
+        read_series([tmp_path])
 
 
 def test_no_name_of_a_person_reaches_layers(viewer_model, series):
