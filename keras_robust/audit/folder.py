@@ -106,19 +106,28 @@ class Audit:
         by = "" if annotator is None else f" by {annotator!r}"
         raise KeyError(f"The audit in {str(self.folder)!r} holds no mask of {id!r}{by}.")
 
-    def prediction(self, id: str) -> NDArray[np.uint8]:
+    def prediction(self, id: str, like: Path | None = None) -> NDArray[np.uint8]:
         """What the model gave for an image: `(*spatial, 1)` of the foreground, or `(*spatial, K)`.
 
         0..255 stands for probabilities 0..1.
 
+        Args:
+            id: Name of the image.
+            like: Its file, which may have been exported anew since the audit.
+
         Raises:
             FileNotFoundError: The audit holds no prediction of that image.
+            ValueError: It lies elsewhere than `like`, or is damaged.
         """
-        return read_map(self.folder / PREDICTIONS, id, 1 if self.classes == 2 else self.classes)
+        channels = 1 if self.classes == 2 else self.classes
+        return read_map(self.folder / PREDICTIONS, id, channels, like)
 
-    def labels(self, id: str) -> NDArray[np.uint8]:
-        """The predicted labels `(*spatial)` of an image: the suggested correction of its mask."""
-        prediction = self.prediction(id)
+    def labels(self, id: str, like: Path | None = None) -> NDArray[np.uint8]:
+        """The predicted labels `(*spatial)` of an image: the suggested correction of its mask.
+
+        Args and errors are those of `prediction`.
+        """
+        prediction = self.prediction(id, like)
         if prediction.shape[-1] == 1:
             return above_half(prediction[..., 0]).astype(np.uint8)
         return prediction.argmax(axis=-1).astype(np.uint8)

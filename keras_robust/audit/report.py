@@ -226,7 +226,7 @@ def _panel(audit: Audit, dataset: Dataset, case: Case) -> tuple[bytes, str]:
     return panel(
         dataset.read_image(case),
         _without_ignored(dataset.read_mask(case), dataset.ignore_label),
-        audit.labels(case.id),
+        audit.labels(case.id, case.image),
         audit.error_map(case.id, case.annotator),
         case.spacing,
     )

@@ -113,7 +113,8 @@ def suggestions(
         ValueError: The dataset does not know the annotator.
     """
     if suggest is None and audit is not None:
-        return audit.labels
+        images = {case.id: case.image for case in dataset}
+        return lambda id: audit.labels(id, images.get(id))
     if suggest is None:
         found = [name for name in dataset.annotators if name.startswith(CONSENSUS)]
         suggest = found[0] if len(found) == 1 else None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.data.files.formats import read_picture
+from keras_robust.data.files.grid import check_prediction
 from keras_robust.data.files.images import encode_mask, mask_suffix
 from keras_robust.data.files.names import picture_path
 from keras_robust.data.files.volume_header import is_volume, read_header
@@ -108,20 +109,23 @@ def write_map(
     return paths
 
 
-def read_map(folder: str | Path, id: str, channels: int = 1) -> NDArray[np.uint8]:
+def read_map(
+    folder: str | Path, id: str, channels: int = 1, like: str | Path | None = None
+) -> NDArray[np.uint8]:
     """Read a map.
 
     Args:
         folder: Of the maps.
         id: Name of the image.
         channels: How many it has.
+        like: Image on which it shall lie.
 
     Returns:
         `(*spatial, C)`, 0..255.
 
     Raises:
         FileNotFoundError: It is not there.
-        ValueError: A file is damaged.
+        ValueError: A file is damaged, or lies elsewhere than `like`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -132,6 +136,9 @@ def read_map(folder: str | Path, id: str, channels: int = 1) -> NDArray[np.uint8
     for suffix in SUFFIXES:
         paths = map_files(folder, id, channels, suffix)
         if all(path.is_file() for path in paths):
+            if like is not None:
+                for path in paths:
+                    check_prediction(Path(like), path)
             return np.stack([_decoded(path) for path in paths], axis=-1)
     path = map_files(folder, id, channels, SUFFIXES[0])[0]
     raise FileNotFoundError(

@@ -95,7 +95,8 @@ def _check_count(meta: Mapping[str, Any], found: int, problems: list[Problem]) -
     if said is not None and said != found:
         where = f"`{LISTED}` lists" if LISTED in meta else "imagesTr holds"
         message = (
-            f"Expected {found} as numTraining, since {where} {found} case(s). Received: {shown(said)}. "
+            f"Expected {found} as numTraining, since {where} {found} case(s). Received: "
+            f"{shown(said)}. "
             "Copy the folder again if cases are missing, or correct the number."
         )
         problems.append(error("count", message, path="dataset.json"))

@@ -18,7 +18,7 @@ class FakeAudit:
     cases: list = field(default_factory=list)
     annotator: str = "clinic"
 
-    def labels(self, id: str):
+    def labels(self, id: str, like=None):
         return disc(32, 10)
 
 

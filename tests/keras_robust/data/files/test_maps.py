@@ -1,3 +1,4 @@
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,8 +20,6 @@ def test_maps_come_back(tmp_path, shape, channels):
     levels = np.random.default_rng(0).integers(0, 256, (*shape, channels), np.uint8)
     like = None
     if len(shape) == 3:
-        import nibabel
-
         like = tmp_path / "image.nii.gz"
         nibabel.Nifti1Image(np.zeros(shape, np.int16), np.diag([-2, 1, 3, 1])).to_filename(like)
     assert not has_map(tmp_path / "maps", "a", channels)
@@ -50,6 +49,17 @@ def test_ids_never_become_folders(tmp_path, id):
         write_map(folder, id, np.zeros((2, 2, channels)))
         assert read_map(folder, id, channels).shape == (2, 2, channels)
     assert all(path.parent == folder for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_map_that_lies_elsewhere_than_its_image_is_refused(tmp_path):
+    """An image that was exported on other axes after its map was written."""
+    like = tmp_path / "a.nii.gz"
+    nibabel.Nifti1Image(np.zeros((3, 4, 5)), np.diag([-2, 1, 3, 1])).to_filename(like)
+    write_map(tmp_path / "maps", "a", np.ones((3, 4, 5, 2)), like)
+    assert read_map(tmp_path / "maps", "a", 2, like).all()
+    nibabel.Nifti1Image(np.zeros((3, 4, 5)), np.diag([2, 1, 3, 1])).to_filename(like)
+    with pytest.raises(ValueError, match="a_0.nii.gz.*orientation.*LAS instead of RAS"):
+        read_map(tmp_path / "maps", "a", 2, like)
 
 
 def test_ids_that_look_like_channels_do_not_collide(tmp_path):
