@@ -90,7 +90,7 @@ def writable_home(dataset: Dataset, output: str | os.PathLike[str] | None = None
         output: Folder for a view (see `write_view`); `None` for the dataset's own.
 
     Raises:
-        ValueError: The dataset's layout holds one annotator, and `output` is not given.
+        ValueError: The dataset's layout has no table for a new annotator, and `output` is not given.
         PermissionError: The dataset folder is read-only, and `output` is not given.
         FileExistsError: `output` holds something else.
     """
@@ -99,7 +99,7 @@ def writable_home(dataset: Dataset, output: str | os.PathLike[str] | None = None
     if dataset.layout != "manifest":
         raise ValueError(
             "Invalid value for argument `output`. Expected a folder for the new dataset, since "
-            f"{str(dataset.root)!r} has the layout {dataset.layout!r}, which holds one annotator. "
+            f"{str(dataset.root)!r} has the layout {dataset.layout!r}, which has no manifest.csv. "
             "Received: none. Name one (--output DIR); it refers to the images where they are."
         )
     if not os.access(dataset.root, os.W_OK):

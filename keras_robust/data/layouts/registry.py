@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_robust.common.words import quote
+from keras_robust.data.layouts.folders import is_folders, read_folders
 from keras_robust.data.layouts.manifest import MANIFEST, read_manifest
 from keras_robust.data.layouts.nnunet import is_nnunet, read_nnunet
 from keras_robust.data.layouts.paired import ISIC2017, read_isic2017, read_shenzhen
@@ -44,6 +45,9 @@ LAYOUTS = (
     Layout("nnU-Net raw", "imagesTr", is_nnunet, read_nnunet),
     Layout("ISIC 2017", " or ".join(_ISIC), _has(*_ISIC), read_isic2017),
     Layout("Shenzhen", "CXR_png", _has("CXR_png"), read_shenzhen),
+    Layout(
+        "folders", "images/ beside masks/, or a.png beside a_mask.png", is_folders, read_folders
+    ),
 )
 
 
@@ -85,5 +89,6 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
     raise ValueError(
         f"Invalid value for argument `path`. Expected a dataset folder that has ({looked_for}). "
         f"Received: path={str(path)!r} with {shown or 'nothing in it'}. "
-        "Name the folder that holds these, or write a manifest.csv."
+        "Name the folder that holds these, name the two folders in a dataset.json, as in "
+        '{"images": "photos", "masks": "outlines"}, or write a manifest.csv.'
     )

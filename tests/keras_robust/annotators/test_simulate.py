@@ -192,7 +192,7 @@ def test_several_noises_are_nested_and_live_side_by_side(build):
 def test_other_layouts_get_a_manifest_that_refers_to_them(build, contents, layout):
     root = getattr(build, layout)()
     before = contents(root)
-    with pytest.raises(ValueError, match=r"`output`.*holds one annotator.*--output DIR"):
+    with pytest.raises(ValueError, match=r"`output`.*has no manifest.csv.*--output DIR"):
         simulate_dataset(root, NOISE)
     output = build.root / "out" / "noisy"
     simulate_dataset(root, NOISE, output=output)
