@@ -435,6 +435,6 @@ def test_boundary_noise_reaches_the_mean_dice_and_says_so(build):
     log = read_log(root / "masks/noisy-d0.9-s3/noise.jsonl")
     reached = mean_dice_per_label(log)["1"]
     assert len(log) == 6 and reached == pytest.approx(0.9, abs=0.01)
-    assert f"label 1: {reached:.4f}" in result.output
+    assert f"class 1: {reached:.4f}" in result.output
     again = CliRunner().invoke(app, [*arguments, "--alpha", "0.5"])
     assert again.exit_code == 2 and "--mean-dice alone" in again.output
