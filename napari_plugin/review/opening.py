@@ -207,8 +207,8 @@ class Opening(QWidget):
             root = Path(request.dataset).resolve()
             self.output.setText(str(root.with_name(f"{root.name}-reviewed")))
             text = (
-                "This folder cannot take corrected masks: it is read-only, or has a layout for one "
-                "annotator. Check the folder under “Write to” and open again."
+                "This folder cannot take corrected masks: it is read-only, or has no table for a "
+                "further annotator. Check the folder under “Write to” and open again."
             )
         self.said.emit(text)
 

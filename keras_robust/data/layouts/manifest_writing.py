@@ -90,7 +90,7 @@ def writable_home(dataset: Dataset, output: str | os.PathLike[str] | None = None
         output: Folder for a view (see `write_view`); `None` for the dataset's own.
 
     Raises:
-        ValueError: The dataset's layout has no table for a new annotator, and `output` is not given.
+        ValueError: The dataset has no table for a new annotator, and `output` is not given.
         PermissionError: The dataset folder is read-only, and `output` is not given.
         FileExistsError: `output` holds something else.
     """

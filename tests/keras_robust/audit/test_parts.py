@@ -16,7 +16,7 @@ from keras_robust.audit.folds import training_config
 from keras_robust.audit.given_predictions import GivenPredictions
 from keras_robust.audit.inputs import choose_inputs
 from keras_robust.audit.panels import MASK_COLOUR, PREDICTION_COLOUR, panel
-from keras_robust.audit.report import _groups
+from keras_robust.audit.report import _groups, _lines
 from keras_robust.audit.truth import TrueCase, Truth, compare_with_truth
 from keras_robust.common.files import locked
 from keras_robust.data import Case, Dataset
@@ -24,6 +24,7 @@ from keras_robust.data.files.maps import read_map
 from keras_robust.reports.look import to_rgb
 from keras_robust.scheduling.scheduler import RunState, StudyState
 from keras_robust.scheduling.worker import LOCK
+from keras_robust.suspicion.class_differences import ClassDifferences
 
 SHAPE = (3, 4)
 CASE = Case("a 1", "image.png", "mask.png", "anna", "")
@@ -256,6 +257,16 @@ def test_masks_whose_truth_is_not_known_are_not_called_right(dataset):
     truth = compare_with_truth(audit, dataset, "anna")
     assert list(_groups(audit, truth)) == ["right", "wrong"]
     assert list(_groups(audit, None)) == ["all"]
+
+
+def test_the_report_names_classes_beside_their_numbers(tmp_path):
+    classes = tuple(ClassDifferences(label, 4.0, 5.0, 0.8, 0.1, 0.2, 0.3) for label in (1, 2))
+    case = AuditCase(1, "a", "ben", 0.9, "none", {"default": 0.9}, classes)
+    for names, shown in ((["background", "liver", ""], "1 liver"), ([], "1")):
+        audit = Audit(tmp_path, {"annotators": ["ben"], "class_names": names}, (case,))
+        lines = list(_lines(audit, case))
+        assert [line.split(":")[0] for line in lines[1:]] == [f"Class {shown}", "Class 2"]
+        assert " px" in lines[1] or " voxels" in lines[1]
 
 
 def test_truth_is_written(dataset, tmp_path):

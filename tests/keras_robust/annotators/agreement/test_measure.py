@@ -189,9 +189,11 @@ def test_volumes_are_compared_and_shown_slice_by_slice(tmp_path):
         nibabel.Nifti1Image(array, affine).to_filename(root / f"{name}.nii.gz")
         lines += [f"v,image.nii.gz,{name}.nii.gz,{name},"] if stop else []
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    (root / "dataset.json").write_text('{"labels": {"background": 0, "heart": 1}}')
     found = measure_agreement(root)
     assert found.unit == "mm"
     row = found.rows.iloc[0]
+    assert (row["label"], row["name"]) == (1, "heart")
     # 6 or 7 x 6 x 3 voxels of 2 x 1 x 3 mm.
     assert (row["volume_a"], row["volume_b"]) == (6 * 18 * 6, 7 * 18 * 6)
     assert row["dice"] == pytest.approx(2 * 6 / 13)
