@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from napari_plugin.files.volumes import read_volume_layer
 from napari_plugin.viewer.anatomy import OPPOSITE, WORLD, _camera, axis_names, follow
-
-from .files.test_volumes import ORIENTATIONS, SHAPE, affine_of
+from tests.napari_plugin.files.test_volumes import ORIENTATIONS, SHAPE, affine_of
 
 PLANES = {
     "axial": ((2, 1, 0), "APRL"),

@@ -44,12 +44,12 @@ def test_the_cases_that_are_listed_are_those_that_are_read(folder, monkeypatch):
 
 
 def test_a_folder_that_has_only_a_list_is_a_dataset(folder):
-    for name in ("images", "labels"):
-        (folder / f"{name}Tr").rename(folder / name)
-    write(folder, dataset={"a": entry(0, "images", "labels")})
+    for name, other in (("imagesTr", "photos"), ("labelsTr", "drawn")):
+        (folder / name).rename(folder / other)
+    write(folder, dataset={"a": entry(0, "photos", "drawn")})
     assert Dataset.open(folder).ids == ("a",)
     (folder / "dataset.json").write_text(json.dumps({"name": "none"}))
-    with pytest.raises(ValueError, match="no known layout|that has .manifest"):
+    with pytest.raises(ValueError, match="Expected a dataset folder that has .manifest"):
         Dataset.open(folder)
 
 
