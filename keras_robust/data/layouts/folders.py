@@ -1,13 +1,12 @@
 """Anybody's folders: images beside masks, told by the names of folders or of files."""
 
-import json
 import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_robust.common.opening import UnreadableFileError, read_json, real_path, shown
 from keras_robust.common.words import quote
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.names import name_problem
@@ -103,14 +102,15 @@ def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
 
 def _description(root: Path, problems: list[Problem]) -> Mapping[str, Any]:
     file = root / "dataset.json"
-    if not file.is_file():
+    if not file.exists():
         return {}
     try:
-        meta = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as reason:
-        problems.append(error("dataset.json", f"is not valid JSON: {reason}", path=file.name))
-        return {}
-    return meta if isinstance(meta, dict) else {}
+        return read_json(file, dict)
+    except UnreadableFileError as refused:
+        problems.append(error("dataset.json", refused.reason, path=file.name))
+    except OSError as reason:
+        problems.append(error("dataset.json", f"cannot be read: {reason}", path=file.name))
+    return {}
 
 
 def _parts(root: Path, meta: Mapping[str, Any], problems: list[Problem]) -> list[_Part]:
@@ -156,9 +156,9 @@ def _chosen(
     if key in meta:
         given = meta[key] if isinstance(meta[key], str) and "\0" not in meta[key] else ""
         folder = root / given
-        if given and inside((root.resolve(),), folder) and folder.is_dir():
+        if given and inside((real_path(root),), folder) and folder.is_dir():
             return folder
-        message = f"Expected `{key}` as a folder inside. Received: {reprlib.repr(meta[key])}."
+        message = f"Expected `{key}` as a folder inside. Received: {shown(meta[key])}."
         problems.append(error("ambiguous", message, path="dataset.json"))
     found = [folder for folder in _folders(root) if folder.name.lower() in names]
     if len(found) > 1:
