@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_robust.common.opening import UnreadableFileError, read_json, real_path, shown
+from keras_robust.common.opening import real_path, shown
 from keras_robust.common.words import quote
 from keras_robust.data.cases import Case, ordered
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.unreadable import IMAGE_SUFFIXES, VOLUME_SUFFIXES
 from keras_robust.data.layouts.labels import class_names, read_regions
-from keras_robust.data.layouts.manifest import inside, read_labels
+from keras_robust.data.layouts.manifest import inside, read_description, read_labels
 from keras_robust.data.layouts.volume_facts import classes_of_volumes
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
@@ -51,7 +51,7 @@ class _Part:
 
 def is_folders(root: Path) -> bool:
     """Whether a folder pairs images with masks in one of the ways that `read_folders` reads."""
-    return bool(_parts(root, _description(root, []), []))
+    return bool(_parts(root, read_description(root, []), []))
 
 
 def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
@@ -71,7 +71,7 @@ def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
         Its listing (None where it is not clear what belongs together) and every problem.
     """
     problems: list[Problem] = []
-    meta = _description(root, problems)
+    meta = read_description(root, problems)
     labels = meta.get("labels", {"background": 0, "object": 1})
     classes, ignore_label, regions = read_labels(labels, problems)
     parts = _parts(root, meta, problems)
@@ -98,19 +98,6 @@ def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
         class_names=class_names(labels, classes) if "labels" in meta else (),
     )
     return listing, problems
-
-
-def _description(root: Path, problems: list[Problem]) -> Mapping[str, Any]:
-    file = root / "dataset.json"
-    if not file.exists():
-        return {}
-    try:
-        return read_json(file, dict)
-    except UnreadableFileError as refused:
-        problems.append(error("dataset.json", refused.reason, path=file.name))
-    except OSError as reason:
-        problems.append(error("dataset.json", f"cannot be read: {reason}", path=file.name))
-    return {}
 
 
 def _parts(root: Path, meta: Mapping[str, Any], problems: list[Problem]) -> list[_Part]:

@@ -39,7 +39,7 @@ def read_manifest(root: Path) -> tuple[Listing | None, list[Problem]]:
         Its listing (None where there is no table at all) and every problem of its form.
     """
     problems: list[Problem] = []
-    meta = _read_meta(root, problems)
+    meta = read_description(root, problems)
     labels = meta.get("labels", {"background": 0, "object": 1})
     classes, ignore_label, regions = read_labels(labels, problems)
     learned = read_regions(labels, meta.get("regions_class_order"), problems)
@@ -148,7 +148,8 @@ def inside(folders: tuple[Path, ...], path: Path) -> bool:
     return any(resolved.is_relative_to(folder) for folder in folders)
 
 
-def _read_meta(root: Path, problems: list[Problem]) -> dict[str, Any]:
+def read_description(root: Path, problems: list[Problem]) -> dict[str, Any]:
+    """What dataset.json says; nothing where there is none."""
     file = root / "dataset.json"
     try:
         return read_json(file, dict)
