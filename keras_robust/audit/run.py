@@ -35,7 +35,7 @@ from keras_robust.audit.report import write_audit_report
 from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
 from keras_robust.common.artefacts import ARTEFACTS, damages, describe
 from keras_robust.common.files import atomic_write_json, locked
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there
 from keras_robust.common.opening import read_json
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
@@ -280,7 +280,7 @@ def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]
         scores,
         suspicion.classes,
         "mm" if case.spacing else "px",
-        sha256(case.mask) or "",
+        sha256_if_there(case.mask) or "",
     )
 
 
