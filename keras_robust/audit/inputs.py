@@ -143,9 +143,13 @@ def require_same(
 
 
 def _portable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without folders: what lies in them is told by hashes."""
-    kept = {key: v for key, v in settings.items() if key not in ("dataset", "predictions")}
-    return kept | {"training": identity(kept.get("training") or {})}
+    """Settings without the names of folders: what lies in them is told by hashes."""
+    kept = {key: value for key, value in settings.items() if key != "dataset"}
+    if "predictions" in kept:
+        kept["predictions"] = "a folder"
+    if "training" in kept:
+        kept["training"] = identity(kept["training"])
+    return kept
 
 
 def _as_before(before: Any, hashes: Mapping[str, Any]) -> Mapping[str, Any]:
