@@ -242,8 +242,7 @@ def tables(name: str, work: Path, output: Path) -> None:
 
     for folder in unscored(find_runs(work / "runs")):
         if Run(folder).config.selection is not None:
-            evaluate_run(folder, peers="a")
-            (folder / "evaluation.csv").rename(folder / ONE_PEER)
+            evaluate_run(folder, peers="a", table=ONE_PEER)
         evaluate_run(folder)
     finished = [run for run in find_runs(work / "runs") if run.status == "finished"]
     if not finished:

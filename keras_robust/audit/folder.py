@@ -9,7 +9,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.opening import read_bytes, read_json, shown
+from keras_robust.common.artefacts import DamagedFileError, read_artefact
+from keras_robust.common.opening import read_json, shown
 from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.suspicion.class_differences import ClassDifferences
@@ -17,6 +18,7 @@ from keras_robust.suspicion.class_differences import ClassDifferences
 __all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"]
 
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
+_REMEDY = "The same `keras-robust audit` writes it again; or copy it again."
 _COLUMNS = ("rank", "id", "annotator", "score", "kind")
 _FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")
 
@@ -186,14 +188,16 @@ def read_audit(folder: str | Path) -> Audit:
                 raise TypeError(f"{key} is {shown(info[key], 60)}")
         if int(info["classes"]) < 2 or finished and not info["ranked_by"]:
             raise ValueError("it has fewer than two classes, or ranks by nothing")
-        table = read_bytes(folder / TABLE) if finished else b""
+        table = read_artefact(folder, TABLE, info, _REMEDY) if finished else b""
     except FileNotFoundError:
         raise FileNotFoundError(
             "Invalid value for argument `folder`. Expected the folder of an audit, with "
             f"{INFO} and {TABLE}. Received: folder={str(folder)!r}. Make one with "
             "`keras-robust audit DATASET`."
         ) from None
-    except (ValueError, KeyError, TypeError) as reason:
+    except DamagedFileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as reason:
         raise _damaged(folder / INFO, reason) from reason
     if not finished:
         raise FileNotFoundError(

@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_robust.audit.inputs import AuditInputs
 from keras_robust.common.files import locked
-from keras_robust.common.tables import read_frame
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.images import image_shape
 from keras_robust.data.files.maps import has_map, write_map
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.scheduling.grid import PlannedRun
+from keras_robust.scheduling.records import RunRecord
 from keras_robust.scheduling.scheduler import StudyState, check_losses, complete_config, run_planned
 from keras_robust.scheduling.worker import LOCK
 
@@ -204,8 +204,7 @@ def _held_out(inputs: AuditInputs, runs: Sequence[Path]) -> dict[str, int]:
     trained = inputs.dataset.select(annotator=inputs.trained_on)
     fold_of: dict[str, int] = {}
     for number, run in enumerate(runs):
-        table = read_frame(run / "test.csv", dtype={"id": str}, keep_default_na=False)
-        fold_of |= dict.fromkeys(table["id"], number)
+        fold_of |= dict.fromkeys(RunRecord.read(run).tested["id"], number)
     seen = [id for id in trained.ids if id not in fold_of]
     if seen:
         raise ValueError(

@@ -1,6 +1,5 @@
 """What an audit judges: the masks, their files, and whether these are still the same."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_robust.common.files import atomic_write_json
-from keras_robust.common.opening import open_plain, read_json
+from keras_robust.common.hashes import sha256
+from keras_robust.common.opening import read_json
 from keras_robust.data import Case, Dataset, verify
+from keras_robust.data.contents import contents
+from keras_robust.training.records.identity import differences, identity
 
 INPUTS = "inputs.json"
 # Other errors, such as one image in two splits, do not keep a mask from being judged.
@@ -78,19 +80,14 @@ def choose_inputs(
 
 
 def file_hashes(dataset: Dataset, predictions: Mapping[str, Iterable[Path]]) -> dict[str, Any]:
-    """SHA-256 of every mask and prediction, and the sizes of images in bytes.
+    """SHA-256 of every mask, image and prediction.
 
     Raises:
         OSError: A file is missing.
     """
-    masks: dict[str, dict[str, str]] = {}
-    images: dict[str, int] = {}
-    for case in dataset:
-        if case.mask is not None:
-            masks.setdefault(case.annotator, {})[case.id] = _sha256([case.mask])
-            images[case.id] = sum(path.stat().st_size for path in case.channels)
-    given = {id: _sha256(paths) for id, paths in predictions.items()}
-    return {"masks": masks, "images": images, "predictions": given}
+    drawn = [case for case in dataset if case.mask is not None]
+    given = {id: sha256(*paths) for id, paths in predictions.items()}
+    return {**contents(drawn), "predictions": given}
 
 
 def check_files(dataset: Dataset, progress: Progress | None = None) -> None:
@@ -121,7 +118,9 @@ def require_same(
     """
     changed = [
         f"{name}: {_short(old)} -> {_short(new)}"
-        for name, (old, new) in differences(stored["settings"], settings).items()
+        for name, (old, new) in differences(
+            _portable(stored["settings"]), _portable(settings)
+        ).items()
     ]
     if changed:
         raise ValueError(
@@ -135,7 +134,7 @@ def require_same(
         before = None
     if before is None:
         atomic_write_json(output / INPUTS, hashes)
-    elif before != hashes:
+    elif before != (hashes := _as_before(before, hashes)):
         raise ValueError(
             f"Invalid value for argument `dataset`. Expected the files with which {str(output)!r} "
             f"was begun. Received: other ones ({'; '.join(_changes(before, hashes))}). Audit the "
@@ -143,20 +142,21 @@ def require_same(
         )
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values of nested mappings that differ, old and new, by dotted names.
+def _portable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the names of folders: what lies in them is told by hashes."""
+    kept = {key: value for key, value in settings.items() if key != "dataset"}
+    if "predictions" in kept:
+        kept["predictions"] = "a folder"
+    if "training" in kept:
+        kept["training"] = identity(kept["training"])
+    return kept
 
-    >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
-    {'a.b': (1, 3)}
-    """
-    found: dict[str, Any] = {}
-    for key in sorted({*old, *new}):
-        one, other = old.get(key), new.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found |= differences(one, other, f"{prefix}{key}.")
-        elif one != other:
-            found[f"{prefix}{key}"] = (one, other)
-    return found
+
+def _as_before(before: Any, hashes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Audits of before held the sizes of images, which say nothing of their hashes."""
+    images = before.get("images") if isinstance(before, dict) else None
+    sizes = isinstance(images, dict) and any(isinstance(size, int) for size in images.values())
+    return {**hashes, "images": images} if sizes else hashes
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -168,12 +168,3 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def _short(value: Any) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _sha256(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with open_plain(path) as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()

@@ -33,8 +33,9 @@ from keras_robust.audit.inputs import (
 from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.report import write_audit_report
 from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
+from keras_robust.common.artefacts import ARTEFACTS, damages, describe
 from keras_robust.common.files import atomic_write_json, locked
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there
 from keras_robust.common.opening import read_json
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
@@ -100,6 +101,7 @@ def audit(
             cases = _score(inputs, output, ranking, tell)
             write_cases(output, cases, info["ranked_by"])
             info |= {"status": "finished", "masks": len(cases), "finished": _now()}
+            info[ARTEFACTS] = describe(output, [TABLE])
             atomic_write_json(output / INFO, info)
         result = read_audit(output)
         compared = _compared(result, opened, asked, tell)
@@ -216,6 +218,9 @@ def _begin(
     hashes = file_hashes(inputs.dataset, source.files)
     if stored is not None:
         require_same(output, settings, stored, hashes)
+        if stored["settings"] != settings:  # the folders: what lies in them is the same
+            stored |= {"settings": settings, "dataset": settings["dataset"]}
+            atomic_write_json(output / INFO, stored)
         return stored
     info = {
         "status": "predicting",
@@ -236,9 +241,10 @@ def _begin(
 
 
 def _is_scored(output: Path, info: Mapping[str, Any], ranking: Mapping[str, str]) -> bool:
-    """Whether the table is there, by the same scores."""
+    """Whether the table is there, whole, and by the same scores."""
     finished = info["status"] == "finished" and (output / TABLE).is_file()
-    return finished and list(info["scores"]) == list(ranking)
+    whole = finished and not any(damages(output, info, ""))
+    return whole and list(info["scores"]) == list(ranking)
 
 
 def _score(
@@ -275,7 +281,7 @@ def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]
         scores,
         suspicion.classes,
         "mm" if case.spacing else "px",
-        sha256(case.mask) or "",
+        sha256_if_there(case.mask) or "",
     )
 
 

@@ -19,6 +19,12 @@ Peers = Annotated[str, typer.Option(help="Of two peers: the mean of both, or a, 
 Mirror = Annotated[
     bool, typer.Option(help="Of planned runs: average over mirrored images; slower by far.")
 ]
+Moved = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Where the dataset lies now; runs go on with the same images and masks."
+    ),
+]
 NewFolder = Annotated[
     Path | None,
     typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),

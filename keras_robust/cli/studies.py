@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_robust.cli._options import Moved
 from keras_robust.cli.console import friendly_errors, progress_bar
 
 
@@ -18,6 +19,7 @@ def benchmark(
         int | None, typer.Option(min=1, help="CPU threads per run.", show_default="CPUs / jobs")
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
+    data: Moved = None,
 ) -> None:
     """Train every loss at every noise setting with every seed; the same command continues."""
     from keras_robust.scheduling.grid import BenchmarkConfig
@@ -27,15 +29,24 @@ def benchmark(
     output = output or Path("runs") / config.stem
     with friendly_errors(continues=True), StudyView() as view:
         study = BenchmarkConfig.load(config)
+        if data is not None:
+            study = study.with_data(data)
         state = run_benchmark(study, output, jobs=jobs, threads=threads, retry=retry, progress=view)
     for run in state.runs:
         if run.state == "failed":
             typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
-    command = "report" if study.folds is None else "crossval"
-    typer.echo(f"Runs: {output}\nNext: keras-robust {command} {output}")
+    typer.echo(f"Runs: {output}")
     if state.count("failed"):
         typer.echo("Try the failed runs again with --retry.", err=True)
+    left = {"elsewhere": "are trained by another process", "interrupted": "were stopped"}
+    for name, what in left.items():
+        if number := state.count(name):
+            again = "The same command again continues, or says that all are finished."
+            typer.echo(f"{number} of {len(state.runs)} runs {what}. {again}", err=True)
+    if state.count("finished") < len(state.runs):
         raise typer.Exit(1)
+    command = "report" if study.folds is None else "crossval"
+    typer.echo(f"Next: keras-robust {command} {output}")
 
 
 def report(
@@ -44,13 +55,18 @@ def report(
         Path | None, typer.Option(help="Folder of the report.", show_default="RUNS/report")
     ] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Losses under label noise",
+    data: Moved = None,
 ) -> None:
     """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
     with friendly_errors():
+        from keras_robust.scheduling.records import damaged, find_runs
         from keras_robust.studies.report import write_report
 
+        _move(runs, data)
         path = write_report(runs, output or runs[0] / "report", title)
+        told = damaged(find_runs(runs))
     typer.echo(f"Report: {path}")
+    _tell(told)
 
 
 def crossval(
@@ -62,13 +78,15 @@ def crossval(
     baseline: Annotated[
         str | None, typer.Option(help="Method to compare with.", show_default="Baseline or CE+Dice")
     ] = None,
+    data: Moved = None,
 ) -> None:
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
     with friendly_errors(continues=True):
-        from keras_robust.scheduling.records import find_runs
+        from keras_robust.scheduling.records import damaged, find_runs
         from keras_robust.studies.crossval.report import write_cross_validation_report
         from keras_robust.studies.crossval.scores import unscored
 
+        _move(runs, data)
         folders = unscored(find_runs(runs))
         with progress_bar("Scoring") as progress:
             for number, folder in enumerate(folders):
@@ -77,7 +95,27 @@ def crossval(
                 evaluate_run(folder)
                 progress(number + 1, len(folders))
         path = write_cross_validation_report(runs, output or runs[0] / "crossval", title, baseline)
+        told = damaged(find_runs(runs))
     typer.echo(f"Report: {path}")
+    _tell(told)
+
+
+def _move(runs: list[Path], data: Path | None) -> None:
+    from keras_robust.scheduling.records import find_runs
+    from keras_robust.training.records.inputs import move_data
+
+    if data is not None:
+        for run in find_runs(runs):
+            move_data(run.folder, data)
+
+
+def _tell(damages: list[str]) -> None:
+    """End the command with what is damaged, where anything is."""
+    for line in damages:
+        typer.secho(line, err=True, fg="red")
+    if damages:
+        typer.echo("What is damaged was left out of the report.", err=True)
+        raise typer.Exit(1)
 
 
 def demo(

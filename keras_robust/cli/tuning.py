@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keras_robust.cli._options import Moved
 from keras_robust.cli.console import friendly_errors
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def tune(
             "--set", help="A field for all trials, over CONFIG and the space: loss=t+dice."
         ),
     ] = None,
+    data: Moved = None,
+    retry: Annotated[bool, typer.Option(help="Also try failed trials again.")] = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
     from keras_robust.training.command import parse_assignments
@@ -74,8 +77,12 @@ def tune(
     with friendly_errors(continues=True):
         searched = load_space(space).with_fixed(parse_assignments(set_ or []))
         try:
+            chosen = TrainConfig.load(config)
+            if data is not None:
+                moved = chosen.data.model_copy(update={"path": data.absolute()})
+                chosen = chosen.model_copy(update={"data": moved})
             record = search(
-                TrainConfig.load(config),
+                chosen,
                 folder,
                 searched,
                 trials=trials,
@@ -90,14 +97,20 @@ def tune(
                 workers=workers,
                 threads=threads,
                 retries=retries,
+                retry=retry,
                 progress=_say,
             )
         except ImportError as error:
             raise ValueError(str(error)) from error
     best = record.best
     typer.echo(f"Report: {folder / 'report.html'}")
+    failed = int((record.trials["state"] == "failed").sum())
+    if failed:
+        many = f"{failed} of {len(record.trials)} trials"
+        typer.secho(f"{many} failed; trials.csv says why.", err=True, fg="yellow")
+        typer.echo("Try the failed trials again with --retry.", err=True)
     if best is None:
-        typer.secho("No trial was finished; trials.csv says why.", err=True, fg="red")
+        typer.secho("No trial was finished.", err=True, fg="red")
         raise typer.Exit(1)
     if record.without_effect:
         from keras_robust.tuning.report import NO_EFFECT

@@ -1,3 +1,4 @@
+from .artefacts import DamagedFileError as DamagedFileError
 from .distribution import replicas as replicas
 from .distribution import sum_over_replicas as sum_over_replicas
 from .errors import invalid as invalid
@@ -9,6 +10,7 @@ from .files import atomic_write_text as atomic_write_text
 from .files import locked as locked
 from .files import remove_leftovers as remove_leftovers
 from .hashes import sha256 as sha256
+from .hashes import sha256_if_there as sha256_if_there
 from .large_arrays import large_array as large_array
 from .large_arrays import slabs as slabs
 from .regions import Regions as Regions

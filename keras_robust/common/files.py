@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = [
     "atomic_write_text",
     "locked",
     "remove_leftovers",
+    "sync_folder",
 ]
 
 
@@ -23,7 +24,8 @@ def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write bytes so that `path` holds either all of the old or all of the new content.
 
     A temporary file in the same folder is written, synced to disk and renamed over `path`;
-    the folder is created when missing.
+    the folder is created when missing. The first time that a process writes into a folder, it
+    removes what killed writers left there.
 
     Args:
         path: File to write.
@@ -42,18 +44,28 @@ def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _tidy(path.parent)
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         # "x" keeps the user's umask, where mkstemp would make the file private.
         with open(temporary, "xb") as file:
+            if not _hold(file.fileno(), temporary):
+                return atomic_write_bytes(path, content)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+            if not _HELD:  # Windows renames no open file
+                file.close()
+            os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        if error.errno and error.filename is None:  # such as that of a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    _sync_folder(path.parent)
+    except BaseException:
+        _remove(temporary)
+        raise
+    sync_folder(path.parent)
     return path
 
 
@@ -86,10 +98,11 @@ def atomic_write_json(path: str | os.PathLike[str], value: Any) -> Path:
 def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) -> None:
     """Remove the temporary files of writers that were killed, from `folder` itself.
 
+    A writer that lives holds its temporary file, which is then left alone.
+
     Args:
         folder: Folder of the files.
-        name: File that was to be written; None for all. Nobody else may be writing it, or them,
-            meanwhile: hold a lock.
+        name: File that was to be written; None for all.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -99,9 +112,28 @@ def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) ->
     []
     """
     for path in Path(folder).iterdir():
-        match = re.fullmatch(r"\.(.*)\.[0-9a-f]{12}\.tmp", path.name)
+        match = _TEMPORARY.fullmatch(path.name)
         if match and name in (None, match[1]):
-            path.unlink(missing_ok=True)
+            _remove_unheld(path)
+
+
+_TEMPORARY = re.compile(r"\.(.*)\.[0-9a-f]{12}\.tmp")
+_tidied: set[tuple[int, str]] = set()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the leftovers of a folder, once per process and folder."""
+    key = os.getpid(), os.path.abspath(folder)
+    if key not in _tidied:
+        _tidied.add(key)
+        with suppress(OSError):
+            remove_leftovers(folder)
+
+
+def _remove(path: Path) -> None:
+    # A disk that fails is told of by the error that led here; Windows keeps what is open.
+    with suppress(OSError):
+        path.unlink()
 
 
 @contextmanager
@@ -140,7 +172,16 @@ if sys.platform == "win32":
                 if not wait:  # LK_LOCK itself gives up after ten seconds
                     raise BlockingIOError(f"{error}") from None
 
-    def _sync_folder(folder: Path) -> None:
+    # An open file can be neither renamed nor removed there: nothing needs to hold it.
+    _HELD = False
+
+    def _hold(descriptor: int, path: Path) -> bool:
+        return True
+
+    def _remove_unheld(path: Path) -> None:
+        _remove(path)
+
+    def sync_folder(folder: Path) -> None:
         """Windows has no descriptors of folders to sync."""
 
 else:
@@ -149,7 +190,21 @@ else:
     def _lock(descriptor: int, wait: bool) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
-    def _sync_folder(folder: Path) -> None:
+    _HELD = True
+
+    def _hold(descriptor: int, path: Path) -> bool:
+        """Lock a temporary file; false where somebody took it for a leftover before."""
+        with suppress(OSError):  # a file system without locks has no tidying either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return path.exists()
+
+    def _remove_unheld(path: Path) -> None:
+        with suppress(OSError), open(path, "rb") as file:  # renamed meanwhile, or held
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+    def sync_folder(folder: Path) -> None:
+        """Make the renaming of files in a folder last, where the file system does that."""
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

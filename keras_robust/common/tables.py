@@ -119,8 +119,14 @@ def frame_csv(table: "pd.DataFrame", **options: Any) -> str:
     return safe.to_csv(lineterminator="\n", **options)
 
 
-def read_frame(path: str | os.PathLike[str], **options: Any) -> "pd.DataFrame":
+def read_frame(
+    path: str | os.PathLike[str], content: bytes | None = None, **options: Any
+) -> "pd.DataFrame":
     """A CSV file of at most 64 MiB as a table of pandas; `options` are those of `read_csv`.
+
+    Args:
+        path: The file.
+        content: Of it, where it was read already.
 
     Raises:
         FileNotFoundError, OSError: See `keras_robust.common.opening.open_plain`.
@@ -128,7 +134,8 @@ def read_frame(path: str | os.PathLike[str], **options: Any) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    content = read_bytes(path)
+    if content is None:
+        content = read_bytes(path)
     try:
         return pd.read_csv(io.BytesIO(content), **options)
     except (pd.errors.ParserError, UnicodeDecodeError) as error:

@@ -34,7 +34,12 @@ def run_jobs(jobs: Sequence[Callable[[], Any]], workers: int = 1) -> Iterator[An
         for future in as_completed([pool.submit(_call, job) for job in jobs]):
             yield future.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        try:
+            pool.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:  # a second one: do not wait for the jobs under way either
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise
 
 
 def _call(job: Callable[[], Any]) -> Any:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_robust.data import Dataset
 from keras_robust.inference.evaluate import Evaluation, evaluate
 from keras_robust.training.choosing import choose_annotators, chosen_cases
+from keras_robust.training.records.finished import EVALUATION, RELIABILITY
+from keras_robust.training.records.inputs import dataset_of, require_same_cases
 from keras_robust.training.run import Run
 
 __all__ = ["evaluate_run"]
@@ -17,6 +18,7 @@ def evaluate_run(
     peers: str = "mean",
     mirror: bool = True,
     tolerance: float = 1.0,
+    table: str = EVALUATION,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a run on its own fold, or else its test split, and leave the figures in its folder.
@@ -26,14 +28,17 @@ def evaluate_run(
 
     Args:
         folder: Of the run. It gets `evaluation.csv` (`Evaluation.write_rows`) and
-            `reliability.csv` (`Evaluation.write_reliability`).
+            `reliability.csv` (`Evaluation.write_reliability`), whose lengths and hashes are added
+            to `run.json`.
         peers, mirror: See `load_predictor`.
         tolerance: Of the surface Dice; see `evaluate`.
+        table: Name of another file for the rows; the reliability is not written then.
         progress: Called with (images done, total).
 
     Raises:
         FileNotFoundError: No run, or one without a checkpoint.
-        ValueError: The run held no cases out.
+        ValueError: The run held no cases out; its dataset cannot be opened, or the cases are others
+            than when it was trained.
     """
     run = Run(folder)
     if run.status == "absent":
@@ -42,7 +47,7 @@ def evaluate_run(
             f"Received: folder={str(folder)!r}"
         )
     options = run.config.data
-    dataset = Dataset.open(options.path)
+    dataset = dataset_of(run.folder, options.path)
     annotator, clean_annotator = choose_annotators(dataset, options)
     _, held_out = chosen_cases(dataset, options, annotator, clean_annotator)
     if held_out is None:
@@ -51,6 +56,7 @@ def evaluate_run(
             f"Received: folder={str(folder)!r} without either. Score it on another data set with "
             "`keras_robust.inference.evaluate`."
         )
+    require_same_cases(run.folder, held_out, options.path)
     result = evaluate(
         run.folder,
         held_out,
@@ -61,6 +67,8 @@ def evaluate_run(
         tolerance=tolerance,
         progress=progress,
     )
-    result.write_rows(run.folder / "evaluation.csv")
-    result.write_reliability(run.folder / "reliability.csv")
+    result.write_rows(run.folder / table)
+    if table == EVALUATION:
+        result.write_reliability(run.folder / RELIABILITY)
+    run.record(table, RELIABILITY)
     return result

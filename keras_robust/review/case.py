@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.formats import read_picture
@@ -141,7 +141,7 @@ def read_case(
 
 def fingerprints(case: Case) -> tuple[str | None, str | None]:
     """Hashes (SHA-256) of the mask's file and of the image's; `None` for one that is missing."""
-    return sha256(case.mask), sha256(*case.channels)
+    return sha256_if_there(case.mask), sha256_if_there(*case.channels)
 
 
 def _thresholded(path: Path) -> NDArray[np.uint8] | None:

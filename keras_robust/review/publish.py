@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from keras_robust.common.files import atomic_write_bytes, locked, remove_leftovers
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there
 from keras_robust.data.cases import Case
 from keras_robust.data.layouts.manifest import MANIFEST
 from keras_robust.data.layouts.manifest_writing import append_rows, remove_rows
@@ -44,7 +44,7 @@ def publish(
         if case is None:
             continue
         target = files.mask(case)
-        there = sha256(target)
+        there = sha256_if_there(target)
         edited = there not in known[id]
         if decision.decision != "repair":
             withdrawn.append(id)

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from keras_robust.common.files import locked, remove_leftovers
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.layouts.manifest_writing import writable_home
@@ -365,7 +365,7 @@ class ReviewSession(Navigation):
         write_labels(path, labels, case, self.dataset)
         return replace(
             record,
-            corrected_sha256=sha256(path),
+            corrected_sha256=sha256_if_there(path),
             corrected=files.mask(case).relative_to(files.home).as_posix(),
             version=number,
         )

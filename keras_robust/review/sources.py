@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import match_annotators, reviewers
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.review.files import ReviewFiles
@@ -45,7 +45,7 @@ def refuse_other_audit(dataset: Dataset, audit: Any) -> None:
     masks = {(case.id, case.annotator): case.mask for case in dataset}
     known = [case for case in judged if (case.id, case.annotator) in masks]
     some = known[:: max(1, len(known) // CHECKED_MASKS)]
-    same = sum(sha256(masks[case.id, case.annotator]) == case.mask_sha256 for case in some)
+    same = sum(sha256_if_there(masks[case.id, case.annotator]) == case.mask_sha256 for case in some)
     if same < max(1, len(some) / 2):
         raise ValueError(
             "Invalid value for argument `audit`. Expected an audit of this dataset. Received: "

@@ -219,6 +219,11 @@ class BenchmarkConfig(BaseModel):
         """
         return cls.model_validate(read_yaml(path, "the keys `base`, `losses`, `noise` and `seeds`"))
 
+    def with_data(self, path: str | Path) -> "BenchmarkConfig":
+        """The study with the dataset in another folder."""
+        data = {**(self.base.get("data") or {}), "path": str(path)}
+        return self.model_copy(update={"base": {**self.base, "data": data}})
+
     def runs(self) -> list[PlannedRun]:
         """All runs, in the order of their use: the first seed and fold of everything first."""
         folds = [None] if self.folds is None else [*range(self.folds)]

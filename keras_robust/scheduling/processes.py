@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
+
+from keras_robust.common.interrupts import Interrupts
 
 
 @dataclass
@@ -45,35 +45,28 @@ class Child:
         return cls(process, log)
 
 
-def stop(children: Collection[Child], patience_seconds: float = 30.0) -> None:
-    """Ask processes to stop, twice, and kill those that do not."""
+def stop(
+    children: Collection[Child], asked: Interrupts | None = None, patience_seconds: float = 30.0
+) -> None:
+    """Ask processes to stop, twice, and kill those that do not.
+
+    Args:
+        children: The processes.
+        asked: Held by the caller; where it is asked again meanwhile, they are killed at once.
+        patience_seconds: How long to wait each time.
+    """
+    before = asked.times if asked else 0
     for number in (signal.SIGINT, signal.SIGTERM):
         for child in children:
             if child.process.poll() is None:
                 child.process.send_signal(number)
         end = time.monotonic() + patience_seconds
         while time.monotonic() < end and any(c.process.poll() is None for c in children):
+            if asked and asked.times > before:
+                break
             time.sleep(0.05)
     for child in children:
         if child.process.poll() is None:
             child.process.kill()
             child.process.wait()
         child.log.close()
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread, where no handler can be set
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -14,11 +14,14 @@ from typing import Any
 import yaml
 
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
+from keras_robust.common.interrupts import interrupts
 from keras_robust.scheduling.grid import BenchmarkConfig, PlannedRun
 from keras_robust.scheduling.loss_check import REFUSED
-from keras_robust.scheduling.processes import Child, sigterm_interrupts, stop
+from keras_robust.scheduling.processes import Child, stop
 from keras_robust.scheduling.records import RunRecord, count_epochs, read_status
 from keras_robust.scheduling.worker import BUSY, LOCK, PID, STOPPED
+from keras_robust.training.records.identity import differences, identity
+from keras_robust.training.records.inputs import require_data, set_paths
 
 # -P: modules in the working directory must not stand in for the standard library.
 WORKER = (sys.executable, "-P", "-m", "keras_robust.scheduling.worker")
@@ -118,7 +121,8 @@ def run_benchmark(
 
     Calling it again continues: finished runs are left alone, interrupted ones resumed. Several
     callers may work on one folder; no run is ever trained by two at once. An interrupt (Ctrl-C or
-    SIGTERM) stops the processes, lets them save their state and is raised again. If this process
+    SIGTERM) stops the processes, lets them save their state and is raised again; a second one kills
+    them. If this process
     is killed outright, the runs at hand go on to their end, and a later call takes up the rest.
 
     Args:
@@ -139,8 +143,8 @@ def run_benchmark(
         The last state: which runs are finished, failed (with the error) or trained elsewhere.
 
     Raises:
-        ValueError: If a run folder holds a run begun with another configuration, or a loss or
-            an option of it does not exist. Nothing is written then.
+        ValueError: If a run folder holds a run begun with another configuration or other images and
+            masks, or a loss or an option of it does not exist. Nothing is written then.
     """
     content = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     return run_planned(
@@ -199,9 +203,11 @@ def run_planned(
         tell(study)
 
     note()
-    with sigterm_interrupts():
+    # Held: an exception between the start of a process and the note of it would leave it running.
+    with interrupts() as asked, asked.held():
         try:
             while queue or children:
+                asked.check()
                 while queue and len(children) < jobs:
                     run = queue.popleft()
                     child = _start(run, command, threads)
@@ -210,7 +216,7 @@ def run_planned(
                         continue
                     children[id(run)] = child
                     note(f"{run.plan.name}: {'resumed' if run.done else 'started'}")
-                time.sleep(poll_seconds)
+                asked.wait(poll_seconds)
                 for run in study.runs:
                     if id(run) not in children:
                         continue
@@ -231,7 +237,7 @@ def run_planned(
                         note(f"{run.plan.name}: {_describe(run)}")
                 note()
         finally:
-            stop(children.values())
+            stop(children.values(), asked)
     return study
 
 
@@ -249,8 +255,13 @@ def _prepare(
     for run in runs:
         full = complete(run.config)
         record = RunRecord.read(output / run.name)
+        if record.unread and record.unread.path.name != "plan.json":  # which is written below
+            raise record.unread
         if record.status != "waiting":
-            _check_unchanged(record.folder, complete(record.config), full)
+            before = complete(record.config)
+            _check_unchanged(record.folder, before, full)
+            if _data_of(before) != _data_of(full):
+                require_data(record.folder, _data_of(full))
         else:
             loss: tuple[Any, ...] = (run.config["loss"], run.config["loss_options"])
             if run.config.get("selection"):
@@ -268,6 +279,8 @@ def _prepare(
         folder.mkdir(exist_ok=True)
         record = RunRecord.read(folder)
         atomic_write_json(folder / "plan.json", {"label": run.label, "start": run.start})
+        if record.status != "waiting" and is_free(folder):
+            set_paths(folder, full)
         if record.status == "waiting":
             atomic_write_text(folder / "config.yaml", yaml.safe_dump(full, sort_keys=False))
         state = RunState(run, folder, int(full.get("epochs", 0)), done=count_epochs(folder))
@@ -277,12 +290,13 @@ def _prepare(
     return states
 
 
+def _data_of(config: Mapping[str, Any]) -> Path:
+    return Path((config.get("data") or {}).get("path") or "")
+
+
 def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    # What a run computes depends on neither.
-    keys = [key for key in new if key not in ("threads", "tensorboard")]
-    changed = [
-        f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]
-    ]
+    found = differences(identity(old), identity(new))
+    changed = [f"{key}: {before!r} -> {after!r}" for key, (before, after) in found.items()]
     if changed:
         raise ValueError(
             f"Invalid value for argument `config`. Expected the configuration with which {folder} "

@@ -6,12 +6,11 @@ traceback when the training failed.
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from keras_robust.common.files import atomic_write_text, locked
+from keras_robust.common.interrupts import Interrupts, interrupts
 from keras_robust.scheduling.records import read_status
 
 LOCK = "worker.lock"
@@ -20,32 +19,32 @@ BUSY = 75
 STOPPED = 130
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(folder: str | Path) -> int:
     """Train the run in `folder`, or continue it; returns the exit code."""
-    # A process started in the background of a shell inherits an ignored SIGINT.
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
     folder = Path(folder)
-    try:
-        with locked(folder / LOCK, wait=False):
-            # The lock is the system's and never goes stale; the number is for people.
-            atomic_write_text(folder / PID, f"{os.getpid()}\n")
-            return _train(folder)
-    except BlockingIOError:
-        return BUSY
-    except KeyboardInterrupt:
-        return STOPPED
+    # A process started in the background of a shell inherits an ignored SIGINT.
+    with interrupts() as asked:
+        try:
+            with locked(folder / LOCK, wait=False):
+                # The lock is the system's and never goes stale; the number is for people.
+                atomic_write_text(folder / PID, f"{os.getpid()}\n")
+                return _train(folder, asked)
+        except BlockingIOError:
+            return BUSY
+        except KeyboardInterrupt:
+            return STOPPED
+        except Exception:
+            if asked.times:
+                return STOPPED
+            raise
 
 
-def _train(folder: Path) -> int:
+def _train(folder: Path, asked: Interrupts) -> int:
     if read_status(folder) == "finished":
         return 0
     from keras_robust.training import TrainConfig, train
 
+    asked.check()  # while TensorFlow was imported
     train(TrainConfig.load(folder / "config.yaml"), folder, resume=True)
     return 0 if read_status(folder) == "finished" else STOPPED
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from keras_robust.scheduling.records import RunRecord
+from keras_robust.scheduling.records import RunRecord, share_dataset
 from keras_robust.studies.tables import label_of
+from keras_robust.training.records.identity import identity
 
 # Runs that share these differ only in what the study compares.
 _VARIED = {
@@ -56,17 +57,22 @@ def told_apart(records: Sequence[RunRecord]) -> list[RunRecord]:
 def differences(runs: Sequence[RunRecord]) -> list[str]:
     """A warning that names the fields in which runs differ beyond what is compared, if any.
 
+    Where a dataset lies is no difference, and what is in it is.
+
     A field that a run does not have, as one written by an older version, differs from none.
     """
     found: dict[str, dict[str, None]] = {}
     for run in runs:
-        shared = dict(_leaves(shared_fields(run)))
+        shared = dict(_leaves(identity(shared_fields(run))))
         for key in ("kinds", "mode"):
             if key in (run.config.get("noise") or {}):
                 shared[f"noise.{key}"] = run.config["noise"][key]
         for key, value in shared.items():
             found.setdefault(key, {})[json.dumps(value, sort_keys=True, default=str)] = None
     different = [f"{key} ({' and '.join(vals)})" for key, vals in found.items() if len(vals) > 1]
+    if not share_dataset(runs):
+        paths = dict.fromkeys(json.dumps(run.dataset) for run in runs)
+        different.append(f"data.path ({' and '.join(paths)})")
     if not different:
         return []
     return [f"These runs are not alike beyond what is compared: {'; '.join(different)}."]

@@ -35,11 +35,9 @@ def average(runs: Sequence[RunRecord], column: str) -> pd.DataFrame:
     """
     curves = []
     for run in runs:
-        history = run.history
-        if column in history:
-            kept = history[["epoch", "step", column]].dropna()
-            if len(kept):
-                curves.append(kept.set_index("epoch"))
+        curve = run.curve(column)
+        if len(curve):
+            curves.append(curve.set_index("epoch"))
     if not curves:
         return pd.DataFrame(columns=["mean", "low", "high"])
     values = pd.concat([curve[column] for curve in curves], axis=1, join="inner")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from keras_robust.common.files import atomic_write_text
-from keras_robust.common.tables import read_frame
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord, find_runs
@@ -127,9 +126,8 @@ def _findings(runs: Sequence[RunRecord]) -> list[str]:
 def _wins(runs: Sequence[RunRecord], first: str, second: str) -> tuple[int, int] | None:
     per_image = {}
     for run in runs:
-        path = run.folder / "test.csv"
-        if path.is_file():
-            per_image[label_of(run)] = read_frame(path, dtype={"id": str}).set_index("id")["dice"]
+        if len(run.tested):
+            per_image[label_of(run)] = run.tested.set_index("id")["dice"]
     if first not in per_image or second not in per_image:
         return None
     both = pd.concat([per_image[first], per_image[second]], axis=1, join="inner").dropna()

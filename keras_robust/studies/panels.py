@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from keras_robust.common.tables import read_frame
 from keras_robust.data.files.ignored import set_aside_ignored
-from keras_robust.data.files.maps import above_half, read_map
+from keras_robust.data.files.maps import above_half, map_files, read_map
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.reports.look import style, to_rgb
 from keras_robust.reports.names import in_order
@@ -38,11 +37,11 @@ class PanelSource:
             ValueError, OSError: If it is no longer there or cannot be read.
         """
         from keras_robust.annotators import clean_annotator
-        from keras_robust.data import Dataset
         from keras_robust.noise import read_log
+        from keras_robust.training.records.inputs import dataset_of
 
         settings = run.config.get("data") or {}
-        self._dataset = Dataset.open(settings["path"])
+        self._dataset = dataset_of(run.folder, settings["path"])
         self._planned = run.config.get("plan") is not None
         self._size = None if self._planned else tuple(settings.get("size") or (256, 256))
         trained = settings.get("annotator")
@@ -54,6 +53,8 @@ class PanelSource:
             )
         self._clean, self._annotator = clean, trained or clean
         log = run.folder / "noise.jsonl"
+        if log.is_file():
+            run.content(log.name)
         self._log = {entry.id: entry for entry in read_log(log)} if log.is_file() else {}
         self._cases = {(case.id, case.annotator): case for case in self._dataset.cases}
         self._slices: dict[str, tuple[int, int]] = {}
@@ -119,7 +120,11 @@ class PanelSource:
 
 def read_prediction(run: RunRecord, id: str) -> np.ndarray:
     """Predicted foreground of one image, `(*spatial)` `bool`: probability above one half."""
-    return above_half(read_map(run.folder / "predictions", id)[..., 0])
+    folder = run.folder / "predictions"
+    for path in map_files(folder, id, 1, ".png") + map_files(folder, id, 1, ".nii.gz"):
+        if path.is_file():
+            run.content(f"predictions/{path.name}")  # as it was written
+    return above_half(read_map(folder, id)[..., 0])
 
 
 def difference(mask: np.ndarray, clean: np.ndarray) -> np.ndarray:
@@ -214,10 +219,7 @@ def _predicted(run: RunRecord) -> set[str]:
 
 def _tested(run: RunRecord) -> set[str]:
     """Ids of the images that the run was tested on; in a fold, of any split."""
-    path = run.folder / "test.csv"
-    if not path.is_file():
-        return set()
-    return set(read_frame(path, dtype={"id": str}, keep_default_na=False)["id"])
+    return set(run.tested["id"])
 
 
 def _compared(mask: np.ndarray | None, clean: np.ndarray, kind: str = "") -> tuple[Any, str]:

@@ -13,7 +13,7 @@ from keras_robust.common.files import atomic_write_bytes, atomic_write_text
 from keras_robust.common.tables import frame_csv
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order
-from keras_robust.scheduling.records import RunRecord, find_runs
+from keras_robust.scheduling.records import RunRecord, damaged, find_runs
 from keras_robust.studies import curves as figures
 from keras_robust.studies import tables
 from keras_robust.studies.comparable import (
@@ -87,7 +87,7 @@ def write_report(
 
     finished = sum(run.status == "finished" for run in runs)
     report.add(html.paragraph(f"{finished} of {len(runs)} runs are finished.", "soft"))
-    for warning in [*differences(runs), *repeated]:
+    for warning in [*damaged(records), *differences(runs), *repeated]:
         report.add(html.paragraph(warning, "note"))
     _add_table(report, values, tests, sorted({run.last_epochs for run in runs}))
     _add_unfinished(report, runs)

@@ -63,7 +63,7 @@ def run_table(runs: Iterable[RunRecord]) -> "pd.DataFrame":
                 "dice_pooled": run.mean_of_last("dice_test_pooled"),
                 "dice_train": run.mean_of_last("dice_train"),
                 "nu_tilde": float(nu_tilde.iloc[-1]) if len(nu_tilde) else math.nan,
-                "error": str(run.info.get("error") or ""),
+                "error": str(run.damage or run.info.get("error") or ""),
             }
         )
     return pd.DataFrame(rows)

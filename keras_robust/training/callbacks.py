@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_robust.common.interrupts import Interrupts
+
 OF_AN_OUTPUT = "probabilities"  # begins the names of what Keras logs of each output of several
 
 
@@ -71,6 +73,29 @@ class StopAtNonFinite(keras.callbacks.Callback):
                 f"Loss is {loss} in epoch {self._epoch + 1}, batch {batch + 1}{images}. "
                 "Lower the learning rate, or look at these images and masks."
             )
+
+
+class StopWhenAsked(keras.callbacks.Callback):
+    """Raise KeyboardInterrupt between steps, where a signal asked for it.
+
+    Within a step such an exception may be lost in TensorFlow. The first step of an epoch, for which
+    TensorFlow may trace for minutes, and what follows the last are ended at once.
+
+    Args:
+        asked: From `keras_robust.common.interrupts`.
+    """
+
+    def __init__(self, asked: Interrupts):
+        super().__init__()
+        self.asked = asked
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.asked.hold(1)
+        self.asked.check()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.asked.hold(0)
+        self.asked.check()
 
 
 class EpochRecorder(keras.callbacks.Callback):

@@ -1,14 +1,15 @@
 """Generations of files that survive a kill at any moment."""
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from keras_robust.common.files import atomic_write_bytes, sync_folder
+from keras_robust.common.hashes import described, difference
 from keras_robust.common.opening import read_json
 
 MANIFEST = "manifest.json"
@@ -47,25 +48,37 @@ class Checkpoints:
         temporary = self.folder / f".{number:06d}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        members = {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in files.items()
-        }
+        members = {name: described(content) for name, content in files.items()}
         manifest = json.dumps({"generation": number, "files": members}, indent=2).encode()
-        for name, content in {**files, MANIFEST: manifest}.items():
-            with open(temporary / name, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync(temporary)
         final = self._path(number)
-        if final.exists():
-            shutil.rmtree(final)
-        os.replace(temporary, final)
-        _sync(self.folder)
+        try:
+            for name, content in {**files, MANIFEST: manifest}.items():
+                atomic_write_bytes(temporary / name, content)
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(temporary, final)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise OSError(error.errno, error.strerror, str(final)) from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_folder(self.folder)
         # Higher numbers are damaged, or of a course that was begun again from an earlier epoch.
-        kept = [other for other in self.numbers() if other <= number][-self.keep :]
-        for other in set(self.numbers()) - set(kept):
+        self._keep([other for other in self.numbers() if other <= number][-self.keep :])
+
+    def tidy(self) -> None:
+        """Remove what a kill left: generations half written, or half removed.
+
+        Nobody else may be writing meanwhile.
+        """
+        if self.folder.is_dir():
+            for path in self.folder.glob(".*.tmp"):
+                shutil.rmtree(path, ignore_errors=True)
+            self._keep(self.numbers()[-self.keep :])
+
+    def _keep(self, numbers: Sequence[int]) -> None:
+        for other in set(self.numbers()) - set(numbers):
             shutil.rmtree(self._path(other), ignore_errors=True)
 
     def newest(self) -> tuple[int, dict[str, bytes]] | None:
@@ -100,19 +113,7 @@ class Checkpoints:
             if Path(name).name != name:
                 raise ValueError(f"the manifest names a file outside the folder: {name!r}")
             content = (self._path(number) / name).read_bytes()
-            if len(content) != member["bytes"]:
-                raise ValueError(f"{name} has {len(content)} of {member['bytes']} bytes")
-            if hashlib.sha256(content).hexdigest() != member["sha256"]:
-                raise ValueError(f"{name} does not match its SHA-256")
+            if reason := difference(content, member):
+                raise ValueError(f"{name}: {reason}")
             files[name] = content
         return files
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "nt":  # pragma: no cover
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,5 +1,6 @@
 """What a training run consists of, validated; read from YAML or the command line."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,14 @@ Options = Annotated[dict[str, Any], AfterValidator(_numbers)]
 """Options of a loss or a selection, by name."""
 
 
+def _absolute(path: Path) -> Path:
+    # What is stored is read by commands that are typed in other folders.
+    return Path(os.path.abspath(path))
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +48,8 @@ class DataConfig(_Section):
     """Which images and masks to train on and to evaluate against.
 
     Args:
-        path: Dataset folder (any layout that `keras_robust.data.Dataset.open` reads).
+        path: Dataset folder (any layout that `keras_robust.data.Dataset.open` reads); a relative
+            one, which is made absolute, is taken from the working directory.
         size: (height, width) in pixels that images and masks are resized to; for volumes one
             number per stored axis.
         annotator: Whose masks to train on; `None` for the only one, or the clean one.
@@ -62,7 +72,7 @@ class DataConfig(_Section):
             `"memory"` keeps the resized images (8 bits per value) in memory.
     """
 
-    path: Path
+    path: Folder
     size: tuple[int, ...] = (256, 256)
     annotator: str | None = None
     clean_annotator: str | None = None
@@ -179,7 +189,7 @@ class PlanConfig(_Section):
         [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), supplementary note 4.
     """
 
-    folder: Path
+    folder: Folder
     patch_size: tuple[int, ...] | None = None
     batch_size: int | None = Field(default=None, ge=1)
     features: int | None = Field(default=None, ge=1)

@@ -8,11 +8,18 @@ from typing import Any
 import keras
 
 from keras_robust import losses
+from keras_robust.common.interrupts import Interrupts, interrupts
 from keras_robust.data import Dataset
 from keras_robust.training.build import build_selection, device_scope, limit_threads, replicas
-from keras_robust.training.callbacks import EpochRecorder, NuLogger, StopAtNonFinite
+from keras_robust.training.callbacks import (
+    EpochRecorder,
+    NuLogger,
+    StopAtNonFinite,
+    StopWhenAsked,
+)
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.records.inputs import dataset_of, move_data, require_inputs, set_paths
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
 from keras_robust.training.task import Progress, Task
@@ -35,7 +42,8 @@ def train(
         config: What to train on and how.
         folder: Run folder, made when missing.
         resume: Continue the run in `folder`: from its newest valid checkpoint, or from the start
-            where it has none. A finished run is left as it is.
+            where it has none. A finished run is left as it is, but for files that are damaged:
+            they are made again.
         progress: Called as `progress(stage, done, total, figures)`: stage `"data"` while masks are
             read and corrupted, `"step"` after each training step with its loss, `"epoch"` after
             each epoch with its row of the history.
@@ -44,10 +52,13 @@ def train(
         The finished run.
 
     Raises:
+        DamagedFileError: A file of a finished run is damaged, and there is no checkpoint to make it
+            again from.
         ValueError: The configuration, the dataset and the folder do not fit together; an image
             cannot be read; or Keras runs on another backend than TensorFlow.
         DivergenceError: The loss became NaN or infinite; epoch, batch and images are named.
-        KeyboardInterrupt: Ctrl-C; the run is marked interrupted and can be resumed.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the step at hand; the run is marked interrupted
+            and can be resumed.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -59,15 +70,28 @@ def train(
     losses.get(config.loss, **config.loss_options)  # raise before the folder is touched
     build_selection(config)
     run = Run(folder)
-    with run.claimed(config, resume):
-        if run.status != "finished":
-            with run.recording(config) as note, reading_errors():
-                _train(config, run, note, progress or _silent)
+    with interrupts() as asked, run.claimed(config, resume):
+        damage = run.damage if run.status == "finished" else None
+        if damage and not run.has_checkpoint:
+            raise damage
+        if run.status == "finished" and config.data.path != run.config.data.path:
+            move_data(run.folder, config.data.path)
+        if run.status != "finished" or damage:
+            with run.recording(config, asked) as note, reading_errors():
+                _train(config, run, note, progress or _silent, asked)
     return run
 
 
-def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: Progress) -> None:
-    dataset = Dataset.open(config.data.path)
+def _train(
+    config: TrainConfig,
+    run: Run,
+    note: Callable[..., None],
+    progress: Progress,
+    asked: Interrupts,
+) -> None:
+    dataset = dataset_of(run.folder, config.data.path)
+    require_inputs(run.folder, dataset, config.data, run.has_checkpoint)
+    set_paths(run.folder, config.model_dump())  # once the files are seen to be the same
     task = _task(dataset, config, run, progress)
     note(**task.facts, devices=replicas())
 
@@ -77,6 +101,8 @@ def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: P
 
     folder = run.folder / "checkpoints"
     checkpoints, best = Checkpoints(folder), Checkpoints(folder / "best", keep=1)
+    checkpoints.tidy()
+    best.tidy()
     rows: list[dict[str, Any]] = []
     newest = checkpoints.newest()
     if newest is not None:
@@ -100,6 +126,7 @@ def _train(config: TrainConfig, run: Run, note: Callable[..., None], progress: P
 
     if len(rows) < config.epochs:
         callbacks = [
+            StopWhenAsked(asked),
             *task.callbacks(),
             StopAtNonFinite(task.describe),
             keras.callbacks.LambdaCallback(on_train_batch_end=report_step),

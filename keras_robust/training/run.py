@@ -9,11 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_robust.common.artefacts import ARTEFACTS, DamagedFileError, describe, read_artefact
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
-from keras_robust.common.opening import UnreadableFileError, read_bytes, read_json
+from keras_robust.common.interrupts import Interrupts
+from keras_robust.common.opening import UnreadableFileError
 from keras_robust.common.tables import read_table, write_csv
 from keras_robust.noise import KINDS, Corruption, read_log
-from keras_robust.training.config import TrainConfig
+from keras_robust.training.config import TrainConfig, read_yaml
+from keras_robust.training.records.finished import (
+    HISTORY,
+    INPUTS,
+    damage_of_run,
+    read_info,
+    record_of,
+    remedy,
+)
+from keras_robust.training.records.identity import differences, identity
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +46,7 @@ HISTORY_COLUMNS = (
     "dice_test",
     "dice_test_pooled",
 )
+LOCK = ".training.lock"
 _PACKAGES = ("keras_robust", "keras", "tensorflow", "numpy")
 
 
@@ -55,16 +67,26 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Content of `run.json`; empty before the run has begun."""
-        try:
-            return read_json(self.folder / "run.json", dict)
-        except FileNotFoundError:
-            return {}
+        """Content of `run.json`; empty before the run has begun.
+
+        Raises:
+            DamagedFileError: It is no JSON object.
+        """
+        return read_info(self.folder)
 
     @property
     def status(self) -> str:
         """`"absent"`, `"running"` (or killed), `"finished"`, `"failed"` or `"interrupted"`."""
         return self.info.get("status", "absent")
+
+    @property
+    def damage(self) -> DamagedFileError | None:
+        """A file of a finished run that is not what was written; `None` where all are."""
+        return damage_of_run(self.folder, self.info, self._stored_config)
+
+    @property
+    def _stored_config(self) -> dict[str, Any]:
+        return read_yaml(self.folder / "config.yaml", "the fields of TrainConfig")
 
     @property
     def has_checkpoint(self) -> bool:
@@ -83,9 +105,13 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, float | None]]:
-        """One row per epoch; `None` where a figure was not taken."""
+        """One row per epoch; `None` where a figure was not taken.
+
+        Raises:
+            DamagedFileError: It is not what the run wrote.
+        """
         try:
-            content = read_bytes(self.folder / "history.csv")
+            content = self._read(HISTORY)
         except FileNotFoundError:
             return []
         try:
@@ -99,8 +125,14 @@ class Run:
     @property
     def noise(self) -> list[Corruption]:
         """How the training masks were corrupted; empty where they were not."""
-        path = self.folder / "noise.jsonl"
-        return read_log(path) if path.is_file() else []
+        try:
+            self._read("noise.jsonl")
+        except FileNotFoundError:
+            return []
+        return read_log(self.folder / "noise.jsonl")
+
+    def _read(self, name: str) -> bytes:
+        return read_artefact(self.folder, name, self.info, f"{remedy(self.folder)}.")
 
     @property
     def plan(self) -> "tuple[Plan, Fingerprint] | None":
@@ -181,7 +213,10 @@ class Run:
 
     def _begin(self, config: TrainConfig, resume: bool) -> None:
         path = self.folder / "config.yaml"
-        differing = _differences(TrainConfig.load(path), config) if path.is_file() else None
+        differing = None
+        if path.is_file():
+            stored = identity(TrainConfig.load(path).model_dump())
+            differing = sorted(differences(stored, identity(config.model_dump())))
         status = self.status
         if status == "finished" or self.has_checkpoint:
             if not resume:
@@ -190,7 +225,7 @@ class Run:
                     f"Received: folder={str(self.folder)!r}, whose run is {status}. Continue "
                     "it (`resume=True`, on the command line --resume) or take another folder."
                 )
-            if differing:
+            if differing:  # paths may: whether the files are the same is seen when they are read
                 raise ValueError(
                     "Invalid value for argument `config`. Expected the configuration that the run "
                     f"in {str(self.folder)!r} began with. Received: other values of "
@@ -198,7 +233,7 @@ class Run:
                 )
         elif status != "absent":
             self._remove_dead_attempt()
-        if differing != []:
+        if differing != [] or not (status == "finished" or self.has_checkpoint):
             atomic_write_text(path, config.to_yaml())
 
     def _remove_dead_attempt(self) -> None:
@@ -206,15 +241,18 @@ class Run:
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)
         # What marks the folder as a run goes last: a kill in between leaves the rest to the next.
-        for name in ("noise.jsonl", "history.csv", "test.csv", "run.json"):
+        for name in ("noise.jsonl", HISTORY, "test.csv", INPUTS, "run.json"):
             (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
-    def recording(self, config: TrainConfig) -> Iterator[Callable[..., None]]:
+    def recording(
+        self, config: TrainConfig, asked: Interrupts | None = None
+    ) -> Iterator[Callable[..., None]]:
         """Keep `run.json` true while the body runs: running, then finished, failed or interrupted.
 
         To be used inside `claimed`. Yields a function that writes its keyword arguments to
-        `run.json` at once.
+        `run.json` at once. An error after `asked` is what became of an interrupt, and is raised as
+        one.
         """
         info: dict[str, Any] = {
             **self.info,  # what a checkpoint is loaded by, should this attempt fail before it knows
@@ -225,6 +263,7 @@ class Run:
             "finished": None,
             "error": None,
             "results": {},
+            ARTEFACTS: {},
         }
 
         def note(**values: Any) -> None:
@@ -238,15 +277,30 @@ class Run:
             note(status="interrupted", finished=_now())
             raise
         except BaseException as error:
+            if asked is not None and asked.times:
+                note(status="interrupted", finished=_now())
+                raise KeyboardInterrupt from error
             text = "".join(traceback.format_exception_only(error)).strip()
             note(status="failed", finished=_now(), error=text)
             raise
-        note(status="finished", finished=_now())
+        note(status="finished", finished=_now(), **record_of(self.folder, self._stored_config))
+
+    def record(self, *names: str) -> None:
+        """Add further files, as those of an evaluation, to the record of a finished run."""
+        if self.status != "finished":
+            return  # what an unfinished run is worth will change
+        with locked(self.folder / LOCK):
+            info = self.info
+            known = info.get(ARTEFACTS)
+            if known is None:
+                info |= record_of(self.folder, self._stored_config)
+            info[ARTEFACTS] = {**info[ARTEFACTS], **describe(self.folder, names)}
+            atomic_write_json(self.folder / "run.json", info)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         try:
-            with locked(self.folder / ".training.lock", wait=False):
+            with locked(self.folder / LOCK, wait=False):
                 yield
         except BlockingIOError:
             raise BlockingIOError(
@@ -258,13 +312,7 @@ class Run:
         """Write `history.csv` anew."""
         columns = list(HISTORY_COLUMNS)
         columns += [key for row in rows for key in row if key not in columns]
-        write_csv(self.folder / "history.csv", list(dict.fromkeys(columns)), rows)
-
-
-def _differences(stored: TrainConfig, given: TrainConfig) -> list[str]:
-    """Fields that differ, but for those on which nothing depends that a run computes."""
-    old, new = stored.model_dump(), given.model_dump()
-    return [key for key in new if key not in {"threads", "tensorboard"} and new[key] != old[key]]
+        write_csv(self.folder / HISTORY, list(dict.fromkeys(columns)), rows)
 
 
 def versions() -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keras_robust.common.files import atomic_write_text, locked
+from keras_robust.common.interrupts import Interrupts
 from keras_robust.scheduling.processes import Child, stop
 from keras_robust.scheduling.records import RunRecord, read_status
 from keras_robust.scheduling.scheduler import is_free, record_failure
 from keras_robust.scheduling.worker import BUSY, LOCK
+from keras_robust.training.records.identity import identity
 from keras_robust.tuning.objective import Objective
 from keras_robust.tuning.report import write_tuning_report
 from keras_robust.tuning.results import run_folder, write_results
@@ -22,7 +24,7 @@ from keras_robust.tuning.study import SharedStudy, number_of
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-__all__ = ["Tuning", "TuningState", "portable"]
+__all__ = ["Tuning", "TuningState"]
 
 _SILENCE_SECONDS = 600
 # Errors that the hyper-parameters bring about: to try again, or to give up, would be no remedy.
@@ -89,8 +91,12 @@ class Tuning:
     running: list[_Running] = field(default_factory=list)
     told: float = field(default_factory=time.monotonic)
 
-    def run(self, poll_seconds: float) -> None:
-        """Until all trials have come to their end, here or in other processes."""
+    def run(self, poll_seconds: float, asked: Interrupts) -> None:
+        """Until all trials have come to their end, here or in other processes.
+
+        Raises:
+            KeyboardInterrupt: It was asked, while signals were held.
+        """
         self._write()
         beaten = -math.inf
         try:
@@ -105,10 +111,11 @@ class Tuning:
                     break
                 self._tell()
                 # With nothing of its own, a process waits for the others, whose machines may die.
-                time.sleep(poll_seconds if self.running else self.shared.beat_seconds)
+                asked.wait(poll_seconds if self.running else self.shared.beat_seconds)
+                asked.check()
                 self._each(self._attend)
         finally:
-            stop([run.child for run in self.running if run.child is not None])
+            stop([run.child for run in self.running if run.child is not None], asked)
             self._each(lambda run: self.shared.hand_over(run.trial))
             self._write(report=True)
 
@@ -130,7 +137,7 @@ class Tuning:
         config = self.to_train(trial.params)
         record = RunRecord.read(run.folder)
         # Fields that a newer version added have their defaults in what an older one stored.
-        if record.config and portable(self.complete(record.config)) != portable(config):
+        if record.config and identity(self.complete(record.config)) != identity(config):
             raise ValueError(
                 "Invalid value for argument `output`. Expected a folder without trials of another "
                 f"study. Received: {str(run.folder)!r}, which holds one. Take another folder, or "
@@ -226,15 +233,6 @@ class Tuning:
         if times:
             left = self.state.trials - self.state.settled
             self.state.seconds_left = left * sum(times) / len(times) / self.workers
-
-
-def portable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration says on every machine: folders by name, and no threads."""
-    kept = {k: v for k, v in config.items() if k not in ("threads", "tensorboard")}
-    for section, path in {"data": "path", "plan": "folder"}.items():
-        if isinstance(kept.get(section), Mapping):
-            kept[section] = kept[section] | {path: Path(str(kept[section].get(path))).name}
-    return kept
 
 
 def _error(folder: Path, code: int | None) -> str:

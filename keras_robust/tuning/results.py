@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from keras_robust.common.artefacts import ARTEFACTS, describe, read_artefact
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.tables import frame_csv, read_frame
 from keras_robust.common.yaml import read_yaml
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["TuningRecord", "comparable", "find_studies", "write_results"]
 
 _STATES = {"COMPLETE": "finished", "FAIL": "failed"}
+_FILES = ("trials.csv", "importance.csv", "best.yaml")
+_REMEDY = "The same `keras-robust tune` writes it again from the storage; or copy it again."
 # Fewer values say nothing about which parameter matters.
 _ENOUGH = 5
 
@@ -97,10 +100,14 @@ class TuningRecord:
         try:
             # A choice may be called "NA" or "None".
             options = {"keep_default_na": False, "na_values": [""]}
-            table = read_frame(self.folder / "trials.csv", dtype={"error": str}, **options)
+            content = self._content("trials.csv")
+            table = read_frame(self.folder / "trials.csv", content, dtype={"error": str}, **options)
         except (OSError, pd.errors.EmptyDataError):
             table = pd.DataFrame(columns=["trial", "state", "value"])
         return table.assign(value=table["value"].astype(float))
+
+    def _content(self, name: str) -> bytes:
+        return read_artefact(self.folder, name, self.info, _REMEDY)
 
     def run_folder(self, trial: int) -> Path:
         """Run folder of a trial; on the machine that trained it."""
@@ -133,7 +140,7 @@ class TuningRecord:
         import pandas as pd
 
         try:
-            table = read_frame(self.folder / "importance.csv")
+            table = read_frame(self.folder / "importance.csv", self._content("importance.csv"))
         except (OSError, pd.errors.EmptyDataError):
             return {}
         return dict(zip(table["parameter"], table["importance"], strict=True))
@@ -207,7 +214,7 @@ def write_results(
     trials: Sequence["FrozenTrial"],
     study: "Study",
     best_config: Callable[[Mapping[str, Any]], dict[str, Any]],
-    importance: bool = False,
+    last: bool = False,
 ) -> "FrozenTrial | None":
     """Write `trials.csv`, and `best.yaml` where a trial is finished.
 
@@ -216,7 +223,8 @@ def write_results(
         trials: Those that count.
         study: Optuna's, for the direction and the importance of the parameters.
         best_config: Makes the configuration to train from parameters.
-        importance: Write `importance.csv` as well.
+        last: Nothing is written after: `importance.csv` is as well, and `tuning.yaml` gets the
+            length and hash of the files.
 
     Returns:
         The best trial.
@@ -225,6 +233,7 @@ def write_results(
     from optuna.study import StudyDirection
     from optuna.trial import TrialState
 
+    _record(folder, [])  # until all are written
     parameters = list(Space.read(_info(folder)["space"]).search)
     columns = ["trial", "state", "value", *parameters]
     columns += ["epochs", "seconds", "attempts", "host", "error"]
@@ -237,9 +246,19 @@ def write_results(
         config = yaml.safe_dump(best_config(best.params), sort_keys=False, allow_unicode=True)
         origin = f"# Trial {number_of(best)}: {_info(folder)['objective']} = {best.value:.6g}\n"
         atomic_write_text(folder / "best.yaml", origin + config)
-    if importance and len(parameters) > 1 and len(finished) >= _ENOUGH:
+    if last and len(parameters) > 1 and len(finished) >= _ENOUGH:
         _write_importance(folder, study)
+    if last:
+        _record(folder, _FILES)
     return best
+
+
+def _record(folder: Path, names: Sequence[str]) -> None:
+    info = dict(_info(folder))
+    found = describe(folder, names)
+    if found != info.get(ARTEFACTS, {}):
+        text = yaml.safe_dump(info | {ARTEFACTS: found}, sort_keys=False, allow_unicode=True)
+        atomic_write_text(folder / "tuning.yaml", text)
 
 
 def _info(folder: Path) -> Mapping[str, Any]:

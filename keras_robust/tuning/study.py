@@ -1,8 +1,9 @@
 """The trials of a tuning study, in a storage that several processes and machines may share.
 
 A trial counts unless it failed without an `error`: then it was given up for another that takes it
-up, and the same run folder, anew. What no process may miss, a count of trials that is right
-whoever dies when, follows from the trials alone: those of the lowest run folders count.
+up, and the same run folder, anew; or unless a later one has the same run folder. What no process
+may miss, a count of trials that is right whoever dies when, follows from the trials alone: those of
+the lowest run folders count.
 """
 
 import json
@@ -12,13 +13,14 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from keras_robust.common.files import locked
+from keras_robust.training.records.identity import differences
 from keras_robust.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -155,9 +157,13 @@ class SharedStudy:
         if stored is None:
             self.study.set_user_attr("specification", given)
             return
-        old = _flat(json.loads(json.dumps(renewed(stored))))
-        new = _flat(given)
-        differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        differing = sorted(differences(json.loads(json.dumps(renewed(stored))), given))
+        if differing == ["content"]:
+            raise ValueError(
+                "Invalid value for argument `data`. Expected the images and masks that the study "
+                f"{self.study.study_name!r} began with. Received: other ones. Name the folder that "
+                "has them (--data), or take another folder for the study (--output)."
+            )
         if differing:
             raise ValueError(
                 "Invalid value for argument `config`. Expected what the study "
@@ -170,9 +176,22 @@ class SharedStudy:
         """Be known, to processes of the same folder, to be alive."""
         lock = self._lock(self.owner)
         with locked(lock):
+            self._remove_old_locks()
             yield
         # Not after an error: what it left running is seen to be dead by the lock that is free.
         lock.unlink(missing_ok=True)
+
+    def _remove_old_locks(self) -> None:
+        """Those of processes that were killed, and whose trials others have taken up."""
+        from optuna.trial import TrialState
+
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        needed = {self.owner, *(str(trial.user_attrs.get("owner")) for trial in running)}
+        for lock in (self.folder / "owners").glob("*.lock"):
+            # A new one may not be held yet.
+            if lock.stem not in needed and time.time() - lock.stat().st_mtime > 60:
+                with suppress(OSError), locked(lock, wait=False):
+                    lock.unlink()
 
     def counted(self) -> list["FrozenTrial"]:
         """The trials that count, in order; at most as many as the study has."""
@@ -250,6 +269,15 @@ class SharedStudy:
         kept = {"run": self._run_number(trial), "attempts": attempts, "again": True}
         self.study.enqueue_trial(trial.params, user_attrs=kept)
 
+    def retry_failed(self) -> None:
+        """Make the trials that failed for good wait for somebody, under their old numbers."""
+        from optuna.trial import TrialState
+
+        for trial in self.counted():
+            if trial.state == TrialState.FAIL:
+                kept = {"run": number_of(trial), "attempts": 0, "again": True}
+                self.study.enqueue_trial(trial.params, user_attrs=kept)
+
     def take_over(self) -> None:
         """Make the trials of processes that died wait for somebody."""
         from optuna.trial import TrialState
@@ -266,8 +294,10 @@ class SharedStudy:
         trials = self.study.get_trials(deepcopy=False)
         runs = _run_numbers(trials)
         counting = (t for t in trials if t.state != TrialState.FAIL or "error" in t.user_attrs)
+        # One that failed for good and is tried again counts as what it is now.
+        latest = {runs[trial.number]: trial for trial in counting}
         # While one trial changes hands another process may begin a new one, which is then too many.
-        return sorted(counting, key=lambda trial: runs[trial.number])
+        return [latest[run] for run in sorted(latest)]
 
     def _run_number(self, trial: "Trial | FrozenTrial") -> int:
         return _run_numbers(self.study.get_trials(deepcopy=False))[trial.number]
@@ -312,14 +342,6 @@ def _run_numbers(trials: "Sequence[FrozenTrial]") -> dict[int, int]:
         numbers[trial.number] = int(trial.user_attrs.get("run", new))
         new += "again" not in trial.user_attrs
     return numbers
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    inner = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    for section, content in values.items():
-        if isinstance(content, Mapping):
-            inner |= {f"{section}.{key}": value for key, value in content.items()}
-    return inner
 
 
 def _open(

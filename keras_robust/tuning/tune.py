@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.interrupts import interrupts
 from keras_robust.reports.names import loss_label
-from keras_robust.scheduling.processes import Child, sigterm_interrupts
+from keras_robust.scheduling.processes import Child
 from keras_robust.scheduling.scheduler import WORKER, check_losses, complete_config
-from keras_robust.tuning.loop import Tuning, TuningState, portable
+from keras_robust.training.records.identity import PATHS, identity
+from keras_robust.training.records.inputs import digest_of_inputs
+from keras_robust.tuning.loop import Tuning, TuningState
 from keras_robust.tuning.objective import PLANNED, WHOLE_IMAGES, Objective
 from keras_robust.tuning.results import TuningRecord
 from keras_robust.tuning.space import Space, configured, load_space
@@ -81,10 +84,12 @@ def tune(
     workers: int = 1,
     threads: int | None = None,
     retries: int = 2,
+    retry: bool = False,
     progress: Callable[[TuningState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
     check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    content: Callable[[Mapping[str, Any]], str] = digest_of_inputs,
     poll_seconds: float = 1.0,
     beat_seconds: float = 30.0,
 ) -> TuningRecord:
@@ -117,10 +122,12 @@ def tune(
         workers: Trials at a time, of this process.
         threads: CPU threads per trial; by default the CPUs divided by `workers`.
         retries: How often a trial whose process or machine died is begun anew.
+        retry: Also try trials again that failed for good in an earlier call.
         progress: Called when something happened, and about every `poll_seconds`.
         command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults, and checks it.
         check: Refuses losses and selections that do not exist, as `check_losses` does.
+        content: Tells by a hash whether all processes see the same images and masks.
         poll_seconds: How often the processes are looked at.
         beat_seconds: How often to tell other machines that this one lives; they take up the trials
             of one that has been silent for ten times as long.
@@ -132,7 +139,7 @@ def tune(
         ImportError: Optuna is absent.
         ConnectionError: The storage failed meanwhile; calling it again continues.
         ValueError: The configuration, the space or the objective do not fit, the storage holds
-            another study, or all of the first trials failed.
+            another study or one of other images and masks, or all of the first trials failed.
     """
     for name, number in {"trials": trials, "epochs": epochs, "workers": workers}.items():
         if number < 1:
@@ -143,7 +150,7 @@ def tune(
     base = dict(config) if isinstance(config, Mapping) else _given(config)
     space = space if isinstance(space, Space) else load_space(space)
     goal = Objective(objective or (PLANNED if base.get("plan") else WHOLE_IMAGES))
-    _check_space(base, space, epochs, goal, complete, check)
+    sample = _check_space(base, space, epochs, goal, complete, check)
     tuned = complete(configured(base, space.fixed))
     specification = {
         "space": space.written(),
@@ -151,7 +158,8 @@ def tune(
         "direction": direction,
         "epochs": epochs,
         "pruner": pruner,
-        "config": portable(tuned),
+        "config": identity(tuned),
+        "content": content(sample),
     }
     folder = Path(output)
     shared = SharedStudy(
@@ -169,7 +177,12 @@ def tune(
     )
     shared.agree(
         specification,
-        lambda stored: stored | {"config": portable(complete(stored["config"]))},
+        # Studies of before have the names of the folders, and no hash of what is in them.
+        lambda stored: (
+            {"content": specification["content"]}
+            | stored
+            | {"config": identity(complete(_with_paths(stored["config"], tuned)))}
+        ),
     )
     described = {
         "label": label or _label(tuned),
@@ -200,8 +213,11 @@ def tune(
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with sigterm_interrupts(), shared.present():
-            tuning.run(poll_seconds)
+        # Held: an exception between the start of a process and the note of it would leave it.
+        with interrupts() as asked, asked.held(), shared.present():
+            if retry:
+                shared.retry_failed()
+            tuning.run(poll_seconds, asked)
     except (StorageInternalError, SQLAlchemyError) as error:
         raise ConnectionError(
             f"The storage of the study failed: {error.__cause__ or error} The trials at hand were "
@@ -221,7 +237,8 @@ def _check_space(
     objective: Objective,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
     check: Callable[[Sequence[tuple[Any, ...]]], None],
-) -> None:
+) -> dict[str, Any]:
+    """Make sure that the losses of a space exist; returns the configuration of a trial."""
     samples = {name: range_.samples() for name, range_ in space.search.items()}
     losses: list[tuple[Any, ...]] = []
     for i in range(max(map(len, samples.values()))):
@@ -230,6 +247,17 @@ def _check_space(
         selection = config.get("selection")
         losses.append((config["loss"], config["loss_options"], *([selection] if selection else ())))
     check(losses)
+    return config
+
+
+def _with_paths(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the folders of another one."""
+    sections = {
+        section: {name: other[section][name], **(config.get(section) or {})}
+        for section, name in PATHS.items()
+        if config.get(section) and other.get(section)
+    }
+    return {**config, **sections}
 
 
 def _label(config: Mapping[str, Any]) -> str:

@@ -116,9 +116,7 @@ class TrainWidget(QWidget):
         """Begin the run, or continue it where it stopped."""
         inputs = self.form.inputs
         try:
-            if self._resumes:
-                _check_dataset(inputs)
-            fields = None if self._resumes else inputs.as_core_arguments()
+            fields = _to_continue(inputs) if self._resumes else inputs.as_core_arguments()
         except (ValueError, OSError) as error:
             self.progress.say(in_words(error))
             return
@@ -188,14 +186,25 @@ class TrainWidget(QWidget):
         self.progress.say(f"The audit is in {folder}. Open it with the widget Review.")
 
 
-def _check_dataset(inputs: TrainInputs) -> None:
-    """Raise where a run would continue on another dataset than the one that is shown."""
-    began = Run(inputs.run).config.data.path
-    if began.resolve() != inputs.dataset.resolve():
+def _to_continue(inputs: TrainInputs) -> dict[str, Any] | None:
+    """Fields of a run that goes on; `None` for its own, where its dataset did not move.
+
+    Where it did, training compares the images and masks with those that the run began with.
+
+    Raises:
+        ValueError: The dataset that is shown is not the one that the run began with.
+    """
+    config = Run(inputs.run).config
+    began = config.data.path
+    if began.resolve() == inputs.dataset.resolve():
+        return None
+    if began.exists():
         raise ValueError(
             f"This run was begun on {began}. Choose that dataset to continue it, or name another "
             "run folder for this one."
         )
+    fields = config.model_dump(mode="json")
+    return fields | {"data": fields["data"] | {"path": str(inputs.dataset)}}
 
 
 def _beside(run: Path, what: str) -> Path:

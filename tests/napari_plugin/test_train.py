@@ -253,6 +253,23 @@ def test_each_dataset_has_a_run_of_its_own(widget, lesions, tmp_path):
     assert form.inputs.run == run
 
 
+def test_a_run_goes_on_where_its_dataset_lies_now(widget, lesions, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    fields = {"data": {"path": str(tmp_path / "gone")}, "loss": "ce", "epochs": 2}
+    (run / "config.yaml").write_text(json.dumps(fields))
+    (run / "run.json").write_text(json.dumps({"status": "interrupted"}))
+    (run / "history.csv").write_text("epoch,step,loss\n1,2,0.5\n")
+    started = []
+    monkeypatch.setattr(widget.progress, "start", lambda *given: started.append(given[1]))
+    choose(widget.form.dataset, lesions)
+    choose(widget.form.run, run)
+    widget.train()
+    ((given, folder, resume),) = started
+    assert given["data"]["path"] == str(lesions) and given["loss"] == "ce"
+    assert (folder, resume) == (run, True)
+
+
 def test_prediction_needs_an_image(widget):
     widget.predict()
     assert "Open an image" in widget.progress.message.text() and widget.progress.child is None

@@ -13,7 +13,7 @@ from keras_robust.common.tables import frame_csv
 from keras_robust.metrics import Reliability
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order, line_styles
-from keras_robust.scheduling.records import RunRecord, find_runs
+from keras_robust.scheduling.records import RunRecord, damaged, find_runs, share_dataset
 from keras_robust.studies import curves as figures
 from keras_robust.studies.comparable import differences, without_repetitions
 from keras_robust.studies.crossval.label_quality import label_quality
@@ -104,7 +104,7 @@ def write_cross_validation_report(
     """
     found = find_runs(paths)
     _refuse_mixtures(found)
-    runs, notes = without_repetitions(found)
+    runs, notes = without_repetitions([run for run in found if not run.damage])
     scores = read_scores(runs)
     if not len(scores):
         raise ValueError(
@@ -117,7 +117,8 @@ def write_cross_validation_report(
     settings = sorted(set(scores.loc[~scores["reference"], "trained_on"]))
     finished = sum(run.status == "finished" for run in runs)
     report.parts.append(html.paragraph(f"{finished} of {len(runs)} runs are finished.", "soft"))
-    report.parts += [html.paragraph(note, "note") for note in [*differences(runs), *notes]]
+    told = [*damaged(found), *differences(runs), *notes]
+    report.parts += [html.paragraph(note, "note") for note in told]
     _add_label_quality(report, runs)
     tests = []
     for setting in settings or sorted(set(reference["trained_on"])):
@@ -136,15 +137,15 @@ def write_cross_validation_report(
 
 def _refuse_mixtures(runs: Sequence[RunRecord]) -> None:
     """Of several data sets no mean is taken; the reference may lie in a folder of its own."""
-    found: dict[tuple[str, str], set[str]] = {}
+    found: dict[tuple[str, str], list[RunRecord]] = {}
     for run in runs:
-        path = str((run.config.get("data") or {}).get("path"))
-        found.setdefault((label_of(run), trained_on(run)), set()).add(path)
-    for (method, _), data in found.items():
-        if len(data) > 1:
+        found.setdefault((label_of(run), trained_on(run)), []).append(run)
+    for (method, _), own in found.items():
+        if not share_dataset(own):
+            data = sorted({run.dataset for run in own})
             raise ValueError(
                 "Invalid value for argument `paths`. Expected runs of one data set. Received: "
-                f"{method} trained on {' and '.join(sorted(data))}. Write a report for each."
+                f"{method} trained on {' and '.join(data)}. Write a report for each."
             )
 
 

@@ -1,13 +1,16 @@
 """Scores of many runs on the cases that each held out, as one table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_robust.common.artefacts import ARTEFACTS, DamagedFileError, read_artefact
+from keras_robust.common.opening import UnreadableFileError
 from keras_robust.common.tables import read_frame
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.tables import label_of, setting_label
+from keras_robust.training.records.finished import EVALUATION, RELIABILITY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +20,7 @@ __all__ = [
     "ONE_PEER",
     "fold_of",
     "is_reference",
+    "is_scored",
     "label_titles",
     "measure_title",
     "natural",
@@ -39,9 +43,8 @@ MEASURES = {
 DISTANCES = ("asd", "hd95")
 LENGTHS = ("mm", "px")
 
-EVALUATION = "evaluation.csv"
 ONE_PEER = "evaluation_one_peer.csv"  # of two peers, the first alone
-RELIABILITY = "reliability.csv"
+_REMEDY = "Remove it: `keras-robust crossval` scores the run again; or copy the run folder again."
 
 
 def trained_on(run: RunRecord) -> str:
@@ -74,28 +77,13 @@ def read_scores(runs: Iterable[RunRecord]) -> "pd.DataFrame":
 
     Raises:
         ValueError: Distances are in mm in some runs and in pixels in others.
+        DamagedFileError: A table is not what was written, or of fewer images than others of the
+            fold.
     """
     import pandas as pd
 
     frames = []
-    for run, name, part in (
-        (run, name, part)
-        for run in runs
-        for name, part in ((EVALUATION, ""), (ONE_PEER, " (one peer)"))
-        if (run.folder / name).is_file()
-    ):
-        # Images and regions may be called "NA" or "None", which pandas would take for nothing.
-        frame = read_frame(
-            run.folder / name,
-            dtype={"id": str, "group": str, "label": str, "name": str},
-            keep_default_na=False,
-            na_values=dict.fromkeys((*MEASURES, *_with_unit("mm"), *_with_unit("px")), ["", "nan"]),
-        )
-        length = next((unit for unit in LENGTHS if f"asd_{unit}" in frame), "px")
-        frame = frame.rename(columns=dict(zip(_with_unit(length), DISTANCES, strict=True)))
-        frame["length"] = length
-        if "name" not in frame:  # of a version that did not write it
-            frame["name"] = ""
+    for run, part, frame in _read_all(runs):
         frame.insert(0, "method", label_of(run) + part)
         frame.insert(1, "trained_on", trained_on(run))
         frame.insert(2, "reference", is_reference(run))
@@ -140,6 +128,71 @@ def label_titles(scores: "pd.DataFrame") -> dict[str, str]:
     """Of each class its number and its name, where it has one; regions as they are."""
     names = scores.groupby("label")["name"].max()
     return {str(label): f"{label} {name}" if name else str(label) for label, name in names.items()}
+
+
+def _read_all(runs: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, str, "pd.DataFrame"]]:
+    tables = [
+        (run, name, part, _read(run, name))
+        for run in runs
+        for name, part in ((EVALUATION, ""), (ONE_PEER, " (one peer)"))
+        if is_scored(run, name)
+    ]
+    images: dict[tuple[object, ...], set[str]] = {}
+    for run, _, _, table in tables:
+        images.setdefault(_held_out(run), set()).update(table["id"])
+    for run, name, part, table in tables:
+        # Of before files were recorded; others are known to be whole.
+        if ARTEFACTS not in run.info:
+            _require_all(run, name, table, images[_held_out(run)])
+        yield run, part, table
+
+
+def is_scored(run: RunRecord, name: str) -> bool:
+    """Whether a run has scores that were finished."""
+    recorded: Mapping[str, object] | None = run.info.get(ARTEFACTS)
+    return (run.folder / name).is_file() and (recorded is None or name in recorded)
+
+
+def _read(run: RunRecord, name: str) -> "pd.DataFrame":
+    content = read_artefact(run.folder, name, run.info, _REMEDY)
+    try:
+        # Images and regions may be called "NA" or "None", which pandas would take for nothing.
+        table = read_frame(
+            run.folder / name,
+            content,
+            dtype={"id": str, "group": str, "label": str, "name": str},
+            keep_default_na=False,
+            na_values=dict.fromkeys((*MEASURES, *_with_unit("mm"), *_with_unit("px")), ["", "nan"]),
+        )
+    except ValueError as error:
+        reason = error.reason if isinstance(error, UnreadableFileError) else f"is no table: {error}"
+        raise DamagedFileError(run.folder / name, f"it {reason}", _REMEDY) from error
+    length = next((unit for unit in LENGTHS if f"asd_{unit}" in table), "px")
+    table = table.rename(columns=dict(zip(_with_unit(length), DISTANCES, strict=True)))
+    table["length"] = length
+    if "name" not in table:  # of a version that did not write it
+        table["name"] = ""
+    if missing := {"id", "label", *MEASURES} - set(table):
+        reason = f"it has no column {', '.join(sorted(missing))}"
+        raise DamagedFileError(run.folder / name, reason, _REMEDY)
+    return table
+
+
+def _held_out(run: RunRecord) -> tuple[object, ...]:
+    """Runs that share this are scored on the same images."""
+    data = run.config.get("data") or {}
+    names = ("path", "clean_annotator", "test_split", "test_limit", "limit_seed", "stratify")
+    return (str(data.get("fold")), *(data.get(name) for name in names))
+
+
+def _require_all(run: RunRecord, name: str, table: "pd.DataFrame", images: set[str]) -> None:
+    """Refuse a table that was cut: each image has all labels, and each run of a fold all images."""
+    labels = table.groupby("id")["label"].nunique()
+    cut = sorted(labels.index[labels < labels.max()])
+    missing = sorted((images | set(run.tested["id"])) - set(table["id"])) + cut
+    if missing:
+        reason = f"it lacks rows of {', '.join(missing[:3])} (of {len(missing)} images)"
+        raise DamagedFileError(run.folder / name, reason, _REMEDY)
 
 
 def fold_of(run: RunRecord) -> str:
@@ -204,11 +257,20 @@ def _finite(scores: "pd.DataFrame", measure: str) -> "pd.DataFrame":
 
 
 def unscored(runs: Sequence[RunRecord]) -> list[Path]:
-    """Folders of finished runs that have no scores yet, but weights to score."""
+    """Folders of finished runs that have no scores yet, or damaged ones, but weights to score."""
     return [
         run.folder
         for run in runs
         if run.status == "finished"
-        and not (run.folder / EVALUATION).is_file()
+        and not all(_is_whole(run, name) for name in (EVALUATION, RELIABILITY))
         and (run.folder / "checkpoints").is_dir()
     ]
+
+
+def _is_whole(run: RunRecord, name: str) -> bool:
+    try:
+        if not is_scored(run, name):  # at first there was no reliability
+            return name == RELIABILITY and ARTEFACTS not in run.info
+        return bool(read_artefact(run.folder, name, run.info, _REMEDY))
+    except DamagedFileError:
+        return False

@@ -12,7 +12,7 @@ from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.crossval.paired_tests import paired_tests
 from keras_robust.studies.crossval.scores import (
     MEASURES,
-    RELIABILITY,
+    is_scored,
     label_titles,
     measure_title,
     natural,
@@ -23,6 +23,7 @@ from keras_robust.studies.crossval.scores import (
 )
 from keras_robust.studies.statistics import SettingTest, compare
 from keras_robust.studies.tables import label_of
+from keras_robust.training.records.finished import RELIABILITY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,11 +173,12 @@ def reliabilities(runs: Sequence[RunRecord]) -> dict[tuple[str, str], dict[str, 
 
     found: dict[tuple[str, str], dict[str, Reliability]] = {}
     for run in runs:
-        path = run.folder / RELIABILITY
-        if not path.is_file():
+        if not is_scored(run, RELIABILITY):
             continue
         own = found.setdefault((trained_on(run), label_of(run)), {})
-        table = read_frame(path, dtype={"label": str}, keep_default_na=False)
+        content = run.content(RELIABILITY)
+        options = {"dtype": {"label": str}, "keep_default_na": False}
+        table = read_frame(run.folder / RELIABILITY, content, **options)
         for label, rows in table.groupby("label"):
             rows = rows.sort_values("bin")
             columns = (rows[name].to_numpy() for name in ("count", "total_confidence", "correct"))

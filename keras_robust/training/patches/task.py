@@ -78,6 +78,7 @@ class PlannedTask:
             lambda done, total: progress("data", done, total, {}),
         )
         self.steps = options.steps_per_epoch
+        self.tested = False
         axes = tuple(range(len(self.plan.axes)))
         chosen = axes if options.mirror_axes is None else options.mirror_axes
         self.mirror_axes = chosen if config.augment else ()
@@ -148,6 +149,8 @@ class PlannedTask:
         return ", ".join(dict.fromkeys(self.patches.case_of(epoch, n).id for n in numbers))
 
     def finish(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        if self.config.evaluate_last and self.cases.test is not None and not self.tested:
+            self._test(self.cases.test)  # test.csv may have been lost since
         if self.config.save_predictions:
             kinds = list(self.cases.kinds)
             ids = [self.cases.chosen.ids[kinds.index(kind)] for kind in sorted(set(kinds))]
@@ -161,6 +164,7 @@ class PlannedTask:
 
     def _test(self, test: Dataset) -> dict[str, float]:
         """Predict and score the test images; the results go to test.csv as well."""
+        self.tested = True
         both, total, ids = [], [], []
         for number, (case, probabilities) in enumerate(self._predictions(test)):
             if number < self.config.save_predictions:

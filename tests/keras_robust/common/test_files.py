@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -83,3 +84,43 @@ def test_lock_excludes_another_process_until_it_ends(tmp_path):
     holder.communicate()
     with locked(path, wait=False):
         pass
+
+
+def test_leftovers_of_the_killed_go_and_those_of_the_living_stay(tmp_path):
+    """A writer that waits for its disk is not taken for one that was killed."""
+    program = (
+        "import os, signal, sys, time; from keras_robust.common import files\n"
+        "def wait(descriptor): print('writing', flush=True); time.sleep(60)\n"
+        "os.fsync = wait; files.atomic_write_bytes(sys.argv[1], b'new')"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / name)], stdout=subprocess.PIPE, text=True
+        )
+        for name in ("dead", "alive")
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "writing\n"
+    writers[0].kill()
+    writers[0].communicate()
+    assert len(os.listdir(tmp_path)) == 2
+    # The first file that a process writes into a folder tidies it.
+    program = (
+        "import sys; from keras_robust.common.files import *; atomic_write_text(sys.argv[1], '')"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "b")], check=True)
+    names = sorted(os.listdir(tmp_path))
+    assert names[1:] == ["b"] and names[0].startswith(".alive.")
+    writers[1].kill()
+    writers[1].communicate()
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space.*table\.csv") as caught:
+        atomic_write_text(tmp_path / "table.csv", "a")
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []

@@ -12,7 +12,7 @@ from PIL import Image
 from keras_robust.annotators import match_annotators, reviewers
 from keras_robust.annotators.agreement.measure import measure_agreement
 from keras_robust.audit.folder import Audit, AuditCase
-from keras_robust.common.hashes import sha256
+from keras_robust.common.hashes import sha256_if_there as sha256
 from keras_robust.data import Dataset, read_mask
 from keras_robust.review import (
     ChangedFileError,

@@ -1,26 +1,33 @@
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from keras_robust.common.files import locked
+from keras_robust.data import Dataset
 from keras_robust.scheduling import live, scheduler
 from keras_robust.scheduling.grid import BenchmarkConfig
 from keras_robust.scheduling.records import read_status
 from keras_robust.scheduling.scheduler import run_benchmark
 from keras_robust.scheduling.worker import LOCK
+from keras_robust.training.config import DataConfig
+from keras_robust.training.records.inputs import require_inputs
 
 # Stands in for the training process: one history line per epoch, resumes, can fail and dawdle.
 FAKE = """
 import json, os, signal, sys, time, yaml
 from pathlib import Path
 from keras_robust.common.files import locked
+from keras_robust.data import Dataset
 folder = Path(sys.argv[1])
 config = yaml.safe_load((folder / "config.yaml").read_text())
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -48,6 +55,11 @@ try:
                 os._exit(9)
             if behaviour == "slow":
                 time.sleep(0.3)
+            if behaviour == "deaf":
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                (folder / "deaf").touch()
+                time.sleep(600)
         write("finished", results={"dice_test": 0.8})
 except BlockingIOError:
     sys.exit(75)
@@ -187,7 +199,7 @@ from keras_robust.scheduling.grid import BenchmarkConfig
 from keras_robust.scheduling.scheduler import run_benchmark
 config = BenchmarkConfig(
     base={{"epochs": 6}}, seeds=[0], losses=[
-        {{"name": name, "options": {{"fake": "slow"}}}} for name in ("t", "mae", "gce")])
+        {{"name": name, "options": {{"fake": {fake!r}}}}} for name in ("t", "mae", "gce")])
 try:
     run_benchmark(config, {output!r}, jobs=2, command=[sys.executable, {script!r}],
                   complete=dict, check=list, poll_seconds=0.05)
@@ -196,8 +208,8 @@ except KeyboardInterrupt:
 """
 
 
-def call(study):
-    source = CALLER.format(output=str(study.output), script=str(study.script))
+def call(study, fake="slow"):
+    source = CALLER.format(output=str(study.output), script=str(study.script), fake=fake)
     return subprocess.Popen([sys.executable, "-c", source])
 
 
@@ -237,6 +249,18 @@ def test_a_stop_leaves_everything_resumable(study, number):
     assert call(study).wait(30) == 0
     assert {read_status(f.parent) for f in study.output.glob("*/config.yaml")} == {"finished"}
     assert {rows(f.parent) for f in study.output.glob("*/config.yaml")} == {6}
+
+
+def test_a_second_interrupt_leaves_no_process(study):
+    """The first waits for processes to save their state; these two hear nothing."""
+    process = call(study, fake="deaf")
+    wait_for(lambda: len(list(study.output.glob("*/deaf"))) == 2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None and alive(study) == 2
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert alive(study) == 0
 
 
 def test_a_worker_that_somebody_stops_is_not_a_failure(study):
@@ -284,3 +308,26 @@ def test_live_table_of_folds():
     header, *rows = (line.split() for line in out.getvalue().splitlines()[:3])
     assert header == ["loss", "clean", "α=0.7", "β=0.5"]
     assert rows == [["t", *12 * "·"], ["ce+dice", *12 * "·"]]  # 2 settings x 3 folds x 2 seeds
+
+
+def test_a_study_goes_on_where_its_data_lies_now(study, tmp_path):
+    """Other images and masks are refused before anything is written."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "manifest.csv").write_text("id,image,mask,annotator,split\na,i.png,m.png,anna,train\n")
+    for name, value in (("i", 7), ("m", 255)):
+        Image.fromarray(np.full((4, 4), value, np.uint8)).save(data / f"{name}.png")
+    given = {"data": {"path": str(data)}}
+    config = BenchmarkConfig(base={"epochs": 2, **given}, losses=entries(t="stop"), seeds=[0])
+    (run,) = study(config).runs
+    options = DataConfig(path=data, annotator="anna", test_split=None)
+    require_inputs(run.folder, Dataset.open(data), options, begun=False)
+    moved = data.rename(tmp_path / "moved")
+    other = shutil.copytree(moved, tmp_path / "other")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(other / "m.png")
+    stored = (run.folder / "config.yaml").read_bytes()
+    with pytest.raises(ValueError, match="mask a of anna is another"):
+        study(config.with_data(other))
+    assert (run.folder / "config.yaml").read_bytes() == stored and starts(run.folder) == 1
+    assert study(config.with_data(moved)).count("finished") == 1
+    assert str(moved) in (run.folder / "config.yaml").read_text()

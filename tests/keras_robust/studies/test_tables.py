@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from keras_robust.reports import names as labels
 from keras_robust.scheduling.records import RunRecord, find_runs, read_status
 from keras_robust.studies import tables
+from keras_robust.training.records.finished import record_of
 
 from .conftest import EPOCHS, LEVELS, write_run
 
@@ -85,14 +87,45 @@ def test_every_run_has_its_row(study):
     assert table.loc["t_a0.7_b0.7_s0", "epochs_done"] == EPOCHS
 
 
-def test_damaged_run_folders_are_read_as_not_begun(tmp_path, study_data):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", '{"status": "fini'),
+        ("run.json", "[]"),
+        ("run.json", '{"status": "finished", "results": []}'),
+        ("config.yaml", "loss: ["),
+        ("config.yaml", "[]"),
+        ("config.yaml", "data: 3"),
+        ("plan.json", "[]"),
+        ("history.csv", ""),
+        ("history.csv", "epoch,step,dice_test\n1,1,0.5\n"),
+    ],
+)
+def test_a_damaged_file_is_named_and_nothing_of_the_run_believed(
+    tmp_path, study_data, name, content
+):
     folder = write_run(tmp_path / "t_a0.7_b0.7_s0", study_data)
-    (folder / "run.json").write_text('{"status": "fini')
-    (folder / "history.csv").write_text("")
-    (folder / "config.yaml").write_text("loss: [")
+    assert RunRecord.read(folder).status == "finished"
+    (folder / name).write_text(content)
     record = RunRecord.read(folder)
-    assert record.status == read_status(folder) == "waiting"
-    assert len(record.history) == 0 and record.setting == (0.0, 0.0)
+    assert record.status == read_status(folder) == "damaged"
+    assert len(record.history) == 0
+    assert str(folder / name) in str(record.damage)
+
+
+def test_a_history_cut_anywhere_is_not_that_of_the_record(tmp_path, study_data):
+    """Every cut, also at the end of a line, and every changed digit is noticed."""
+    folder = write_run(tmp_path / "t_a0.7_b0.7_s0", study_data)
+    record = RunRecord.read(folder)
+    info = record.info | record_of(folder, record.config)
+    (folder / "run.json").write_text(json.dumps(info))
+    assert RunRecord.read(folder).damage is None
+    whole = (folder / "history.csv").read_bytes()
+    for cut in (*range(0, len(whole), 97), whole.rindex(b"\n", 0, -1) + 1):
+        (folder / "history.csv").write_bytes(whole[:cut])
+        assert "history.csv" in str(RunRecord.read(folder).damage)
+    (folder / "history.csv").write_bytes(whole.replace(b"0.8", b"0.7", 1))
+    assert "SHA-256" in str(RunRecord.read(folder).damage)
 
 
 def test_the_folder_of_a_plan_is_no_run(tmp_path, study_data):

@@ -1,3 +1,6 @@
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -61,3 +64,24 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_named():
     stop = StopAtNonFinite(lambda epoch, batch: f"image {2 * batch} or {2 * batch + 1}")
     with pytest.raises(DivergenceError, match=r"epoch 1, batch 3 \(image 4 or 5\)"):
         model.fit(X, y, batch_size=2, shuffle=False, verbose=0, callbacks=[stop])
+
+
+def test_a_signal_ends_training_between_steps():
+    """Raised within a step it could be lost in TensorFlow; the first step of an epoch traces."""
+    from keras_robust.common.interrupts import interrupts
+    from keras_robust.training.callbacks import StopWhenAsked
+
+    steps = []
+    with interrupts() as asked:
+        callback = StopWhenAsked(asked)
+        callback.on_epoch_end(0)
+        callback.on_train_batch_end(0)
+        os.kill(os.getpid(), signal.SIGINT)  # within the second step: it goes on
+        steps.append("second")
+        with pytest.raises(KeyboardInterrupt):
+            callback.on_train_batch_end(1)
+        with pytest.raises(KeyboardInterrupt):
+            callback.on_epoch_end(0)
+        with pytest.raises(KeyboardInterrupt):  # what follows an epoch is ended at once
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert steps == ["second"]

@@ -1,3 +1,5 @@
+import errno
+import os
 import random
 import shutil
 import signal
@@ -104,3 +106,34 @@ for number in range(start, start + 10**6):
         assert files == {"state": b"%d" % number * 20000, "history": b"%d" % number}
         assert number >= last
         last = number
+
+
+def test_a_full_disk_leaves_no_half_generation(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"state": b"1"})
+    real, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(2, {"state": b"2"})
+    assert os.listdir(tmp_path) == ["000001"]
+    assert checkpoints.newest() == (1, {"state": b"1"})
+
+
+def test_what_a_kill_left_is_tidied(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for number in (2, 3):
+        checkpoints.save(number, {"state": b"x"})
+    (tmp_path / ".000004.tmp").mkdir()
+    (tmp_path / ".000004.tmp/state").write_bytes(b"half")
+    (tmp_path / "000001").mkdir()  # half removed
+    checkpoints.tidy()
+    assert sorted(os.listdir(tmp_path)) == ["000002", "000003"]
+    Checkpoints(tmp_path / "none").tidy()
+    assert not (tmp_path / "none").exists()

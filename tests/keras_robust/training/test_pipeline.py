@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_robust.common.artefacts import DamagedFileError
 from keras_robust.noise import KINDS
 from keras_robust.training import DataConfig, DivergenceError, Run, train
 from keras_robust.training.checkpoint import Checkpoints
@@ -271,3 +272,27 @@ def test_half_precision_trains(small_config, tmp_path):
         "int32",
         "int64",
     }
+
+
+@pytest.mark.parametrize("name", ["history.csv", "test.csv", "a prediction"])
+def test_a_damaged_file_of_a_finished_run_is_made_again(small_config, trained_run, tmp_path, name):
+    run = Run(shutil.copytree(trained_run.folder, tmp_path / "run"))
+    assert run.damage is None
+    pictures = sorted((run.folder / "predictions").iterdir())
+    path = pictures[0] if name == "a prediction" else run.folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert path.name in str(run.damage) and "--resume" in str(run.damage)
+    again = train(small_config, run.folder, resume=True)
+    assert again.damage is None and path.read_bytes() == whole
+    assert figures(again) == figures(trained_run) and again.results == trained_run.results
+
+
+def test_a_damaged_run_without_weights_is_not_trained_anew(small_config, trained_run, tmp_path):
+    run = Run(shutil.copytree(trained_run.folder, tmp_path / "run"))
+    shutil.rmtree(run.folder / "checkpoints")
+    (run.folder / "history.csv").write_text("epoch\n")
+    with pytest.raises(DamagedFileError, match=r"history\.csv"):
+        train(small_config, run.folder, resume=True)
+    with pytest.raises(DamagedFileError, match=r"history\.csv"):
+        _ = run.history

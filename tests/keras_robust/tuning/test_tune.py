@@ -11,6 +11,7 @@ import pytest
 import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
+from keras_robust.common.artefacts import DamagedFileError
 from keras_robust.scheduling.records import read_status
 from keras_robust.tuning.figures import importance_figure, parameter_figure, stability_figure
 from keras_robust.tuning.objective import Objective
@@ -72,6 +73,7 @@ def study(tmp_path):
     def run(behaviour="", folder="study", **options):
         given = {"trials": 4, "epochs": 2, "objective": "dice_train", "workers": 2}
         given |= {"poll_seconds": 0.02, "beat_seconds": 0.05, "complete": dict, "check": list}
+        given["content"] = lambda config: "the same"
         config = {"data": {"path": "lesions"}, "epochs": 200, "fake": behaviour}
         command = [sys.executable, str(script)]
         return tune(config, tmp_path / folder, SPACE, command=command, **(given | options))
@@ -347,7 +349,8 @@ config = {{"data": {{"path": "lesions"}}, "epochs": 200, "fake": "slow"}}
 try:
     tune(config, {folder!r}, space, trials=8, epochs=3, objective="dice_train", workers=2,
          storage={storage!r}, study="shared", command=[sys.executable, {script!r}],
-         complete=dict, check=list, poll_seconds=0.02, beat_seconds=0.4)
+         complete=dict, check=list, content=lambda config: "the same",
+         poll_seconds=0.02, beat_seconds=0.4)
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -503,3 +506,41 @@ def test_parameters_of_one_short_name_have_a_bar_each(tmp_path):
     labels = [tick.get_text() for tick in axis.get_yticklabels()]
     assert labels == ["q", "selection.options.alpha", "loss_options.alpha"]
     assert [bar.get_width() for bar in axis.patches] == [0.2, 0.3, 0.5]
+
+
+def test_failed_trials_are_tried_again_on_request(study):
+    """Under their own numbers and parameters; a study without failures is left alone."""
+    options = {"trials": 6, "epochs": 1}
+    first = study("diverge", **options)
+    failed = list(first.trials.query("state == 'failed'")["trial"])
+    assert 0 < len(failed) < 6
+    script = study.script
+    script.write_text(script.read_text().replace('behaviour == "diverge" and q > 0.5', "False"))
+    assert list(study("diverge", **options).trials["state"]) == list(first.trials["state"])
+    again = study("diverge", retry=True, **options)
+    assert list(again.trials["state"]) == ["finished"] * 6
+    assert list(again.trials["trial"]) == list(range(6))
+    pd.testing.assert_series_equal(again.trials["loss_options.q"], first.trials["loss_options.q"])
+    counts = starts(again)
+    assert all(counts[trial] == (2 if trial in failed else 1) for trial in range(6))
+    study("diverge", retry=True, **options)
+    assert starts(again) == counts
+
+
+def test_a_table_of_trials_that_was_cut_is_refused_and_written_again(study):
+    record = study(trials=3, epochs=1)
+    path = record.folder / "trials.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
+    with pytest.raises(DamagedFileError, match=r"trials\.csv"):
+        _ = TuningRecord.read(record.folder).trials
+    again = study(trials=3, epochs=1)
+    assert path.read_bytes() == whole and len(again.trials) == 3
+
+
+def test_a_study_goes_on_with_the_same_images_alone(study):
+    study(trials=1, epochs=1)
+    moved = study(trials=1, epochs=1, content=lambda config: "the same")
+    assert len(moved.trials) == 1
+    with pytest.raises(ValueError, match="images and masks that the study"):
+        study(trials=2, epochs=1, content=lambda config: "others")

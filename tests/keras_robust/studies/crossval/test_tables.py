@@ -11,9 +11,10 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
+from keras_robust.common.artefacts import DamagedFileError
 from keras_robust.common.files import atomic_write_text
 from keras_robust.reports.names import in_order
-from keras_robust.scheduling.records import find_runs
+from keras_robust.scheduling.records import RunRecord, find_runs
 from keras_robust.studies.crossval.paired_tests import paired_tests
 from keras_robust.studies.crossval.report import write_cross_validation_report
 from keras_robust.studies.crossval.scores import natural, per_case, per_fold, read_scores, unscored
@@ -24,6 +25,7 @@ from keras_robust.studies.crossval.tables import (
     table1,
     table2,
 )
+from keras_robust.training.records.finished import record_of
 
 HEAD = "id,label,dice,asd_mm,surface_dice,hd95_mm,ece"
 GAINS = {"Baseline (ref.)": 0.1, "Baseline": 0.0, "CoT": 0.03, "T-Loss": -0.02}
@@ -326,3 +328,40 @@ def test_runs_without_scores_are_named(study, tmp_path):
 
 def test_labels_in_their_order():
     assert natural(["tumour", "10", "2", "2"]) == ["2", "10", "tumour"]
+
+
+@pytest.mark.parametrize("damage", ["a line", "an image", "a digit"])
+def test_scores_that_were_cut_or_changed_are_refused(study, tmp_path, damage):
+    """An image less in one table would change means, ranks and p-values in silence."""
+    runs = shutil.copytree(study, tmp_path / "runs")
+    path = runs / "T-Loss_f0/evaluation.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    if damage == "a digit":
+        record = RunRecord.read(path.parent)
+        info = record.info | record_of(path.parent, record.config, path.name)
+        (path.parent / "run.json").write_text(json.dumps(info))
+        assert len(read_scores(find_runs(runs)))
+        path.write_text("".join(lines).replace("0.7", "0.8", 1))
+    else:
+        path.write_text("".join(lines[: -1 if damage == "a line" else -2]))
+    with pytest.raises(DamagedFileError, match=r"T-Loss_f0/evaluation\.csv"):
+        read_scores(find_runs(runs))
+    result = CliRunner().invoke(app, ["crossval", str(runs), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 2 and "keras-robust crossval" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_that_a_finished_run_does_not_record_are_taken_anew(study, tmp_path):
+    """They are those of a kill, or of the run before it was continued."""
+    folder = shutil.copytree(study / "CoT_f0", tmp_path / "runs/CoT_f0")
+    (folder / "checkpoints").mkdir()
+    (run,) = find_runs(tmp_path)
+    assert unscored([run]) == []
+    whole = run.info | record_of(folder, run.config, "evaluation.csv", "reliability.csv")
+    (folder / "run.json").write_text(json.dumps(whole))
+    assert unscored(find_runs(tmp_path)) == [] and len(read_scores(find_runs(tmp_path)))
+    (folder / "run.json").write_text(json.dumps(run.info | record_of(folder, run.config)))
+    assert unscored(find_runs(tmp_path)) == [folder] and not len(read_scores(find_runs(tmp_path)))
+    (folder / "run.json").write_text(json.dumps(whole))
+    (folder / "reliability.csv").write_text("label\n")
+    assert unscored(find_runs(tmp_path)) == [folder]
