@@ -20,6 +20,7 @@ from keras_robust.data.files.grid import geometry_problem, listed_size
 from keras_robust.data.files.names import picture_path
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.inference.ensemble import Predicts
+from keras_robust.inference.given import is_masks
 from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
 from keras_robust.metrics import Reliability, dice, pooled_dice
 
@@ -195,7 +196,7 @@ def evaluate(
                 )
             yield labels, mask
 
-    if isinstance(predictions, str | Path) and _is_masks(Path(predictions)):
+    if isinstance(predictions, str | Path) and is_masks(Path(predictions)):
         predicted = _read(Path(predictions), chosen, progress)
     else:
         predicted = _predict(predictions, chosen, normalize, peers, mirror, progress)
@@ -205,10 +206,6 @@ def evaluate(
     pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
     groups = {case.id: case.group for case in chosen if case.group}
     return Evaluation(scores, pooled, tuple(rows), bins, groups)
-
-
-def _is_masks(path: Path) -> bool:
-    return not (path / "run.json").is_file() and path.suffix != ".keras"
 
 
 def _predict(

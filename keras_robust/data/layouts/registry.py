@@ -12,7 +12,7 @@ from keras_robust.data.layouts.volume_facts import with_spacing
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem
 
-__all__ = ["read_layout"]
+__all__ = ["has_layout", "read_layout"]
 
 # What tells a layout, in order: a manifest beside other things says how to read the folder.
 LAYOUTS = (
@@ -21,6 +21,12 @@ LAYOUTS = (
     ("ISIC 2017", tuple(images for images, _ in ISIC2017.values()), read_isic2017),
     ("Shenzhen", ("CXR_png",), read_shenzhen),
 )
+
+
+def has_layout(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder in one of the layouts, whatever is wrong with it."""
+    root = Path(path)
+    return any((root / mark).exists() for _, marks, _ in LAYOUTS for mark in marks)
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:
