@@ -30,10 +30,15 @@ _REMEDIES = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EFBIG: _ROOM}
 _REMEDIES |= {errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.EROFS: _RIGHTS}
 
 
-def set_quiet(quiet: bool) -> bool:
-    """Say whether this command shows its results and errors alone."""
-    global _quiet
-    _quiet = quiet
+def set_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Say whether this command, as long as it runs, shows its results and errors alone."""
+
+    def note(quiet: bool) -> None:
+        global _quiet
+        _quiet = quiet
+
+    note(quiet)
+    context.call_on_close(lambda: note(False))
     return quiet
 
 

@@ -86,11 +86,11 @@ def tune(
                 "Invalid value for argument `space`. Expected what to search, such as "
                 "--space stocot, or a YAML file. Received: none"
             )
+        searched = load_space(space).with_fixed(parse_assignments(set_ or []))
         base, _ = run_config(config, None, {"data.path": dataset}, [])
         Dataset.open(base.data.path)  # what is wrong with it is said before the first trial
         name = config.stem if config is not None else base.data.path.resolve().name
         folder = output or Path("runs") / f"{name}-{Path(space).stem}"
-        searched = load_space(space).with_fixed(parse_assignments(set_ or []))
         try:
             record = search(
                 base,
