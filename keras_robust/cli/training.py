@@ -1,7 +1,7 @@
 """One training run: to train, to predict with it, to score it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def train(
     """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
     from keras_robust.training.command import check_run, run_config
 
-    options = {
+    options: dict[str, Any] = {
         "data.path": dataset,
         "data.annotator": annotator,
         "data.clean_annotator": clean_annotator,

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.extensions import VARIABLE
-from keras_robust.common.yaml import parse_yaml
+from keras_robust.common.yaml import parse_yaml, read_yaml
 from keras_robust.data import Dataset
 from keras_robust.methods import LOSS_NAMES
 from keras_robust.planning.plan_files import load_plan
@@ -64,7 +64,7 @@ def run_config(
     if config is None and resume and stored is not None and stored.is_file():
         config = stored
     if config is not None:
-        values = TrainConfig.load(config).model_dump(exclude_unset=True)
+        values = dict(read_yaml(config, "the fields of TrainConfig"))
     given = set_fields(values, options, assignments)
     if "path" not in (values.get("data") or {}):
         raise ValueError(

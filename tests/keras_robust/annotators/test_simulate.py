@@ -86,7 +86,7 @@ def test_killed_processes_leave_what_the_next_one_continues(build, contents, tmp
     simulate_dataset(root, noise)
     other = build.manifest("killed")
     program = (
-        "import sys, time; from keras_robust.data import simulate_dataset\n"
+        "import sys, time; from keras_robust.annotators import simulate_dataset\n"
         "from keras_robust.noise import LabelNoise\n"
         "def slow(done, total): print(done, flush=True); time.sleep(0.05)\n"
         "if __name__ == '__main__': simulate_dataset(sys.argv[1], LabelNoise(1, 0.7), "
