@@ -114,14 +114,14 @@ def write_dataset(root: Path, annotators: Sequence[str], volumes: bool = False) 
 
 def write_isic(root: Path) -> None:
     """Two images of each part, in the official layout."""
-    for part in ("Training", "Validation", "Test_v2"):
+    for place, part in enumerate(("Training", "Validation", "Test_v2")):
         for number in range(2):
-            disc = _disc((SIZE, SIZE), number)
-            name = f"ISIC_000000{number}"
-            image = np.repeat(_noisy(disc, number)[..., np.newaxis], 3, axis=2)
-            _save(root / f"ISIC-2017_{part}_Data" / f"{part}{name}.jpg", image)
+            disc = _disc((SIZE, SIZE), 2 * place + number)
+            name = f"ISIC_00000{place}{number}"
+            image = np.repeat(_noisy(disc, place)[..., np.newaxis], 3, axis=2)
+            _save(root / f"ISIC-2017_{part}_Data" / f"{name}.jpg", image)
             truth = root / f"ISIC-2017_{part}_Part1_GroundTruth"
-            _save(truth / f"{part}{name}_segmentation.png", disc)
+            _save(truth / f"{name}_segmentation.png", disc)
 
 
 def write_nnunet(root: Path, page: str) -> None:
