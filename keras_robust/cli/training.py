@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import Mirror, Normalize, Peers, Quiet, Size
+from keras_robust.cli._options import DatasetFolder, Mirror, Normalize, Peers, Quiet, Size
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.command import numbers_of_size
 from keras_robust.cli.console import friendly_errors, progress_bar
@@ -78,13 +78,10 @@ def train(
 
 
 def predict(
-    paths: Annotated[
+    dataset: DatasetFolder,
+    models: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="DATASET MODEL...",
-            help="Dataset folder; run folder or .keras file, of several the mean, such as all "
-            "folds.",
-        ),
+        typer.Argument(help="Run folder or .keras file; of several the mean, such as all folds."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks.")],
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
@@ -98,10 +95,10 @@ def predict(
 ) -> None:
     """Write a mask for every image of a dataset, in the image's own grid."""
     from keras_robust.data import Dataset
-    from keras_robust.inference.given import require_model, split_dataset
+    from keras_robust.inference.given import dataset_first, require_model
 
     with friendly_errors(), without_chatter(), progress_bar("Predicting") as progress:
-        dataset, models = split_dataset(paths)
+        dataset, models = dataset_first(dataset, models)
         opened = Dataset.open(dataset)
         for model in models:
             require_model(model)
@@ -122,12 +119,11 @@ def predict(
 
 
 def evaluate(
-    paths: Annotated[
+    dataset: DatasetFolder,
+    predictions: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DATASET PREDICTIONS...",
-            help="Dataset folder; run folder or .keras file, of several the mean, or a folder of "
-            "masks ID.png.",
+            help="Run folder or .keras file, of several the mean; or a folder of masks ID.png."
         ),
     ],
     annotator: Annotated[
@@ -151,10 +147,10 @@ def evaluate(
 ) -> None:
     """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
     from keras_robust.data import Dataset
-    from keras_robust.inference.given import is_masks, require_model, split_dataset
+    from keras_robust.inference.given import dataset_first, is_masks, require_model
 
     with friendly_errors(), without_chatter(), progress_bar("Evaluating") as progress:
-        dataset, predictions = split_dataset(paths)
+        dataset, predictions = dataset_first(dataset, predictions)
         opened = Dataset.open(dataset)
         for path in predictions:
             if len(predictions) > 1 or not is_masks(path):

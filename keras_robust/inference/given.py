@@ -7,25 +7,19 @@ from pathlib import Path
 from keras_robust.data.layouts.registry import has_layout
 from keras_robust.training.run import Run
 
-__all__ = ["is_masks", "require_model", "split_dataset"]
+__all__ = ["dataset_first", "is_masks", "require_model"]
 
 
-def split_dataset(paths: Sequence[Path]) -> tuple[Path, list[Path]]:
-    """The dataset folder among paths, which is the first or the last, and the others.
+def dataset_first(first: Path, others: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """The dataset folder and the others, where it was given first, or last.
 
-    Raises:
-        ValueError: There is no other.
+    Args:
+        first: A path.
+        others: One at least.
     """
-    if len(paths) < 2:
-        raise ValueError(
-            "Invalid value for argument `models`. Expected a dataset folder, and what is to be "
-            f"applied to it. Received: {', '.join(map(str, paths))} alone. Add a run folder or a "
-            ".keras file."
-        )
-    first, *others = paths
     if not has_layout(first) and has_layout(others[-1]):
         return others[-1], [first, *others[:-1]]
-    return first, others
+    return first, list(others)
 
 
 def is_masks(path: Path) -> bool:

@@ -75,7 +75,7 @@ def test_predict_and_evaluate(trained_run, tmp_path):
         (["predict", "/nowhere", "/nowhere.keras", "--output", "x"], "Expected a dataset folder"),
         (["predict", SAMPLE, "/nowhere.h5", "--output", "x"], ".keras file"),
         (["predict", SAMPLE, "/nowhere.keras", "--output", "x"], "Received: path='/nowhere.keras'"),
-        (["predict", SAMPLE, "--output", "x"], "argument `models`"),
+        (["predict", SAMPLE, "--output", "x"], "models"),
         (["train", SAMPLE, "--loss", "tt"], "='tt'. The module that registers"),
         (["train", SAMPLE, "--annotator", "bo"], "argument `annotator`. Expected one of"),
         (["train", SAMPLE, "--size", "big"], "whole numbers, as in 256x256"),
