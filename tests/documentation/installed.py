@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,7 +24,7 @@ added = next((more for words, more in {shorter!r} if words[0] == arguments[0]
               and all(word in line for word in words[1:])), ())
 program = [{program!r}]
 if arguments[0] in {windows!r}:
-    program = [sys.executable, {window!r}, str({windows!r}[arguments[0]])]
+    program = [*{display!r}, sys.executable, {window!r}, str({windows!r}[arguments[0]])]
 begin = time.monotonic()
 run = subprocess.run([*program, *arguments, *added], stdout=subprocess.PIPE,
                      stderr=subprocess.STDOUT, text=True, errors="replace")
@@ -72,6 +73,8 @@ class Installed:
         kept = ("DISPLAY", "HOME", "LANG", "OMP_NUM_THREADS", "QT_QPA_PLATFORM", "TMPDIR")
         path = [*map(str, first), str(self.folder / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
         found = {name: os.environ[name] for name in kept if name in os.environ}
+        if not shutil.which("xvfb-run"):
+            found.setdefault("QT_QPA_PLATFORM", "offscreen")
         return found | {"PATH": os.pathsep.join(path), "CUDA_VISIBLE_DEVICES": ""}
 
     def run(self, text: str, folder: Path) -> list[Ran]:
@@ -90,6 +93,7 @@ class Installed:
                 shorter=tables.SHORTER,
                 windows=tables.WINDOWS,
                 window=str(folder / "window.py"),
+                display=_display(),
                 program=str(self.folder / "bin" / "keras-robust"),
                 record=str(record),
             )
@@ -109,6 +113,12 @@ class Installed:
             ran = [Ran(**json.loads(line)) for line in record.read_text().splitlines()]
         assert "FAILED: " not in done.stdout and done.returncode == 0, done.stdout + done.stderr
         return ran
+
+
+def _display() -> list[str]:
+    """What a command that opens a window is started by."""
+    shown = {"DISPLAY", "QT_QPA_PLATFORM"} & os.environ.keys() or not shutil.which("xvfb-run")
+    return [] if shown else ["xvfb-run", "-a"]
 
 
 def install(folder: Path) -> Installed:
