@@ -51,7 +51,7 @@ def main() -> None:
 
     scores = Evaluator(model, test, batch_size=8).scores()
     print(f"Dice against clean test masks: {scores.per_image.mean():.3f} (nu = {loss.nu:.3g})")
-    print(f"Predict: keras-robust predict {options.output} {options.dataset} --output masks")
+    print(f"Predict: keras-robust predict {options.dataset} {options.output} --output masks")
 
 
 if __name__ == "__main__":

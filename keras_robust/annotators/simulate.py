@@ -256,7 +256,7 @@ def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) ->
             raise ValueError(
                 "Invalid value for argument `source`. Expected the annotator to corrupt, since "
                 f"the dataset has {len(drawn)}: {', '.join(drawn) or 'none'}. Received: none. "
-                "Name one (--source ANNOTATOR)."
+                "Name one (on the command line --annotator NAME)."
             )
         source = drawn[0]
     if source == annotator:
@@ -267,7 +267,8 @@ def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) ->
     if source in dataset.soft_annotators:
         raise ValueError(
             "Invalid value for argument `source`. Expected an annotator who drew labels. Received: "
-            f"source={source!r}, whose masks are probabilities. Name another (--source ANNOTATOR)."
+            f"source={source!r}, whose masks are probabilities. Name another (on the command line "
+            "--annotator NAME)."
         )
     chosen = dataset.select(annotator=source)
     if dataset.splits:

@@ -5,8 +5,18 @@ from typing import Annotated
 
 import typer
 
+from keras_robust.cli.console import set_quiet
+
 DatasetFolder = Annotated[
     Path, typer.Argument(help="Dataset folder: manifest, nnU-Net raw, ISIC 2017 or Shenzhen.")
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=set_quiet, help="Show results and errors alone."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(help="Height x width in pixels to train at, as 256x256; three of volumes."),
 ]
 Normalize = Annotated[
     str | None,
@@ -27,7 +37,11 @@ Moved = Annotated[
 ]
 NewFolder = Annotated[
     Path | None,
-    typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="New dataset folder, where DATASET has another layout or is read-only.",
+    ),
 ]
 Processes = Annotated[int, typer.Option(min=1, help="Processes.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all CPUs")]

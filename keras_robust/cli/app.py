@@ -5,22 +5,32 @@ What a subcommand needs is imported inside it, so that `keras-robust --help` is 
 
 import logging
 import os
+from typing import Annotated
 
 import typer
 
 from keras_robust.cli import data, quality, studies, training, tuning
+from keras_robust.cli.command import Command, show_version
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Train segmentation models on imperfect masks.",
 )
 
 
 @app.callback()
-def _main() -> None:
-    # TensorFlow tells of the processor it was built for; its warnings and errors stay.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=show_version, help="Show the versions."
+        ),
+    ] = False,
+) -> None:
+    # TensorFlow tells of the processor it was built for; its errors stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Each of several models is traced once, which TensorFlow takes for the same one again.
     logging.getLogger("tensorflow").addFilter(_is_news)
 
@@ -48,4 +58,4 @@ for _command in (
     tuning.stability,
     studies.demo,
 ):
-    app.command()(_command)
+    app.command(cls=Command)(_command)

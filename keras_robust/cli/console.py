@@ -3,8 +3,8 @@
 import errno
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -13,14 +13,57 @@ if TYPE_CHECKING:
 
 from keras_robust.common.opening import shortened, shown
 
-__all__ = ["friendly_errors", "progress_bar", "progress_bars"]
+__all__ = [
+    "friendly_errors",
+    "hint",
+    "is_quiet",
+    "progress_bar",
+    "progress_bars",
+    "set_quiet",
+    "unless_quiet",
+]
 
+_quiet = False
+View = TypeVar("View")
 
 LONGEST = 10_000  # characters of a message; it may repeat what files say
 _ROOM = "Make room, or write elsewhere (another folder), and run the same command again."
 _RIGHTS = "Make it readable and writable, or choose another folder, and run the same command again."
 _REMEDIES = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EFBIG: _ROOM}
 _REMEDIES |= {errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.EROFS: _RIGHTS}
+
+
+def set_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Say whether this command, as long as it runs, shows its results and errors alone."""
+
+    def note(quiet: bool) -> None:
+        global _quiet
+        _quiet = quiet
+
+    note(quiet)
+    context.call_on_close(lambda: note(False))
+    return quiet
+
+
+def is_quiet() -> bool:
+    """Whether this command shows its results and errors alone."""
+    return _quiet
+
+
+def hint(text: str, err: bool = False) -> None:
+    """Say what is no result: what goes on, or what may come next."""
+    if not _quiet:
+        typer.echo(text, err=err)
+
+
+@contextmanager
+def unless_quiet(view: AbstractContextManager[View]) -> Iterator[View | None]:
+    """A view of long work, or None where the command is quiet."""
+    if _quiet:
+        yield None
+        return
+    with view as entered:
+        yield entered
 
 
 @contextmanager
@@ -83,7 +126,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=_quiet or not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -101,14 +144,14 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     said: dict[str, int] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, disable=_quiet or not console.is_terminal) as bars:
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage.capitalize(), total=None)
             bars.update(tasks[stage], completed=done, total=total or None)
             tenth = 10 * done // total if total else 0
-            if not console.is_terminal and tenth > said.get(stage, -1):
+            if not (_quiet or console.is_terminal) and tenth > said.get(stage, -1):
                 said[stage] = tenth
                 typer.echo(f"{stage.capitalize()}: {done} of {total}", err=True)
 

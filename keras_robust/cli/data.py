@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, NewFolder, Processes, Threads
+from keras_robust.cli._options import DatasetFolder, NewFolder, Processes, Quiet, Threads
 from keras_robust.cli.console import friendly_errors, progress_bar
 
 
@@ -13,6 +13,7 @@ def verify(
     dataset: DatasetFolder,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
     workers: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Report every problem of every case; the exit code is 1 where there are errors."""
     from keras_robust.common.files import atomic_write_text
@@ -37,10 +38,10 @@ def simulate(
         typer.Option(help="In place of both: dilate or erode all, to this mean Dice per class."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    source: Annotated[
-        str | None, typer.Option(help="Annotator to corrupt; needed where there are several.")
-    ] = None,
     annotator: Annotated[
+        str | None, typer.Option(help="Whose masks to corrupt; needed where there are several.")
+    ] = None,
+    name: Annotated[
         str | None,
         typer.Option(help="Name of the new one.", show_default="noisy-aA-bB-sS or -dD-sS"),
     ] = None,
@@ -61,6 +62,7 @@ def simulate(
     split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
     output: NewFolder = None,
     workers: Processes = 1,
+    quiet: Quiet = False,
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
     from keras_robust.annotators import simulate_dataset
@@ -85,7 +87,7 @@ def simulate(
                 f"mean_dice={mean_dice}{others}."
             )
         folder = simulate_dataset(
-            dataset, noise, annotator, source, progress, workers, output=output, split=split
+            dataset, noise, name, annotator, progress, workers, output=output, split=split
         )
         log = read_log(folder / "noise.jsonl")
         names = Dataset.open(dataset).class_names
@@ -108,6 +110,7 @@ def mix(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     output: NewFolder = None,
     workers: Processes = 1,
+    quiet: Quiet = False,
 ) -> None:
     """Write a new annotator who has, for every image, the mask of one of several, drawn."""
     from keras_robust.annotators import mix_annotators
@@ -127,9 +130,9 @@ def mix(
 
 def plan(
     dataset: DatasetFolder,
-    output: Annotated[Path, typer.Option(help="Folder for fingerprint.json and plan.json.")] = Path(
-        "plan"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for fingerprint.json and plan.json.")
+    ] = Path("plan"),
     annotator: Annotated[str | None, typer.Option(help="Whose masks to look at.")] = None,
     split: Annotated[
         str | None, typer.Option(help="Only this split; train where there is one.")
@@ -140,6 +143,7 @@ def plan(
     ] = None,
     preset: Annotated[str, typer.Option(help="plain, or a residual encoder: M or L.")] = "plain",
     workers: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
     from keras_robust.annotators import clean_annotator
@@ -174,6 +178,7 @@ def preprocess(
         str | None, typer.Option(help="Only this split.", show_default="all but test")
     ] = None,
     workers: Processes = 1,
+    quiet: Quiet = False,
 ) -> None:
     """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
     from keras_robust.annotators import clean_annotator

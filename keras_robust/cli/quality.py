@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, NewFolder, Processes
+from keras_robust.cli._options import DatasetFolder, Processes, Quiet, Size
+from keras_robust.cli.command import numbers_of_size
 from keras_robust.cli.console import friendly_errors, progress_bar, progress_bars
 
 
 def agree(
     dataset: DatasetFolder,
-    annotators: Annotated[
+    annotator: Annotated[
         list[str] | None,
         typer.Option(
             help='Name or pattern such as "expert_*"; repeat it to compare groups.',
@@ -19,9 +20,6 @@ def agree(
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="DATASET-agreement")
-    ] = None,
     consensus: Annotated[
         str | None,
         typer.Option(help="Write a consensus instead: majority, staple, or soft, to train on."),
@@ -29,16 +27,26 @@ def agree(
     name: Annotated[
         str | None, typer.Option(help="Annotator of the consensus.", show_default="consensus-...")
     ] = None,
-    output: NewFolder = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the report; of a consensus a new dataset folder, where DATASET has "
+            "another layout or is read-only.",
+            show_default="DATASET-agreement",
+        ),
+    ] = None,
     workers: Processes = 1,
+    quiet: Quiet = False,
 ) -> None:
     """Compare annotators with each other, or write their consensus as a new annotator."""
     with friendly_errors():
-        if consensus is None:
-            hint = "Add --consensus, or name the folder of the report with --report."
-            _refuse("without --consensus", hint, name=name, output=output)
-        else:
-            _refuse("with --consensus, which writes no report", "Leave it out.", report=report)
+        if consensus is None and name is not None:
+            raise ValueError(
+                "Invalid value for argument `name`. Expected none without --consensus. Received: "
+                f"name={name!r}. Add --consensus, or leave it out."
+            )
     if consensus is not None:
         from keras_robust.annotators import write_consensus
 
@@ -46,7 +54,7 @@ def agree(
             folder = write_consensus(
                 dataset,
                 consensus,
-                annotators or (),
+                annotator or (),
                 name,
                 split=split,
                 output=output,
@@ -58,10 +66,10 @@ def agree(
     from keras_robust.annotators.agreement.measure import measure_agreement
     from keras_robust.annotators.agreement.report import write_agreement_report
 
-    folder = report or Path(f"{dataset.resolve().name}-agreement")
+    folder = output or Path(f"{dataset.resolve().name}-agreement")
     with friendly_errors(), progress_bar("Comparing") as progress:
         found = measure_agreement(
-            dataset, annotators or (), split=split, progress=progress, workers=workers
+            dataset, annotator or (), split=split, progress=progress, workers=workers
         )
         page = write_agreement_report(found, folder)
     overall = found.overall
@@ -70,19 +78,11 @@ def agree(
     typer.echo(f"Pairs: {folder / 'agreement.csv'}\nReport: {page}")
 
 
-def _refuse(where: str, hint: str, **options: Any) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise ValueError(
-                f"Invalid value for argument `{option}`. Expected none {where}. "
-                f"Received: {option}={str(value)!r}. {hint}"
-            )
-
-
 def audit(
     dataset: DatasetFolder,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the audit.", show_default="DATASET-audit")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the audit.", show_default="DATASET-audit"),
     ] = None,
     annotator: Annotated[
         list[str] | None,
@@ -101,9 +101,7 @@ def audit(
     folds: Annotated[
         int, typer.Option(min=2, help="Models; each predicts what it has not seen.")
     ] = 5,
-    size: Annotated[
-        str | None, typer.Option(help="Height x width in pixels to train at, as 256x256.")
-    ] = None,
+    size: Size = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images, per fold.")] = 50,
     set_: Annotated[
         list[str] | None,
@@ -130,6 +128,7 @@ def audit(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads per fold.", show_default="CPUs / jobs")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
     from keras_robust.audit.run import audit as run_audit
@@ -147,7 +146,7 @@ def audit(
             split=split,
             loss=loss,
             folds=folds,
-            size=_numbers(size) if size else None,
+            size=numbers_of_size(size),
             epochs=epochs,
             training=training,
             predictions=predictions,
@@ -163,22 +162,13 @@ def audit(
     typer.echo(f"Masks, worst first: {output / 'audit.csv'}\nReport: {output / 'report.html'}")
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    parts = text.lower().replace(",", "x").split("x")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise ValueError(
-            "Invalid value for argument `size`. Expected whole numbers, as in 256x256 or "
-            f"64x128x128. Received: size={text!r}"
-        )
-    return tuple(int(part) for part in parts)
-
-
 def view(
     dataset: DatasetFolder,
     audit: Annotated[
         Path | None,
         typer.Option(help="Folder of its audit.", show_default="the one beside it, if any"),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Open napari with a dataset and its queue of masks to review."""
     with friendly_errors():

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.cli._options import Moved
-from keras_robust.cli.console import friendly_errors, progress_bar
+from keras_robust.cli._options import Moved, Quiet
+from keras_robust.cli.chatter import without_chatter
+from keras_robust.cli.console import friendly_errors, hint, progress_bar, unless_quiet
 
 
 def benchmark(
     config: Annotated[Path, typer.Argument(help="Study as YAML: base, losses, noise, seeds.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the runs.", show_default="runs/CONFIG")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the runs.", show_default="runs/CONFIG"),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
     threads: Annotated[
@@ -20,6 +22,7 @@ def benchmark(
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
     data: Moved = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train every loss at every noise setting with every seed; the same command continues."""
     from keras_robust.scheduling.grid import BenchmarkConfig
@@ -27,7 +30,7 @@ def benchmark(
     from keras_robust.scheduling.scheduler import run_benchmark
 
     output = output or Path("runs") / config.stem
-    with friendly_errors(continues=True), StudyView() as view:
+    with friendly_errors(continues=True), unless_quiet(StudyView()) as view:
         study = BenchmarkConfig.load(config)
         if data is not None:
             study = study.with_data(data)
@@ -46,16 +49,18 @@ def benchmark(
     if state.count("finished") < len(state.runs):
         raise typer.Exit(1)
     command = "report" if study.folds is None else "crossval"
-    typer.echo(f"Next: keras-robust {command} {output}")
+    hint(f"Next: keras-robust {command} {output}")
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="RUNS/report")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the report.", show_default="RUNS/report"),
     ] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Losses under label noise",
     data: Moved = None,
+    quiet: Quiet = False,
 ) -> None:
     """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
     with friendly_errors():
@@ -72,16 +77,18 @@ def report(
 def crossval(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="RUNS/crossval")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the report.", show_default="RUNS/crossval"),
     ] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Cross-validation",
     baseline: Annotated[
         str | None, typer.Option(help="Method to compare with.", show_default="Baseline or CE+Dice")
     ] = None,
     data: Moved = None,
+    quiet: Quiet = False,
 ) -> None:
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
-    with friendly_errors(continues=True):
+    with friendly_errors(continues=True), without_chatter():
         from keras_robust.scheduling.records import damaged, find_runs
         from keras_robust.studies.crossval.report import write_cross_validation_report
         from keras_robust.studies.crossval.scores import unscored
@@ -119,21 +126,24 @@ def _tell(damages: list[str]) -> None:
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path("demo"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the runs and the report.")
+    ] = Path("demo"),
     size: Annotated[int, typer.Option(min=16, help="Height and width in pixels.")] = 96,
     features: Annotated[int, typer.Option(min=1, help="Of the U-Net's first level.")] = 8,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 60,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
+    quiet: Quiet = False,
 ) -> None:
     """Train CE + Dice and T-Loss on noisy masks of packaged images, and write a report."""
     from keras_robust.scheduling.bars import RunBars
     from keras_robust.studies.demo import demo_study, describe_demo, run_demo
 
-    typer.echo("Two losses, 80 dermoscopy images, 70 % of the training masks made wrong.")
-    typer.echo("A few minutes; after Ctrl-C the same command continues.")
+    hint("Two losses, 80 dermoscopy images, 70 % of the training masks made wrong.")
+    hint("A few minutes; after Ctrl-C the same command continues.")
     with friendly_errors(continues=True):
         try:
-            with RunBars() as bars:
+            with unless_quiet(RunBars()) as bars:
                 run_demo(output, demo_study(size, features, epochs), jobs, bars)
         except RuntimeError as error:
             raise ValueError(str(error)) from error

@@ -1,30 +1,38 @@
 """One training run: to train, to predict with it, to score it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, Mirror, Normalize, Peers
+from keras_robust.cli._options import DatasetFolder, Mirror, Moved, Normalize, Peers, Quiet, Size
+from keras_robust.cli.chatter import without_chatter
+from keras_robust.cli.command import numbers_of_size, one_dataset
 from keras_robust.cli.console import friendly_errors, progress_bar
 
 
 def train(
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(help="Dataset folder; may be left out where the configuration names it."),
+    ] = None,
     config: Annotated[
-        Path | None, typer.Argument(help="Configuration as YAML; options override it.")
+        Path | None, typer.Option(help="Configuration as YAML; all else overrides it.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Run folder.", show_default="runs/ and the name of CONFIG or the loss"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Run folder.",
+            show_default="runs/ and the name of CONFIG or the loss",
+        ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
     annotator: Annotated[str | None, typer.Option(help="Whose masks to train on.")] = None,
     clean_annotator: Annotated[
         str | None, typer.Option(help="Whose masks to measure Dice against.")
     ] = None,
-    size: Annotated[
-        tuple[int, int] | None, typer.Option(help="Height and width in pixels.")
-    ] = None,
+    size: Size = None,
     loss: Annotated[str | None, typer.Option(help='Such as t, ce+dice, "ngce+rce".')] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
@@ -34,22 +42,25 @@ def train(
         typer.Option("--set", help="Any other field, as noise.alpha=0.7 or loss_options.q=0.5."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUTPUT.")] = False,
+    data: Moved = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
-    from keras_robust.training.command import run_config
+    from keras_robust.training.command import check_run, run_config
 
-    options = {
-        "data.path": data,
+    options: dict[str, Any] = {
         "data.annotator": annotator,
         "data.clean_annotator": clean_annotator,
-        "data.size": size,
         "loss": loss,
         "epochs": epochs,
         "batch_size": batch_size,
         "seed": seed,
     }
-    with friendly_errors():
+    with friendly_errors(), without_chatter():
+        options["data.path"] = one_dataset(dataset, data)
+        options["data.size"] = numbers_of_size(size)
         chosen, folder = run_config(config, output, options, set_ or [], resume)
+        check_run(chosen, folder, resume)
         from keras_robust.cli.training_view import training_view
         from keras_robust.training import DivergenceError, train
 
@@ -68,12 +79,12 @@ def train(
 
 
 def predict(
+    dataset: DatasetFolder,
     models: Annotated[
         list[Path],
         typer.Argument(help="Run folder or .keras file; of several the mean, such as all folds."),
     ],
-    dataset: DatasetFolder,
-    output: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks.")],
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write probabilities (0..255) as well.")
@@ -81,14 +92,22 @@ def predict(
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
+    quiet: Quiet = False,
 ) -> None:
     """Write a mask for every image of a dataset, in the image's own grid."""
-    with friendly_errors(), progress_bar("Predicting") as progress:
+    from keras_robust.data import Dataset
+    from keras_robust.inference.given import dataset_first, require_model
+
+    with friendly_errors(), without_chatter(), progress_bar("Predicting") as progress:
+        dataset, models = dataset_first(dataset, models)
+        opened = Dataset.open(dataset)
+        for model in models:
+            require_model(model)
         from keras_robust.inference.predict import predict as write_masks
 
         write_masks(
             models,
-            dataset,
+            opened,
             output,
             split=split,
             probabilities=probabilities,
@@ -101,18 +120,20 @@ def predict(
 
 
 def evaluate(
+    dataset: DatasetFolder,
     predictions: Annotated[
         list[Path],
         typer.Argument(
             help="Run folder or .keras file, of several the mean; or a folder of masks ID.png."
         ),
     ],
-    dataset: DatasetFolder,
     annotator: Annotated[
         str | None, typer.Option(help="Whose masks are right; needed where there are several.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split; '' for all cases.")] = "test",
-    output: Annotated[Path | None, typer.Option(help="Write the Dice of each image, CSV.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the Dice of each image, CSV.")
+    ] = None,
     details: Annotated[
         Path | None,
         typer.Option(
@@ -126,15 +147,24 @@ def evaluate(
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
+    quiet: Quiet = False,
 ) -> None:
     """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
-    with friendly_errors(), progress_bar("Evaluating") as progress:
+    from keras_robust.data import Dataset
+    from keras_robust.inference.given import dataset_first, is_masks, require_model
+
+    with friendly_errors(), without_chatter(), progress_bar("Evaluating") as progress:
+        dataset, predictions = dataset_first(dataset, predictions)
+        opened = Dataset.open(dataset)
+        for path in predictions:
+            if len(predictions) > 1 or not is_masks(path):
+                require_model(path)
         from keras_robust import inference
         from keras_robust.data.layouts.labels import class_title
 
         result = inference.evaluate(
             predictions[0] if len(predictions) == 1 else predictions,
-            dataset,
+            opened,
             annotator=annotator,
             split=split or None,
             normalize=normalize,

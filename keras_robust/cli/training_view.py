@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from keras_robust.cli.console import is_quiet
 from keras_robust.training.config import TrainConfig
 
 
@@ -22,7 +23,7 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal) as bar:
         reading = bar.add_task("Masks", total=None, figures="", visible=False)
         training = bar.add_task(f"Training {config.loss}", total=None, figures="")
 
@@ -34,7 +35,7 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
             else:
                 text = f"epoch {done}/{total}  {describe(figures)}"
                 bar.update(training, figures=text)
-                if not console.is_terminal:
+                if not (is_quiet() or console.is_terminal):
                     console.print(text)
 
         yield show

@@ -5,25 +5,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_robust.cli._options import Moved
-from keras_robust.cli.console import friendly_errors
+from keras_robust.cli._options import Moved, Quiet
+from keras_robust.cli.command import one_dataset
+from keras_robust.cli.console import friendly_errors, hint, is_quiet
 
 if TYPE_CHECKING:
     from keras_robust.tuning.loop import TuningState
 
 
 def tune(
-    config: Annotated[Path, typer.Argument(help="Training configuration as YAML.")],
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(help="Dataset folder; may be left out where the configuration names it."),
+    ] = None,
     space: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What to search: apl2, cot, cot+, stocot, svls or hrl, as published, or a YAML "
             "file of fields and ranges."
         ),
-    ],
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Training configuration as YAML; DATASET overrides it.")
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder.", show_default="runs/CONFIG-SPACE"),
+        typer.Option(
+            "--output", "-o", help="Folder.", show_default="runs/CONFIG-SPACE or DATASET-SPACE"
+        ),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, over all processes.")] = 30,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 50,
@@ -64,25 +73,30 @@ def tune(
             "--set", help="A field for all trials, over CONFIG and the space: loss=t+dice."
         ),
     ] = None,
-    data: Moved = None,
     retry: Annotated[bool, typer.Option(help="Also try failed trials again.")] = False,
+    data: Moved = None,
+    quiet: Quiet = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
-    from keras_robust.training.command import parse_assignments
-    from keras_robust.training.config import TrainConfig
+    from keras_robust.data import Dataset
+    from keras_robust.training.command import parse_assignments, run_config
     from keras_robust.tuning.space import load_space
     from keras_robust.tuning.tune import tune as search
 
-    folder = output or Path("runs") / f"{config.stem}-{Path(space).stem}"
     with friendly_errors(continues=True):
+        if space is None:
+            raise ValueError(
+                "Invalid value for argument `space`. Expected what to search, such as "
+                "--space stocot, or a YAML file. Received: none"
+            )
         searched = load_space(space).with_fixed(parse_assignments(set_ or []))
+        base, _ = run_config(config, None, {"data.path": one_dataset(dataset, data)}, [])
+        Dataset.open(base.data.path)  # what is wrong with it is said before the first trial
+        name = config.stem if config is not None else base.data.path.resolve().name
+        folder = output or Path("runs") / f"{name}-{Path(space).stem}"
         try:
-            chosen = TrainConfig.load(config)
-            if data is not None:
-                moved = chosen.data.model_copy(update={"path": data.absolute()})
-                chosen = chosen.model_copy(update={"data": moved})
             record = search(
-                chosen,
+                base,
                 folder,
                 searched,
                 trials=trials,
@@ -98,7 +112,7 @@ def tune(
                 threads=threads,
                 retries=retries,
                 retry=retry,
-                progress=_say,
+                progress=None if is_quiet() else _say,
             )
         except ImportError as error:
             raise ValueError(str(error)) from error
@@ -117,7 +131,7 @@ def tune(
 
         typer.secho(NO_EFFECT, err=True, fg="yellow")
     typer.echo(f"Best: trial {best['trial']:.0f}, {record.objective} {best['value']:.4f}")
-    typer.echo(f"Next: keras-robust train {folder / 'best.yaml'}")
+    hint(f"Next: keras-robust train --config {folder / 'best.yaml'}")
 
 
 def _say(state: "TuningState") -> None:
@@ -140,6 +154,7 @@ def stability(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the figure.")] = Path(
         "stability"
     ),
+    quiet: Quiet = False,
 ) -> None:
     """Show how far methods depend on their hyper-parameters, study beside study."""
     with friendly_errors():

@@ -25,6 +25,7 @@ from keras_robust.data.files.names import picture_path
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.data.layouts.labels import class_name
 from keras_robust.inference.ensemble import Predicts
+from keras_robust.inference.given import is_masks
 from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
 from keras_robust.metrics import Reliability, dice, pooled_dice
 
@@ -212,7 +213,7 @@ def evaluate(
                 )
             yield labels, mask
 
-    if isinstance(predictions, str | Path) and _is_masks(Path(predictions)):
+    if isinstance(predictions, str | Path) and is_masks(Path(predictions)):
         predicted = _read(Path(predictions), chosen, progress)
     else:
         predicted = _predict(predictions, chosen, normalize, peers, mirror, progress)
@@ -228,10 +229,6 @@ def _columns(unit: str) -> list[str]:
     """Those of `LabelScores`, with the unit of distances."""
     names = (column.name for column in fields(LabelScores))
     return [f"{name}_{unit}" if name in ("asd", "hd95") else name for name in names]
-
-
-def _is_masks(path: Path) -> bool:
-    return not (path / "run.json").is_file() and path.suffix != ".keras"
 
 
 def _predict(

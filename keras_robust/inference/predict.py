@@ -22,6 +22,7 @@ from keras_robust.data.files.volume_header import is_volume
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of
+from keras_robust.inference.given import require_model
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.decoding import labels_of
 from keras_robust.training.run import Run
@@ -192,13 +193,9 @@ def load_predictor(
         members = [load_predictor(one, normalize, peers=peers, mirror=mirror) for one in path]
         return members[0] if len(members) == 1 else Ensemble(members)
     path = Path(path)
+    require_model(path)
     if path.is_dir():
         return _of_run(Run(path), normalize, peers, mirror)
-    if path.suffix != ".keras":
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
-            f"files of models can hold code). Received: path={str(path)!r}"
-        )
     from keras_robust import losses, models  # noqa: F401  registers what the file may name
 
     return Predictor(_load_keras_file(path), normalize or "range")
@@ -241,11 +238,6 @@ def as_predictor(
 
 
 def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predicts:
-    if run.status == "absent":
-        raise FileNotFoundError(
-            "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
-            f".keras file. Received: path={str(run.folder)!r}"
-        )
     planned, config = run.plan, run.config
     if planned is not None:
         if normalize is not None:

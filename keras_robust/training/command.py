@@ -1,11 +1,24 @@
 """The configuration of a run from a file, from options and from a run folder to continue."""
 
+import os
+import re
+import sys
 from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from keras_robust.common.yaml import parse_yaml
+from keras_robust.common.errors import invalid
+from keras_robust.common.extensions import VARIABLE
+from keras_robust.common.yaml import parse_yaml, read_yaml
+from keras_robust.data import Dataset
+from keras_robust.methods import LOSS_NAMES
+from keras_robust.planning.plan_files import load_plan
+from keras_robust.training.choosing import choose_annotators, chosen_cases
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.run import Run
+
+_GROUP = "keras_robust.losses"
 
 # Fields that a plan has of its own.
 OF_PLANS = {
@@ -40,17 +53,23 @@ def run_config(
     >>> chosen.noise.alpha, folder.as_posix()
     (0.7, 'runs/t')
     """
+    path = options.get("data.path")
+    if path is not None and Path(path).suffix in (".yaml", ".yml"):
+        raise ValueError(
+            "Invalid value for argument `dataset`. Expected a dataset folder. Received: "
+            f"dataset={str(path)!r}. A configuration is given by --config {path}."
+        )
     values: dict[str, Any] = {}
     stored = output / "config.yaml" if output is not None else None
     if config is None and resume and stored is not None and stored.is_file():
         config = stored
     if config is not None:
-        values = TrainConfig.load(config).model_dump(exclude_unset=True)
+        values = dict(read_yaml(config, "the fields of TrainConfig"))
     given = set_fields(values, options, assignments)
     if "path" not in (values.get("data") or {}):
         raise ValueError(
-            "Invalid value for argument `data`. Expected a dataset folder, by --data or as "
-            "data.path in CONFIG. Received: none"
+            "Invalid value for argument `dataset`. Expected a dataset folder, as in "
+            "`keras-robust train DATASET`, or data.path in the file of --config. Received: none"
         )
     chosen = TrainConfig(**values)
     for name in OF_PLANS.keys() & given.keys() if chosen.plan else ():
@@ -61,6 +80,42 @@ def run_config(
     if output is None:
         output = Path("runs") / (config.stem if config is not None else chosen.loss)
     return chosen, output
+
+
+def check_run(config: TrainConfig, folder: Path, resume: bool = False) -> None:
+    """Refuse what cannot be trained, as far as it is seen without Keras.
+
+    Args:
+        config: Of the run.
+        folder: Of the run.
+        resume: Whether it may hold a run already.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such dataset, annotator, split, plan or loss, or
+            the folder holds a run.
+    """
+    run = Run(folder)
+    if run.status == "finished" and resume:
+        return
+    run.require_free(resume)
+    _check_loss(config.loss)
+    dataset = Dataset.open(config.data.path)
+    chosen_cases(dataset, config.data, *choose_annotators(dataset, config.data))
+    if config.plan is not None:
+        load_plan(config.plan.folder)
+
+
+def _check_loss(name: str) -> None:
+    """Raise where no part of the project or of anybody else can know the loss."""
+    unknown = set(re.split("[+-]", name.strip().lower())) - LOSS_NAMES.keys()
+    others = "keras" in sys.modules or os.environ.get(VARIABLE) or entry_points(group=_GROUP)
+    if unknown and not others:
+        raise invalid(
+            "loss",
+            f"{[*LOSS_NAMES]}, a sum of these, or 'svls-' and one of these",
+            name,
+            f"The module that registers a loss of your own is named by {VARIABLE}.",
+        )
 
 
 def set_fields(

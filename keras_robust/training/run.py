@@ -211,7 +211,21 @@ class Run:
             self._begin(config, resume)
             yield
 
+    def require_free(self, resume: bool) -> None:
+        """See to it that the folder holds no run, or one that is to be continued.
+
+        Raises:
+            ValueError: It holds one, and `resume` is not set.
+        """
+        if not resume and (self.status == "finished" or self.has_checkpoint):
+            raise ValueError(
+                "Invalid value for argument `folder`. Expected a folder without a run. "
+                f"Received: folder={str(self.folder)!r}, whose run is {self.status}. Continue "
+                "it (`resume=True`, on the command line --resume) or take another folder."
+            )
+
     def _begin(self, config: TrainConfig, resume: bool) -> None:
+        self.require_free(resume)
         path = self.folder / "config.yaml"
         differing = None
         if path.is_file():
@@ -219,12 +233,6 @@ class Run:
             differing = sorted(differences(stored, identity(config.model_dump())))
         status = self.status
         if status == "finished" or self.has_checkpoint:
-            if not resume:
-                raise ValueError(
-                    "Invalid value for argument `folder`. Expected a folder without a run. "
-                    f"Received: folder={str(self.folder)!r}, whose run is {status}. Continue "
-                    "it (`resume=True`, on the command line --resume) or take another folder."
-                )
             if differing:  # paths may: whether the files are the same is seen when they are read
                 raise ValueError(
                     "Invalid value for argument `config`. Expected the configuration that the run "

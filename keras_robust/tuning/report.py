@@ -98,7 +98,9 @@ def _best(study: TuningRecord) -> list[str]:
     return [
         html.heading("Best trial"),
         html.table(table),
-        html.paragraph(f"Train with it: keras-robust train {study.folder / 'best.yaml'}", "soft"),
+        html.paragraph(
+            f"Train with it: keras-robust train --config {study.folder / 'best.yaml'}", "soft"
+        ),
     ]
 
 

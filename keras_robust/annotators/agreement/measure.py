@@ -221,7 +221,7 @@ def measure_agreement(
         raise ValueError(
             "Invalid value for argument `annotators`. Expected two annotators or more with an "
             f"image in common. Received: {', '.join(order) or 'none'}, who have none. "
-            "Choose others (--annotators NAME)."
+            "Choose others (--annotator NAME)."
         )
     unit = "mm" if all(cases[0].spacing for cases in shared.values()) else "pixels"
     jobs = [_Job(dataset, tuple(cases), unit == "mm") for cases in shared.values()]

@@ -14,7 +14,7 @@ from keras_robust.data.layouts.volume_facts import with_spacing
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem
 
-__all__ = ["Layout", "layout_of", "read_layout"]
+__all__ = ["Layout", "has_layout", "layout_of", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ LAYOUTS = (
 def layout_of(root: Path) -> Layout | None:
     """The layout of a folder; `None` for none that is known."""
     return next((layout for layout in LAYOUTS if layout.fits(root)), None)
+
+
+def has_layout(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder in one of the layouts, whatever is wrong with it."""
+    return layout_of(Path(path)) is not None
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:

@@ -117,7 +117,7 @@ def test_killed_processes_leave_what_the_next_one_continues(build, contents, tmp
     simulate_dataset(root, noise)
     other = build.manifest("killed")
     program = (
-        "import sys, time; from keras_robust.data import simulate_dataset\n"
+        "import sys, time; from keras_robust.annotators import simulate_dataset\n"
         "from keras_robust.noise import LabelNoise\n"
         "def slow(done, total): print(done, flush=True); time.sleep(0.05)\n"
         "if __name__ == '__main__': simulate_dataset(sys.argv[1], LabelNoise(1, 0.7), "
@@ -347,7 +347,7 @@ def test_unclear_or_unknown_choices(build):
     with open(root / "manifest.csv", "a") as file:
         id = build.cases[0].id
         file.write(f"{id},images/{id}.jpg,masks/{id}.png,second,train\n")
-    with pytest.raises(ValueError, match=r"`source`.*2: isic_gt, second.*--source"):
+    with pytest.raises(ValueError, match=r"`source`.*2: isic_gt, second.*--annotator"):
         simulate_dataset(root, NOISE)
     assert len(noisy_ids(simulate_dataset(root, LabelNoise(alpha=1, beta=0.7), source="second")))
 
@@ -391,11 +391,11 @@ def test_command(build, contents):
     assert result.exit_code == 0 and f"Annotator {NAME}: 4 of 6 masks are noisy" in result.output
     before = contents(root)
     assert run.invoke(app, arguments).exit_code == 0 and contents(root) == before
-    result = run.invoke(app, [*arguments, "--kinds", "erode", "--annotator", NAME])
+    result = run.invoke(app, [*arguments, "--kinds", "erode", "--name", NAME])
     assert result.exit_code == 2 and "Choose another name" in result.output
     result = run.invoke(
         app,
-        [*arguments, "--kinds", "erode,dilate", "--annotator", "mine", "--source", "isic_gt"],
+        [*arguments, "--kinds", "erode,dilate", "--name", "mine", "--annotator", "isic_gt"],
     )
     assert result.exit_code == 0
     log = read_log(root / "masks" / "mine" / "noise.jsonl")
@@ -403,7 +403,7 @@ def test_command(build, contents):
     result = run.invoke(app, [*arguments[:-1], "0", "--alpha", "2"])
     assert result.exit_code == 2 and "0 <= alpha <= 1" in result.output
     result = run.invoke(app, [*arguments, "--output", str(build.root / "out"), "--workers", "2",
-                              "--source", "isic_gt", "--mode", "reference"])  # fmt: skip
+                              "--annotator", "isic_gt", "--mode", "reference"])  # fmt: skip
     assert result.exit_code == 0 and f"{NAME}-reference" in result.output
 
 

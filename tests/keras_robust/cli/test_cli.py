@@ -11,9 +11,12 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
+from keras_robust.data import sample_path
 from keras_robust.training import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SAMPLE = str(sample_path())
 
 
 def run(*arguments):
@@ -23,24 +26,24 @@ def run(*arguments):
 def test_train_resumes_what_was_trained(small_config, trained_run, tmp_path):
     (tmp_path / "config.yaml").write_text(small_config.to_yaml())
     options = ["--output", tmp_path / "run", "--epochs", 1, "--set", "noise.alpha=0.5"]
-    result = run("train", tmp_path / "config.yaml", *options)
+    result = run("train", "--config", tmp_path / "config.yaml", *options)
     assert result.exit_code == 0, result.output
     assert "dice_test:" in result.output
     done = Run(tmp_path / "run")
     assert (done.status, done.config.epochs, done.config.noise.alpha) == ("finished", 1, 0.5)
 
-    again = run("train", tmp_path / "config.yaml", *options)
+    again = run("train", "--config", tmp_path / "config.yaml", *options)
     assert again.exit_code == 2 and "--resume" in again.output
     assert run("train", "--output", tmp_path / "run", "--resume").exit_code == 0
 
 
 def test_predict_and_evaluate(trained_run, tmp_path):
     data = trained_run.config.data.path
-    result = run("predict", trained_run.folder, data, "--output", tmp_path, "--split", "test")
+    result = run("predict", data, trained_run.folder, "--output", tmp_path, "--split", "test")
     assert result.exit_code == 0, result.output
     assert len(list(tmp_path.glob("*.png"))) == 35
     scores = [
-        run("evaluate", predictions, data, "--output", tmp_path / "dice.csv")
+        run("evaluate", data, predictions, "--output", tmp_path / "dice.csv")
         for predictions in (trained_run.folder, tmp_path)
     ]
     assert "mean over 35 images" in scores[0].output
@@ -56,30 +59,42 @@ def test_predict_and_evaluate(trained_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "--data"),
+        (["train"], "keras-robust train DATASET"),
         (
-            ["train", "--data", "/nowhere", "--set", "epohcs=3"],
+            ["train", "/nowhere", "--set", "epohcs=3"],
             "Invalid value for argument `epohcs`. Expected a field of TrainConfig",
         ),
         (
-            ["train", "--data", "/nowhere", "--set", "epochs=x", "--set", "data.cache=disk"],
+            ["train", "/nowhere", "--set", "epochs=x", "--set", "data.cache=disk"],
             "argument `data.cache`. Expected 'none' or 'memory'. Received: data.cache='disk'. C",
         ),
         (
-            ["train", "--data", "/nowhere", "--set", "noise.alpha=0.5"],
+            ["train", "/nowhere", "--set", "noise.alpha=0.5"],
             "argument `noise.beta`. Expected a value. Received: none.",
         ),
-        (["predict", "/nowhere.h5", "/nowhere", "--output", "x"], ".keras file"),
-        (["train", "nowhere.yaml"], "nowhere.yaml' does not exist. Correct the path"),
-        (["tune", "nowhere.yaml", "--space", "cot"], "does not exist. Correct the path"),
+        (["predict", "/nowhere", "/nowhere.keras", "--output", "x"], "Expected a dataset folder"),
+        (["predict", SAMPLE, "/nowhere.h5", "--output", "x"], ".keras file"),
+        (["predict", SAMPLE, "/nowhere.keras", "--output", "x"], "Received: path='/nowhere.keras'"),
+        (["predict", SAMPLE, "--output", "x"], "models"),
+        (["train", SAMPLE, "--loss", "tt"], "='tt'. The module that registers"),
+        (["train", SAMPLE, "--annotator", "bo"], "argument `annotator`. Expected one of"),
+        (["train", SAMPLE, "--size", "big"], "whole numbers, as in 256x256"),
+        (["train", SAMPLE, "--set", "plan.folder=/nowhere"], "keras-robust plan"),
+        (["train", "nowhere.yaml"], "is given by --config nowhere.yaml"),
+        (
+            ["tune", "--config", "nowhere.yaml", "--space", "cot"],
+            "does not exist. Correct the path",
+        ),
         (["benchmark", "nowhere.yaml"], "does not exist. Correct the path"),
         (["benchmark", "/"], "path='/', which is a folder."),
         (["evaluate", "/nowhere", "/nowhere"], "/nowhere"),
         (["preprocess", "/nowhere", "--workers", "0"], "--workers"),
         (["simulate", "/nowhere", "--mean-dice", "0.8", "--kinds", "erode"], "--mean-dice alone"),
-        (["agree", "/nowhere", "--output", "report"], "argument `output`. Expected none without"),
         (["agree", "/nowhere", "--name", "mine"], "argument `name`. Expected none without"),
-        (["agree", "/nowhere", "--consensus", "soft", "--report", "x"], "argument `report`"),
+        (["agree", "/nowhere", "--report", "x"], "Expected --output"),
+        (["agree", "/nowhere", "--annotators=x"], "Expected --annotator"),
+        (["simulate", "/nowhere", "--source", "x"], "Expected --annotator"),
+        (["train", "a", "--data", "b"], "Expected none beside DATASET"),
     ],
 )
 def test_errors_are_messages_without_traceback(arguments, message):
@@ -94,7 +109,7 @@ def test_errors_in_a_space_name_the_field(tmp_path):
     (tmp_path / "base.yaml").write_text("data: {path: nowhere}\n")
     for line in ("loss_options.q: {low: 1}", "model: {features: 8}"):
         (tmp_path / "space.yaml").write_text(line)
-        result = run("tune", tmp_path / "base.yaml", "--space", tmp_path / "space.yaml")
+        result = run("tune", "--config", tmp_path / "base.yaml", "--space", tmp_path / "space.yaml")
         assert result.exit_code == 2
         assert f"argument `search.{line.split(':')[0]}" in result.output
 
@@ -123,7 +138,7 @@ def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", interrupted)
-    result = run("train", "--data", "somewhere", "--output", tmp_path / "run")
+    result = run("train", SAMPLE, "--output", tmp_path / "run")
     assert result.exit_code == 130
     assert f"--output {tmp_path / 'run'} --resume" in result.output.replace("\n", "")
 
@@ -137,7 +152,7 @@ def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
             "keras_robust.annotators.simulate_dataset",
             True,
         ),
-        (["evaluate", "x", "x"], "keras_robust.inference.evaluate", False),
+        (["evaluate", SAMPLE, "x"], "keras_robust.inference.evaluate", False),
     ],
 )
 def test_interrupted_commands_say_whether_they_continue(monkeypatch, command, function, continues):
@@ -148,6 +163,74 @@ def test_interrupted_commands_say_whether_they_continue(monkeypatch, command, fu
     result = run(*command)
     assert result.exit_code == 130 and "Interrupted." in result.output
     assert ("again continues" in result.output) == continues
+
+
+def test_a_size_is_written_in_either_way(monkeypatch, tmp_path):
+    from keras_robust import training
+
+    seen = []
+    monkeypatch.setattr(training, "train", lambda config, *rest, **more: seen.append(config))
+    for size in (["64x48"], ["64", "48"]):
+        run("train", SAMPLE, "--size", *size, "--loss", "ce+dice", "-o", tmp_path / "run")
+    run("train", "--loss", "ce+dice", "--size", "64", "48", "-o", tmp_path / "run", SAMPLE)
+    assert [(config.data.size, config.loss) for config in seen] == [((64, 48), "ce+dice")] * 3
+
+
+def test_the_dataset_may_also_come_last(trained_run, tmp_path):
+    data = trained_run.config.data.path
+    options = ["--output", tmp_path, "--split", "test"]
+    assert run("predict", trained_run.folder, data, *options).exit_code == 0
+    assert len(list(tmp_path.glob("*.png"))) == 35
+
+
+def test_every_command_writes_where_o_says_and_can_be_quiet():
+    without_output = {"verify", "preprocess", "view"}  # what these write has a place of its own
+    for name, command in get_command(app).commands.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert "--quiet" in options and "-q" in options, name
+        assert name in without_output or {"--output", "-o"} <= options, name
+
+
+def test_quiet_leaves_results_and_errors(tmp_path):
+    noisy = ["simulate", SAMPLE, "--alpha", 0, "--beta", 1, "--output"]
+    told = run(*noisy, tmp_path / "a").output
+    assert run(*noisy, tmp_path / "b", "-q").output == told.replace("/a/", "/b/")
+    assert "does not exist" in run("verify", "nowhere", "-q").output
+    assert run("demo", "--jobs", "0", "-q").exit_code == 2
+
+
+def test_the_version_is_told():
+    from keras_robust import __version__
+
+    for option in ("--version", "-V"):
+        result = run(option)
+        assert result.exit_code == 0 and f"keras-robust {__version__}\n" in result.output
+    assert run("-h").exit_code == 0 and run("train", "-h").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "nowhere"],
+        ["train", SAMPLE, "--loss", "tt"],
+        ["train", SAMPLE, "--annotator", "bo"],
+        ["predict", "nowhere", "nowhere", "-o", "x"],
+        ["predict", SAMPLE, "nowhere", "-o", "x"],
+        ["evaluate", SAMPLE, "nowhere.keras"],
+        ["tune", "nowhere", "--space", "cot"],
+        ["audit", "nowhere"],
+    ],
+)
+def test_what_was_given_is_looked_at_before_tensorflow_is_imported(arguments):
+    program = f"""
+import sys
+from typer.testing import CliRunner
+from keras_robust.cli import app
+code = CliRunner().invoke(app, {arguments!r}).exit_code
+print(code, *{{"tensorflow", "keras"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "2\n", done.stdout + done.stderr
 
 
 def test_help_is_quick():

@@ -81,7 +81,7 @@ def test_resuming_needs_the_run_folder_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("assignments", "message"), [(["epochs"], "set='epochs'"), ([], "dataset folder, by --data")]
+    ("assignments", "message"), [(["epochs"], "set='epochs'"), ([], "dataset folder, as in")]
 )
 def test_errors_of_the_command_line(assignments, message):
     with pytest.raises(ValueError, match=message):

@@ -27,7 +27,7 @@ def test_tune(tmp_path, monkeypatch):
     config = tmp_path / "base.yaml"
     config.write_text(yaml.safe_dump(CONFIG))
     folder = tmp_path / "study"
-    call = ["tune", str(config), "--space", "svls", "-o", str(folder), "--trials", "2"]
+    call = ["tune", "--config", str(config), "--space", "svls", "-o", str(folder), "--trials", "2"]
     call += [
         "--epochs",
         "1",
@@ -40,7 +40,7 @@ def test_tune(tmp_path, monkeypatch):
     ]
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
-    assert f"keras-robust train {folder / 'best.yaml'}" in result.output
+    assert f"keras-robust train --config {folder / 'best.yaml'}" in result.output
     record = TuningRecord.read(folder)
     assert list(record.trials["state"]) == ["finished"] * 2 and record.label == "SVLS"
     for row in record.trials.to_dict("records"):
@@ -67,7 +67,7 @@ def test_what_does_not_exist_is_refused_before_anything_is_written(tmp_path):
     config.write_text(yaml.safe_dump(CONFIG))
     space = tmp_path / "space.yaml"
     space.write_text("selection.name: stocot\nselection.options.gamma: {low: 1, high: 2}\n")
-    call = ["tune", str(config), "--space", str(space), "-o", str(tmp_path / "study")]
+    call = ["tune", "--config", str(config), "--space", str(space), "-o", str(tmp_path / "study")]
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 2 and "gamma" in result.output
     assert not (tmp_path / "study").exists()

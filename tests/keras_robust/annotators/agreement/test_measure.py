@@ -205,16 +205,16 @@ def test_the_command_reports_and_writes_a_consensus(dataset, tmp_path):
     def run(*arguments):
         return CliRunner().invoke(app, ["agree", *map(str, arguments)])
 
-    result = run(dataset, "--report", tmp_path / "report")
+    result = run(dataset, "--output", tmp_path / "report")
     assert result.exit_code == 0, result.output
     assert "3 images: 0.5746" in result.output and (tmp_path / "report/report.html").is_file()
     for method in ("majority", "staple", "soft"):
         view = ["--output", tmp_path / "view"]
-        result = run(dataset, "--consensus", method, "--annotators", "[ab]*", *view)
+        result = run(dataset, "--consensus", method, "--annotator", "[ab]*", *view)
         assert result.exit_code == 0, result.output
     names = Dataset.open(tmp_path / "view").annotators
     assert {"consensus-majority", "consensus-staple", "consensus-soft"} < set(names)
-    result = run(dataset, "--annotators", "nobody")
+    result = run(dataset, "--annotator", "nobody")
     assert result.exit_code == 2 and "nobody" in result.output and "Traceback" not in result.output
 
 

@@ -36,7 +36,7 @@ def config(request, tmp_path_factory):
     with open(dataset.root / "manifest.csv", "a") as file:
         file.writelines(lines)
     add_soft_annotator(dataset.root, "sure")
-    options = ["--consensus", "soft", "--annotators", "expert", "--annotators", "student"]
+    options = ["--consensus", "soft", "--annotator", "expert", "--annotator", "student"]
     result = CliRunner().invoke(app, ["agree", str(dataset.root), *options])
     assert result.exit_code == 0, result.output
     return TrainConfig(

@@ -156,7 +156,7 @@ def test_shares_of_classes_from_the_command_to_a_trained_model(classes_folder, t
     annotators = ["--annotator", "consensus-soft", "--clean-annotator", "x", "--epochs", 1]
     loss = "t" if len(shape) == 2 else "svls-apl2"
     output = command(
-        *("train", "--data", root, "--output", tmp_path / "run", "--loss", loss),
+        *("train", root, "--output", tmp_path / "run", "--loss", loss),
         *(*annotators, *fields),
     )
     assert "dice_test:" in output

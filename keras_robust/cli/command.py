@@ -1,0 +1,102 @@
+"""What all subcommands share: sizes in two spellings, and words for old options."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from keras_robust.cli.console import friendly_errors
+
+# What took the place of options of earlier versions, in commands that have them no more.
+_REPLACED = {
+    "--annotators": "--annotator, as in the other commands",
+    "--report": "--output, as in the other commands",
+    "--source": "--annotator for whose masks to take, and --name for the new annotator",
+}
+
+
+class Command(TyperCommand):
+    """A subcommand that takes `--size 64 64` for `--size 64x64`, and names what took the place of
+    an option that it had."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {name for parameter in self.params for name in parameter.opts}
+        with friendly_errors():
+            for name in (argument.partition("=")[0] for argument in args):
+                if name in _REPLACED.keys() - known:
+                    raise ValueError(
+                        f"Invalid option `{name}`. Expected {_REPLACED[name]}. Received: {name}. "
+                        f"`keras-robust {self.name} --help` shows all options."
+                    )
+        return super().parse_args(ctx, _joined_sizes(args) if "--size" in known else args)
+
+
+def _joined_sizes(args: list[str]) -> list[str]:
+    """The arguments, the whole numbers that follow `--size` joined by x.
+
+    >>> _joined_sizes(["lesions", "--size", "64", "48", "--loss", "t"])
+    ['lesions', '--size', '64x48', '--loss', 't']
+    """
+    joined: list[str] = []
+    for argument in args:
+        follows = len(joined) > 1 and joined[-2] == "--size" and argument.isdecimal()
+        if follows and joined[-1].replace("x", "").isdecimal():
+            joined[-1] += f"x{argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def one_dataset(dataset: Path | None, data: Path | None) -> Path | None:
+    """The dataset of a command that takes DATASET, or --data where one has moved.
+
+    Raises:
+        ValueError: Both are given, and differ.
+    """
+    if dataset is not None and data is not None and dataset.absolute() != data.absolute():
+        raise ValueError(
+            "Invalid value for argument `data`. Expected none beside DATASET, which says the same. "
+            f"Received: data={str(data)!r} beside {str(dataset)!r}. Leave one out."
+        )
+    return data if dataset is None else dataset
+
+
+def numbers_of_size(text: str | None) -> tuple[int, ...] | None:
+    """The whole numbers of a size such as 256x256.
+
+    Raises:
+        ValueError: It is none.
+
+    >>> numbers_of_size("64x128x128")
+    (64, 128, 128)
+    """
+    if text is None:
+        return None
+    parts = text.lower().replace(",", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(
+            "Invalid value for argument `size`. Expected whole numbers, as in 256x256 or "
+            f"64x128x128. Received: size={text!r}"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the versions that a report of a fault needs, and end the command."""
+    if not wanted:
+        return
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from keras_robust import __version__
+
+    typer.echo(f"keras-robust {__version__}")
+    found = [f"Python {platform.python_version()}"]
+    for package in ("keras", "tensorflow", "tensorflow-cpu", "numpy", "napari"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    typer.echo(", ".join(found))
+    raise typer.Exit

@@ -1,0 +1,46 @@
+"""Which of the paths of a command line are models, and whether they can be, before Keras is
+imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_robust.data.layouts.registry import has_layout
+from keras_robust.training.run import Run
+
+__all__ = ["dataset_first", "is_masks", "require_model"]
+
+
+def dataset_first(first: Path, others: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """The dataset folder and the others, where it was given first, or last.
+
+    Args:
+        first: A path.
+        others: One at least.
+    """
+    if not has_layout(first) and has_layout(others[-1]):
+        return others[-1], [first, *others[:-1]]
+    return first, list(others)
+
+
+def is_masks(path: Path) -> bool:
+    """Whether a path is taken for a folder of masks, being neither a run nor a model's file."""
+    return not (path / "run.json").is_file() and path.suffix != ".keras"
+
+
+def require_model(path: Path) -> None:
+    """See to it that there is a run folder or a `.keras` file.
+
+    Raises:
+        FileNotFoundError: There is neither.
+        ValueError: A file of another kind; these can hold code.
+    """
+    if not path.is_dir() and path.suffix != ".keras":
+        raise ValueError(
+            "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
+            f"files of models can hold code). Received: path={str(path)!r}"
+        )
+    if not path.exists() or (path.is_dir() and Run(path).status == "absent"):
+        raise FileNotFoundError(
+            "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
+            f".keras file. Received: path={str(path)!r}"
+        )
