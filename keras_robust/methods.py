@@ -1,16 +1,21 @@
-"""The methods with two peers and what their selections take, without importing Keras: for studies
-and menus."""
+"""The methods with two peers and their selections, without importing Keras: for studies and menus."""
 
+import inspect
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
+
+from keras_robust.common.errors import invalid, options_of
+from keras_robust.common.registry import Registry, offered
 
 __all__ = [
     "LOSS_NAMES",
     "METHODS",
     "PEER_NAMES",
-    "SELECTION_OPTIONS",
+    "SELECTIONS",
     "find_method",
+    "menu",
     "split_method",
 ]
 
@@ -24,15 +29,28 @@ METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Methods with two peers: name, loss and selection."""
 
-_ALL = ("balanced", "min_kept")
-SELECTION_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+# Named as by entry points: this floor imports nothing of the one above, which imports no Keras.
+_FILE = "keras_robust.models.co_teaching.selection"
+
+
+def _checked(name: str, cls: Any) -> type:
+    base = import_module(_FILE).Selection
+    if not (inspect.isclass(cls) and issubclass(cls, base)):
+        raise invalid("cls", "a subclass of keras_robust.models.Selection", cls)
+    return cls
+
+
+SELECTIONS: Registry[type] = Registry(
+    "selection",
+    "keras_robust.selections",
     {
-        "cot": ("forget_rate", "ramp_epochs", *_ALL),
-        "cot+": ("forget_rate", "ramp_epochs", "warmup", *_ALL),
-        "stocot": ("alpha", "beta", "warmup", "ramp", *_ALL),
-    }
+        "cot": f"{_FILE}:SmallLossSelection",
+        "cot+": f"{_FILE}:DisagreementSelection",
+        "stocot": f"{_FILE}:StochasticSelection",
+    },
+    _checked,
 )
-"""What the selections take, by their names."""
+"""How two peers choose voxels, by the names of their methods."""
 
 
 def find_method(name: str) -> tuple[str, str] | None:
@@ -48,7 +66,10 @@ def find_method(name: str) -> tuple[str, str] | None:
     if key in METHODS:
         return METHODS[key]
     loss, _, selection = key.rpartition("-")
-    return (loss, selection) if loss and selection in SELECTION_OPTIONS else None
+    # `svls-` before a loss is no method; that much is known without the modules of one's own.
+    if not loss or selection in LOSS_NAMES or selection not in SELECTIONS:
+        return None
+    return loss, selection
 
 
 def split_method(
@@ -72,7 +93,7 @@ def split_method(
     if found is None:
         return name, dict(options), None
     loss, selection = found
-    known = SELECTION_OPTIONS[selection]
+    known = options_of(SELECTIONS.find(selection))
     chosen = {option: value for option, value in options.items() if option in known}
     others = {option: value for option, value in options.items() if option not in known}
     return loss, others, {"name": selection, "options": chosen}
@@ -114,3 +135,19 @@ PEER_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What helped with what: `docs/results/nnrobustloss`."""
+
+
+def menu() -> dict[str, str]:
+    """Losses and methods for a menu, each with a word on it; those of installed packages close it.
+
+    What only a module of one's own registers is not among them: it may need Keras.
+    """
+    words = {**LOSS_NAMES, **PEER_NAMES}
+    for name, entry in offered("keras_robust.losses").items():
+        words.setdefault(name, f"A loss of the package {entry.dist.name if entry.dist else '?'}")
+    for name, entry in offered("keras_robust.selections").items():
+        package = entry.dist.name if entry.dist else "?"
+        words.setdefault(
+            f"ce+dice-{name}", f"Two networks, by a selection of the package {package}"
+        )
+    return words

@@ -14,9 +14,17 @@ from keras_robust.losses import SegmentationLoss, attach
 from keras_robust.models.co_teaching.agreement_of_peers import look
 from keras_robust.models.co_teaching.clipping import clip_each_peer
 from keras_robust.models.co_teaching.outputs import by_output, like_outputs, output_names
-from keras_robust.models.co_teaching.selection import Selection
+from keras_robust.models.co_teaching.selection import (
+    DisagreementSelection,
+    Selection,
+    SmallLossSelection,
+    StochasticSelection,
+)
 
 _INFERENCE = ("mean", "a")
+# Here, where Keras is: their own file is read without it.
+for _selection in (SmallLossSelection, DisagreementSelection, StochasticSelection):
+    keras.saving.register_keras_serializable(package="keras_robust")(_selection)
 
 
 class Pair(NamedTuple):
