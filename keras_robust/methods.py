@@ -1,8 +1,9 @@
-"""The methods with two peers and their selections, without importing Keras: for studies and menus."""
+"""Methods with two peers, selections and menus, without importing Keras."""
 
 import inspect
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +16,8 @@ __all__ = [
     "PEER_NAMES",
     "SELECTIONS",
     "find_method",
-    "menu",
+    "loss_menu",
+    "peer_menu",
     "split_method",
 ]
 
@@ -137,17 +139,27 @@ PEER_NAMES: Mapping[str, str] = MappingProxyType(
 """What helped with what: `docs/results/nnrobustloss`."""
 
 
-def menu() -> dict[str, str]:
-    """Losses and methods for a menu, each with a word on it; those of installed packages close it.
+def loss_menu() -> dict[str, str]:
+    """Losses for a menu, each with a word on it; those of installed packages close it.
 
-    What only a module of one's own registers is not among them: it may need Keras.
+    What only a module of one's own registers is not among them: it needs Keras.
     """
-    words = {**LOSS_NAMES, **PEER_NAMES}
-    for name, entry in offered("keras_robust.losses").items():
-        words.setdefault(name, f"A loss of the package {entry.dist.name if entry.dist else '?'}")
-    for name, entry in offered("keras_robust.selections").items():
-        package = entry.dist.name if entry.dist else "?"
-        words.setdefault(
-            f"ce+dice-{name}", f"Two networks, by a selection of the package {package}"
-        )
-    return words
+    offers = offered("keras_robust.losses")
+    return dict(LOSS_NAMES) | {
+        name: f"A loss of the package {_package(entry)}"
+        for name, entry in offers.items()
+        if name not in LOSS_NAMES
+    }
+
+
+def peer_menu() -> dict[str, str]:
+    """Methods with two peers for a menu, as `loss_menu`."""
+    offers = offered("keras_robust.selections")
+    return dict(PEER_NAMES) | {
+        f"ce+dice-{name}": f"Two networks, by a selection of the package {_package(entry)}"
+        for name, entry in offers.items()
+    }
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "?"

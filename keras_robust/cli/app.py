@@ -9,6 +9,7 @@ import os
 import typer
 
 from keras_robust.cli import data, quality, studies, training, tuning
+from keras_robust.cli._options import ListsNames
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,4 +49,4 @@ for _command in (
     tuning.stability,
     studies.demo,
 ):
-    app.command()(_command)
+    app.command(cls=ListsNames)(_command)

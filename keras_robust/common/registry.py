@@ -70,7 +70,7 @@ class Registry(Mapping[str, T]):
         Raises:
             ValueError: Another name, or a thing of another kind.
         """
-        self._check_name(name)
+        self.check_name(name)
 
         def add(thing: Thing) -> Thing:
             self.add(name, thing, words)
@@ -80,7 +80,7 @@ class Registry(Mapping[str, T]):
 
     def add(self, name: str, thing: Any, words: str = "") -> None:
         """Make a thing known by a name, see `register`."""
-        self._check_name(name)
+        self.check_name(name)
         self._own[name] = self._check(name, thing)
         self._words[name] = words or _first_sentence(thing)
 
@@ -108,12 +108,14 @@ class Registry(Mapping[str, T]):
         """The names that are not the project's."""
         return [name for name in self if name not in self.built_in]
 
-    def loaded(self) -> dict[str, T]:
-        """All things by their names, without what cannot be imported."""
+    def each(self) -> Iterator[tuple[str, T]]:
+        """Names and things, the project's first; what is not reached is not imported."""
+        for name in self.built_in:
+            yield name, self._built(name)
         for name in self.own():
-            if name not in self._own:
-                self._load(name)
-        return {name: self[name] for name in self}
+            thing = self.get(name)
+            if thing is not None:  # else it cannot be imported
+                yield name, thing
 
     def find(self, name: str, argument: str = "name") -> T:
         """The thing of that name.
@@ -151,7 +153,12 @@ class Registry(Mapping[str, T]):
             self.built_in[name] = thing
         return thing
 
-    def _check_name(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
+        """Refuse a name that nobody may take.
+
+        Raises:
+            ValueError: It is the project's, or has other characters.
+        """
         taken = [*self.built_in, *self.reserved]
         if not _NAME.fullmatch(name) or name in taken:
             raise invalid("name", f"small letters, digits and `_`, and none of {taken}", name)
@@ -161,7 +168,7 @@ class Registry(Mapping[str, T]):
         found = {}
         for name, entry in offered(self.group).items():
             try:
-                self._check_name(name)
+                self.check_name(name)
                 found[name] = entry
             except ValueError as error:
                 self._left_out(entry, error)

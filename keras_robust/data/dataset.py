@@ -28,7 +28,7 @@ class Dataset(Listing):
         name: Its name.
         classes: Number of classes, background included; 2 is binary.
         cases: The cases.
-        layout: "manifest", "nnunet", "isic2017" or "shenzhen".
+        layout: "manifest", "nnunet", "isic2017", "shenzhen", or one's own.
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.
         soft_annotators: Those whose masks are 8-bit probabilities.
@@ -55,8 +55,8 @@ class Dataset(Listing):
         """Open a dataset folder; its layout is recognised.
 
         Args:
-            path: A folder with manifest.csv, an nnU-Net raw folder, or one in the official
-                ISIC 2017 or Shenzhen layout.
+            path: A folder with manifest.csv, an nnU-Net raw folder, one in the official ISIC 2017
+                or Shenzhen layout, or in one of your own, see `register_layout`.
 
         Returns:
             The dataset. Images and masks are not read yet, but for the headers of volumes, and

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import keras
 
 from keras_robust.common.errors import invalid, made, options_of
-from keras_robust.common.registry import Registry
+from keras_robust.common.registry import Registry, import_own
 from keras_robust.losses.base import SegmentationLoss, Sum
 from keras_robust.losses.cross_entropy import CE, GCE, SCE
 from keras_robust.losses.dice import Dice
@@ -71,6 +71,7 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
         if options:
             raise invalid("options", "none beside a loss object", options)
         return name
+    import_own()  # so that a misspelt module is told of, whatever the loss
     key = str(name).strip().lower()
     smoothed, _, inner = key.partition("-")
     if smoothed == _SMOOTHED:

@@ -193,7 +193,7 @@ def _made(scores: Collection[str] | None, classes: int, nu: float | None) -> dic
     """The selected scores in the order of `SCORES`."""
     if scores is None:
         every = {}
-        for name, make in SCORES.loaded().items():
+        for name, make in SCORES.each():
             with suppress(ImportError):
                 every[name] = make(classes, nu)
         return every

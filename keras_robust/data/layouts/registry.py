@@ -1,10 +1,15 @@
 """Which layout a dataset folder has."""
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
+from keras_robust.common.errors import invalid
+from keras_robust.common.registry import Registry
 from keras_robust.common.words import quote
+from keras_robust.data.cases import ordered
 from keras_robust.data.layouts.manifest import MANIFEST, read_manifest
 from keras_robust.data.layouts.nnunet import read_nnunet
 from keras_robust.data.layouts.paired import ISIC2017, read_isic2017, read_shenzhen
@@ -12,15 +17,93 @@ from keras_robust.data.layouts.volume_facts import with_spacing
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem
 
-__all__ = ["read_layout"]
+__all__ = ["LAYOUTS", "Layout", "layout_titles", "read_layout", "register_layout"]
 
-# What tells a layout, in order: a manifest beside other things says how to read the folder.
-LAYOUTS = (
-    ("manifest", (MANIFEST,), read_manifest),
-    ("nnU-Net raw", ("imagesTr",), read_nnunet),
-    ("ISIC 2017", tuple(images for images, _ in ISIC2017.values()), read_isic2017),
-    ("Shenzhen", ("CXR_png",), read_shenzhen),
+Read = Callable[[Path], tuple[Listing | None, list[Problem]]]
+Reader = TypeVar("Reader", bound=Read)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a dataset folder of one form is told and read.
+
+    Args:
+        title: What errors and help call it.
+        marks: Files or folders in it, of which one tells the layout.
+        read: Returns what the folder lists, None where it cannot be read, and its problems.
+    """
+
+    title: str
+    marks: tuple[str, ...]
+    read: Read
+
+
+def _checked(name: str, layout: Any) -> Layout:
+    if not isinstance(layout, Layout):
+        remedy = "Decorate the function with `keras_robust.data.register_layout`."
+        raise invalid("layout", "a reader with the marks that tell its layout", layout, remedy)
+    return layout
+
+
+# In the order in which they are looked for: a manifest beside other things says how to read the
+# folder.
+LAYOUTS: Registry[Layout] = Registry(
+    "layout",
+    "keras_robust.layouts",
+    {
+        "manifest": Layout("manifest", (MANIFEST,), read_manifest),
+        "nnunet": Layout("nnU-Net raw", ("imagesTr",), read_nnunet),
+        "isic2017": Layout(
+            "ISIC 2017", tuple(images for images, _ in ISIC2017.values()), read_isic2017
+        ),
+        "shenzhen": Layout("Shenzhen", ("CXR_png",), read_shenzhen),
+    },
+    _checked,
 )
+
+
+def register_layout(name: str, *marks: str, words: str = "") -> Callable[[Reader], Reader]:
+    """Make a layout of one's own known to `Dataset.open`, and so to all that reads datasets.
+
+    What has the marks of one of the project's own layouts is read as that.
+
+    Args:
+        name: Small letters, digits and `_`; not one of the project's. The same name again takes
+            the place of what it stood for.
+        *marks: Files or folders in the dataset folder, of which one tells the layout.
+        words: What errors and help call it; by default its name.
+
+    Returns:
+        A decorator of a function that is called with the dataset folder, and returns a `Listing` of
+        its cases and a list of `Problem` found in its form.
+
+    Raises:
+        ValueError: Another name, or no marks.
+
+    >>> @register_layout("numbered", "numbers.txt")
+    ... def read_numbered(root):
+    ...     return Listing(root, root.name, classes=2, cases=()), []
+    >>> "numbered" in LAYOUTS
+    True
+    """
+    LAYOUTS.check_name(name)
+    if not marks or not all(isinstance(mark, str) and mark for mark in marks):
+        raise invalid("marks", "names of files or folders that tell the layout", marks)
+
+    def add(read: Reader) -> Reader:
+        LAYOUTS.add(name, Layout(words or name, marks, read), words)
+        return read
+
+    return add
+
+
+def layout_titles() -> list[str]:
+    """What the layouts are called.
+
+    >>> layout_titles()[:2]
+    ['manifest', 'nnU-Net raw']
+    """
+    return [layout.title for _, layout in LAYOUTS.each()]
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:
@@ -44,13 +127,16 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
             "Invalid value for argument `path`. Expected a dataset folder. "
             f"Received: path={str(path)!r}, a file. Unpack archives; name the folder of a manifest."
         )
-    for _, marks, read in LAYOUTS:
-        if any((root / mark).exists() for mark in marks):
-            listing, problems = read(root)
+    for name, layout in LAYOUTS.each():
+        if any((root / mark).exists() for mark in layout.marks):
+            listing, problems = layout.read(root)
             if listing is not None:
-                listing = replace(listing, cases=with_spacing(listing.cases))
+                cases = with_spacing(ordered(list(listing.cases)))
+                listing = replace(listing, cases=cases, layout=name)
             return listing, problems
-    looked_for = "; ".join(f"{name}: {' or '.join(marks)}" for name, marks, _ in LAYOUTS)
+    looked_for = "; ".join(
+        f"{layout.title}: {' or '.join(layout.marks)}" for _, layout in LAYOUTS.each()
+    )
     contents = sorted(child.name for child in root.iterdir())
     shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")
     raise ValueError(

@@ -11,6 +11,7 @@ from keras import ops, tree
 from keras_robust.common.distribution import replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses import SegmentationLoss, attach
+from keras_robust.methods import SELECTIONS
 from keras_robust.models.co_teaching.agreement_of_peers import look
 from keras_robust.models.co_teaching.clipping import clip_each_peer
 from keras_robust.models.co_teaching.outputs import by_output, like_outputs, output_names
@@ -278,6 +279,8 @@ class CoTeaching(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None) -> "CoTeaching":
         config = dict(config)
+        selections = {chosen.__name__: chosen for _, chosen in SELECTIONS.each()}
+        custom_objects = {**selections, **(custom_objects or {})}
         for key in ("build_model", "selection"):
             config[key] = keras.saving.deserialize_keras_object(
                 config[key], custom_objects=custom_objects
