@@ -9,7 +9,7 @@ import os
 import typer
 
 from keras_robust.cli import data, quality, studies, training, tuning
-from keras_robust.cli._options import ListsNames
+from keras_robust.cli.names import ListsNames
 
 app = typer.Typer(
     no_args_is_help=True,

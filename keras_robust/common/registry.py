@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from keras_robust.common.errors import invalid
 
-__all__ = ["VARIABLE", "Registry", "import_own", "offered"]
+__all__ = ["VARIABLE", "Registry", "first_sentence", "import_own", "offered"]
 
 VARIABLE = "KERAS_ROBUST_IMPORT"
 _NAME = re.compile("[a-z0-9_]+")
@@ -82,7 +82,7 @@ class Registry(Mapping[str, T]):
         """Make a thing known by a name, see `register`."""
         self.check_name(name)
         self._own[name] = self._check(name, thing)
-        self._words[name] = words or _first_sentence(thing)
+        self._words[name] = words or first_sentence(thing)
 
     def __getitem__(self, name: str) -> T:
         if name in self.built_in:
@@ -98,24 +98,32 @@ class Registry(Mapping[str, T]):
 
     def __iter__(self) -> Iterator[str]:
         import_own()
-        known = [*self.built_in, *self._own, *self._entries]
-        return iter([name for name in dict.fromkeys(known) if name not in self._refused])
+        return iter([*self.built_in, *self._others()])
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return sum(1 for _ in self)
 
     def own(self) -> list[str]:
         """The names that are not the project's."""
-        return [name for name in self if name not in self.built_in]
+        import_own()
+        return self._others()
 
-    def each(self) -> Iterator[tuple[str, T]]:
-        """Names and things, the project's first; what is not reached is not imported."""
-        for name in self.built_in:
+    def each(self, modules: bool = True) -> Iterator[tuple[str, T]]:
+        """Names and things, the project's first; what is not reached is not imported.
+
+        Args:
+            modules: Whether to import the modules of one's own, see `import_own`.
+        """
+        for name in tuple(self.built_in):
             yield name, self._built(name)
-        for name in self.own():
+        for name in self.own() if modules else self._others():
             thing = self.get(name)
             if thing is not None:  # else it cannot be imported
                 yield name, thing
+
+    def _others(self) -> list[str]:
+        known = dict.fromkeys([*self._own, *self._entries])
+        return [name for name in known if name not in self._refused]
 
     def find(self, name: str, argument: str = "name") -> T:
         """The thing of that name.
@@ -143,7 +151,7 @@ class Registry(Mapping[str, T]):
     def words(self, name: str) -> str:
         """A sentence on the thing of that name; empty where nobody wrote one."""
         thing = self[name]
-        return self._words.get(name, "") or _first_sentence(thing)
+        return self._words.get(name, "") or first_sentence(thing)
 
     def _built(self, name: str) -> T:
         thing = self.built_in[name]
@@ -224,7 +232,8 @@ def import_own() -> None:
             ) from error
 
 
-def _first_sentence(thing: Any) -> str:
-    """The first paragraph of a docstring, of the class or function itself, on one line."""
-    text = inspect.cleandoc(getattr(thing, "__doc__", None) or "")
+def first_sentence(thing: Any) -> str:
+    """The first paragraph of the docstring of a class or function, on one line."""
+    described = inspect.isclass(thing) or inspect.isroutine(thing)
+    text = inspect.cleandoc((thing.__doc__ if described else "") or "")
     return " ".join(text.split("\n\n")[0].split())

@@ -25,17 +25,23 @@ Reader = TypeVar("Reader", bound=Read)
 
 @dataclass(frozen=True)
 class Layout:
-    """How a dataset folder of one form is told and read.
+    """One way to lay out a dataset folder.
 
     Args:
-        title: What errors and help call it.
-        marks: Files or folders in it, of which one tells the layout.
-        read: Returns what the folder lists, None where it cannot be read, and its problems.
+        name: For people.
+        looks_for: What tells it, for people.
+        fits: Whether a folder has it.
+        read: Its listing, None where its form does not allow one, and every problem of the form.
     """
 
-    title: str
-    marks: tuple[str, ...]
+    name: str
+    looks_for: str
+    fits: Callable[[Path], bool]
     read: Read
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda root: any((root / name).exists() for name in names)
 
 
 def _checked(name: str, layout: Any) -> Layout:
@@ -45,18 +51,17 @@ def _checked(name: str, layout: Any) -> Layout:
     return layout
 
 
+_ISIC = tuple(images for images, _ in ISIC2017.values())
 # In the order in which they are looked for: a manifest beside other things says how to read the
 # folder.
 LAYOUTS: Registry[Layout] = Registry(
     "layout",
     "keras_robust.layouts",
     {
-        "manifest": Layout("manifest", (MANIFEST,), read_manifest),
-        "nnunet": Layout("nnU-Net raw", ("imagesTr",), read_nnunet),
-        "isic2017": Layout(
-            "ISIC 2017", tuple(images for images, _ in ISIC2017.values()), read_isic2017
-        ),
-        "shenzhen": Layout("Shenzhen", ("CXR_png",), read_shenzhen),
+        "manifest": Layout("manifest", MANIFEST, _has(MANIFEST), read_manifest),
+        "nnunet": Layout("nnU-Net raw", "imagesTr", _has("imagesTr"), read_nnunet),
+        "isic2017": Layout("ISIC 2017", " or ".join(_ISIC), _has(*_ISIC), read_isic2017),
+        "shenzhen": Layout("Shenzhen", "CXR_png", _has("CXR_png"), read_shenzhen),
     },
     _checked,
 )
@@ -91,7 +96,7 @@ def register_layout(name: str, *marks: str, words: str = "") -> Callable[[Reader
         raise invalid("marks", "names of files or folders that tell the layout", marks)
 
     def add(read: Reader) -> Reader:
-        LAYOUTS.add(name, Layout(words or name, marks, read), words)
+        LAYOUTS.add(name, Layout(words or name, " or ".join(marks), _has(*marks), read), words)
         return read
 
     return add
@@ -103,7 +108,7 @@ def layout_titles() -> list[str]:
     >>> layout_titles()[:2]
     ['manifest', 'nnU-Net raw']
     """
-    return [layout.title for _, layout in LAYOUTS.each()]
+    return [layout.name for _, layout in LAYOUTS.each()]
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:
@@ -128,15 +133,13 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
             f"Received: path={str(path)!r}, a file. Unpack archives; name the folder of a manifest."
         )
     for name, layout in LAYOUTS.each():
-        if any((root / mark).exists() for mark in layout.marks):
+        if layout.fits(root):
             listing, problems = layout.read(root)
             if listing is not None:
                 cases = with_spacing(ordered(list(listing.cases)))
                 listing = replace(listing, cases=cases, layout=name)
             return listing, problems
-    looked_for = "; ".join(
-        f"{layout.title}: {' or '.join(layout.marks)}" for _, layout in LAYOUTS.each()
-    )
+    looked_for = "; ".join(f"{layout.name}: {layout.looks_for}" for _, layout in LAYOUTS.each())
     contents = sorted(child.name for child in root.iterdir())
     shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")
     raise ValueError(

@@ -250,7 +250,7 @@ except ValueError as error:
 method = models.robust_method("squares-surest", least=0.2, balanced=True)
 assert (method.selection.least, method.selection.balanced) == (0.2, True)
 model = method.model(lambda: models.build_network("pointwise", (4, 4, 1), classes=1))
-model.compile("adam", method.loss)
+model.compile("adam", method.loss, run_eagerly=True)
 images = np.random.default_rng(0).uniform(size=(2, 4, 4, 1))
 model.fit(images, images > 0.5, verbose=0)
 path = tempfile.mkdtemp() + "/model.keras"
