@@ -128,13 +128,17 @@ def python(folder, program, *arguments):
 
 WITHOUT_KERAS = """
 import numpy as np
-from keras_robust import data, suspicion
+from keras_robust import data, noise, suspicion
 
 print("imported")
 
 @suspicion.register_score("flat", "How much the mask is like a board.")
 def flat(comparison):
     return float(comparison.labels.mean())
+
+@noise.register("nothing", draw=lambda own, allowed, draw: {})
+def nothing(own, allowed):
+    return own.copy()
 
 @data.register_layout("twins", "left", words="Twins")
 def read(root):
@@ -185,6 +189,7 @@ def package(tmp_path_factory):
         },
         scores="flat = stranger_light:flat\ngone = stranger_broken:score",
         layouts="twins = stranger_light:read\nlost = stranger_broken",
+        noises="nothing = stranger_light:nothing",
         losses="squares = stranger_heavy:Squares\nce = stranger_heavy:Squares",
         networks="pointwise = stranger_heavy:network",
         selections="surest = stranger_heavy:Surest",
@@ -260,17 +265,45 @@ assert keras.models.load_model(path).selection.least == 0.2
     python(package, program)
 
 
-def test_the_command_line_tells_of_it(package, tmp_path):
+def test_the_command_line_knows_it(package, tmp_path):
     program = """
-import sys
+import csv, json, sys, warnings
+from pathlib import Path
+import numpy as np
+from PIL import Image
 from typer.testing import CliRunner
 from keras_robust.cli import app
-for command, word in (("audit", "flat"), ("verify", "Twins"), ("train", "squares")):
-    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
-    assert word in result.output, (command, result.output)
+warnings.simplefilter("ignore")
+
+def run(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    return done.output
+
+for command, word in (
+    ("audit", "flat"), ("verify", "Twins"), ("train", "squares"), ("simulate", "nothing")
+):
+    assert word in run(command, "--help"), command
 assert not {"keras", "tensorflow"} & set(sys.modules)
+root, given, out = (Path(sys.argv[1]) / name for name in ("twins", "given", "out"))
+for number in range(3):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2 : 6 + number, 2:6] = 255
+    for folder in (root / "left", root / "right", given):
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(folder / f"{number}.png")
+audit = ("audit", root, "--predictions", given, "--output", out)
+said = run(*audit, "--score", "flat", "--score", "surface")
+rows = list(csv.DictReader((out / "audit.csv").open()))
+assert [row["id"] for row in rows] == ["2", "1", "0"], said
+assert [256 * float(row["score"]) for row in rows] == [24, 20, 16] and rows[0]["surface"]
+assert "How much the mask is like a board." in (out / "report.html").read_text()
+assert "'flat'" in run(*audit, "--score", "board")
+noisy = Path(sys.argv[1]) / "noisy"
+said = run("simulate", root, "--alpha", 1, "--beta", 0.5, "--kinds", "nothing", "--output", noisy)
+assert "3 of 3 masks are noisy" in said, said
+assert "'nothing'" in run("simulate", root, "--alpha", 1, "--beta", 0.5, "--kinds", "nobody")
 """
-    python(package, program)
+    python(package, program, str(tmp_path))
 
 
 def test_importing_the_package_looks_for_no_entry_points(package):
