@@ -1,16 +1,23 @@
-"""The methods with two peers and what their selections take, without importing Keras: for studies
-and menus."""
+"""Methods with two peers, selections and menus, without importing Keras."""
 
+import inspect
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any
+
+from keras_robust.common.errors import invalid, options_of
+from keras_robust.common.registry import Registry, offered
 
 __all__ = [
     "LOSS_NAMES",
     "METHODS",
     "PEER_NAMES",
-    "SELECTION_OPTIONS",
+    "SELECTIONS",
     "find_method",
+    "loss_menu",
+    "peer_menu",
     "split_method",
 ]
 
@@ -24,15 +31,28 @@ METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Methods with two peers: name, loss and selection."""
 
-_ALL = ("balanced", "min_kept")
-SELECTION_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+# Named as by entry points: this floor imports nothing of the one above, which imports no Keras.
+_FILE = "keras_robust.models.co_teaching.selection"
+
+
+def _checked(name: str, cls: Any) -> type:
+    base = import_module(_FILE).Selection
+    if not (inspect.isclass(cls) and issubclass(cls, base)):
+        raise invalid("cls", "a subclass of keras_robust.models.Selection", cls)
+    return cls
+
+
+SELECTIONS: Registry[type] = Registry(
+    "selection",
+    "keras_robust.selections",
     {
-        "cot": ("forget_rate", "ramp_epochs", *_ALL),
-        "cot+": ("forget_rate", "ramp_epochs", "warmup", *_ALL),
-        "stocot": ("alpha", "beta", "warmup", "ramp", *_ALL),
-    }
+        "cot": f"{_FILE}:SmallLossSelection",
+        "cot+": f"{_FILE}:DisagreementSelection",
+        "stocot": f"{_FILE}:StochasticSelection",
+    },
+    _checked,
 )
-"""What the selections take, by their names."""
+"""How two peers choose voxels, by the names of their methods."""
 
 
 def find_method(name: str) -> tuple[str, str] | None:
@@ -48,7 +68,10 @@ def find_method(name: str) -> tuple[str, str] | None:
     if key in METHODS:
         return METHODS[key]
     loss, _, selection = key.rpartition("-")
-    return (loss, selection) if loss and selection in SELECTION_OPTIONS else None
+    # `svls-` before a loss is no method; that much is known without the modules of one's own.
+    if not loss or selection in LOSS_NAMES or selection not in SELECTIONS:
+        return None
+    return loss, selection
 
 
 def split_method(
@@ -72,7 +95,7 @@ def split_method(
     if found is None:
         return name, dict(options), None
     loss, selection = found
-    known = SELECTION_OPTIONS[selection]
+    known = options_of(SELECTIONS.find(selection))
     chosen = {option: value for option, value in options.items() if option in known}
     others = {option: value for option, value in options.items() if option not in known}
     return loss, others, {"name": selection, "options": chosen}
@@ -114,3 +137,29 @@ PEER_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What helped with what: `docs/results/nnrobustloss`."""
+
+
+def loss_menu() -> dict[str, str]:
+    """Losses for a menu, each with a word on it; those of installed packages close it.
+
+    What only a module of one's own registers is not among them: it needs Keras.
+    """
+    offers = offered("keras_robust.losses")
+    return dict(LOSS_NAMES) | {
+        name: f"A loss of the package {_package(entry)}"
+        for name, entry in offers.items()
+        if name not in LOSS_NAMES
+    }
+
+
+def peer_menu() -> dict[str, str]:
+    """Methods with two peers for a menu, as `loss_menu`."""
+    offers = offered("keras_robust.selections")
+    return dict(PEER_NAMES) | {
+        f"ce+dice-{name}": f"Two networks, by a selection of the package {_package(entry)}"
+        for name, entry in offers.items()
+    }
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "?"

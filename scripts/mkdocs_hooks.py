@@ -25,6 +25,7 @@ def _commands() -> str:
     command = get_command(app)
     for one in command.commands.values():  # which the list would cut off
         one.short_help = one.help
+        one.list_names()
     context = typer.Context(command, info_name="keras-robust")
     text = get_docs_for_click(obj=command, ctx=context, name="keras-robust")
     return text.split("\n", 1)[1]

@@ -328,7 +328,7 @@ def _checked_scores(scores: Sequence[str] | None) -> dict[str, str]:
     except ImportError as error:
         raise ValueError(str(error)) from error
     names = list(found.scores) if scores is None else list(dict.fromkeys(scores))
-    return {name: SCORES[name] for name in names}
+    return {name: SCORES.words(name) for name in names}
 
 
 def _channels(dataset: Dataset) -> int:

@@ -7,9 +7,7 @@ import typer
 
 from keras_robust.cli.console import set_quiet
 
-DatasetFolder = Annotated[
-    Path, typer.Argument(help="Dataset folder: manifest, nnU-Net raw, ISIC 2017 or Shenzhen.")
-]
+DatasetFolder = Annotated[Path, typer.Argument(help="Dataset folder.")]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=set_quiet, help="Show results and errors alone."),

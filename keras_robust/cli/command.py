@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from keras_robust.cli.console import friendly_errors
+from keras_robust.cli.names import ListsNames
 
 # What took the place of options of earlier versions, in commands that have them no more.
 _REPLACED = {
@@ -16,7 +16,7 @@ _REPLACED = {
 }
 
 
-class Command(TyperCommand):
+class Command(ListsNames):
     """A subcommand that takes `--size 64 64` for `--size 64x64`, and names what took the place of
     an option that it had."""
 

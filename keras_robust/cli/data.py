@@ -48,7 +48,7 @@ def simulate(
     kinds: Annotated[
         str | None,
         typer.Option(
-            help="Kinds of error, by name, or 'mistakes' or 'all' (see the documentation).",
+            help="Kinds of error, by name, with commas.",
             show_default="dilate,erode,affine",
         ),
     ] = None,

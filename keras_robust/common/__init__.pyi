@@ -3,7 +3,7 @@ from .distribution import replicas as replicas
 from .distribution import sum_over_replicas as sum_over_replicas
 from .errors import invalid as invalid
 from .errors import made as made
-from .extensions import import_own as import_own
+from .errors import options_of as options_of
 from .files import atomic_write_bytes as atomic_write_bytes
 from .files import atomic_write_json as atomic_write_json
 from .files import atomic_write_text as atomic_write_text
@@ -14,6 +14,9 @@ from .hashes import sha256_if_there as sha256_if_there
 from .large_arrays import large_array as large_array
 from .large_arrays import slabs as slabs
 from .regions import Regions as Regions
+from .registry import Registry as Registry
+from .registry import import_own as import_own
+from .registry import offered as offered
 from .tables import write_csv as write_csv
 from .words import duration as duration
 from .words import quote as quote

@@ -1,5 +1,6 @@
 """The errors for what users gave, in one grammar."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,3 +25,15 @@ def made(cls: Any, options: Mapping[str, Any], *arguments: Any) -> Any:
     except TypeError as error:
         remedy = f"Give each a value of the right type ({error})."
         raise invalid("options", f"such as {cls.__name__} takes", dict(options), remedy) from error
+
+
+def options_of(cls: type) -> list[str]:
+    """Names of what a class is made from, with what it passes on to its bases by `**options`."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__[:-1]:
+        if "__init__" in vars(base):
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            names |= {p.name: None for p in parameters if p.kind is not p.VAR_KEYWORD}
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return list(names)

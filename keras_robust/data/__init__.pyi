@@ -13,6 +13,8 @@ from .files import soft_mask_suffix as soft_mask_suffix
 from .files import write_mask as write_mask
 from .files import write_mask_like as write_mask_like
 from .files import write_soft_mask as write_soft_mask
+from .layouts import register_layout as register_layout
+from .listing import Listing as Listing
 from .packaged_sample import sample as sample
 from .packaged_sample import sample_path as sample_path
 from .problems import Problem as Problem

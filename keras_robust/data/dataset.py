@@ -28,7 +28,7 @@ class Dataset(Listing):
         name: Its name.
         classes: Number of classes, background included; 2 is binary.
         cases: The cases.
-        layout: "manifest", "nnunet", "isic2017", "shenzhen" or "folders".
+        layout: "manifest", "nnunet", "isic2017", "shenzhen", "folders", or one's own.
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.
         soft_annotators: Those whose masks are 8-bit probabilities.
@@ -58,7 +58,8 @@ class Dataset(Listing):
 
         Args:
             path: A folder with manifest.csv, an nnU-Net raw folder, one in the official ISIC 2017
-                or Shenzhen layout, or one that pairs images with masks by their names.
+                or Shenzhen layout, one that pairs images with masks by their names, or one in a
+                layout of your own, see `register_layout`.
 
         Returns:
             The dataset. Images and masks are not read yet, but for the headers of volumes, and

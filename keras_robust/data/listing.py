@@ -19,7 +19,8 @@ class Listing:
         name: Its name.
         classes: Number of classes, background included; 2 is binary.
         cases: The cases.
-        layout: "manifest", "nnunet", "isic2017", "shenzhen" or "folders".
+        layout: "manifest", "nnunet", "isic2017", "shenzhen", "folders", or one's own; set
+            when it is opened.
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.
         soft_annotators: Those whose masks are 8-bit probabilities.

@@ -1,14 +1,13 @@
 """Losses by name."""
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
 
-from keras_robust.common.errors import invalid, made
-from keras_robust.common.extensions import VARIABLE, import_own
+from keras_robust.common.errors import invalid, made, options_of
+from keras_robust.common.registry import Registry, import_own
 from keras_robust.losses.base import SegmentationLoss, Sum
 from keras_robust.losses.cross_entropy import CE, GCE, SCE
 from keras_robust.losses.dice import Dice
@@ -17,22 +16,37 @@ from keras_robust.losses.passive import MAE, RCE
 from keras_robust.losses.smoothed import SVLS
 from keras_robust.losses.student_t import TLoss
 
-_CLASSES: dict[str, type[SegmentationLoss]] = {
-    "t": TLoss,
-    "mae": MAE,
-    "rce": RCE,
-    "nce": NCE,
-    "ngce": NGCE,
-    "gce": GCE,
-    "sce": SCE,
-    "ce": CE,
-    "dice": Dice,
-}
-_OWN: dict[str, type[SegmentationLoss]] = {}
+Loss = TypeVar("Loss", bound=type[SegmentationLoss])
+
 # The active-passive losses of nnRobustLoss (2026), section 2, eq. 4 and 6.
 _SUMS = {"apl1": "nce+rce+dice", "apl2": "ngce+rce+dice"}
 _SMOOTHED = "svls"
 _BASELINE = "ce+dice"
+
+
+def _checked(name: str, cls: Any) -> type[SegmentationLoss]:
+    if not (inspect.isclass(cls) and issubclass(cls, SegmentationLoss)):
+        raise invalid("cls", "a subclass of SegmentationLoss", cls)
+    return keras.saving.register_keras_serializable("keras_robust_own", name)(cls)
+
+
+LOSSES: Registry[type[SegmentationLoss]] = Registry(
+    "loss",
+    "keras_robust.losses",
+    {
+        "t": TLoss,
+        "mae": MAE,
+        "rce": RCE,
+        "nce": NCE,
+        "ngce": NGCE,
+        "gce": GCE,
+        "sce": SCE,
+        "ce": CE,
+        "dice": Dice,
+    },
+    _checked,
+    reserved=(*_SUMS, _SMOOTHED),
+)
 
 
 def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
@@ -57,22 +71,17 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
         if options:
             raise invalid("options", "none beside a loss object", options)
         return name
-    import_own()
+    import_own()  # so that a misspelt module is told of, whatever the loss
     key = str(name).strip().lower()
     smoothed, _, inner = key.partition("-")
     if smoothed == _SMOOTHED:
         own: dict[str, Any] = {k: options.pop(k) for k in ("sigma", "center") if k in options}
         return made(SVLS, own, get(inner or _BASELINE, **options))
     parts = [part.strip() for part in _SUMS.get(key, key).split("+")]
-    classes = {**_CLASSES, **_OWN}
-    if any(part not in classes for part in parts):
-        raise invalid(
-            "name",
-            f"{[*names(), *_OWN]}, a sum of these, or 'svls-' and one of these",
-            name,
-            f"The module that registers a loss of your own is named by {VARIABLE}.",
-        )
-    taken = {part: _options_of(classes[part]) for part in parts}
+    classes = {part: cls for part in parts if (cls := LOSSES.get(part))}
+    if not all(part in classes for part in parts):
+        raise _unknown(name, parts)
+    taken = {part: options_of(classes[part]) for part in parts}
     stray = [option for option in options if not any(option in t for t in taken.values())]
     if stray:
         allowed = sorted(set().union(*taken.values()))
@@ -84,15 +93,13 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     return losses[0] if len(losses) == 1 else Sum(losses)
 
 
-Loss = TypeVar("Loss", bound=type[SegmentationLoss])
-
-
-def register(name: str) -> Callable[[Loss], Loss]:
+def register(name: str, words: str = "") -> Callable[[Loss], Loss]:
     """Make a loss of one's own known by a name, to configurations and to `get`.
 
     Args:
-        name: small letters, digits and `_`; not one that `names` lists. The same name again takes
+        name: small letters, digits and `_`; not one of the project's. The same name again takes
             the place of what it stood for.
+        words: a sentence on it for menus; by default the first of its docstring.
 
     Raises:
         ValueError: another name, or a class that is no `SegmentationLoss`.
@@ -108,31 +115,18 @@ def register(name: str) -> Callable[[Loss], Loss]:
     >>> type(get("squares+dice").losses[0]).__name__
     'Squares'
     """
-    if not re.fullmatch("[a-z0-9_]+", name) or name in names():
-        raise invalid("name", f"small letters and digits, and none of {names()}", name)
-
-    def add(cls: Loss) -> Loss:
-        if not (inspect.isclass(cls) and issubclass(cls, SegmentationLoss)):
-            raise invalid("cls", "a subclass of SegmentationLoss", cls)
-        _OWN[name] = keras.saving.register_keras_serializable("keras_robust_own", name)(cls)
-        return cls
-
-    return add
+    return LOSSES.register(name, words)
 
 
 def names() -> list[str]:
-    """The names that `get` knows, sums by `+` and losses of one's own aside.
+    """The names that `get` knows, those of one's own among them, sums by `+` aside.
 
     >>> names()[:3]
     ['t', 'mae', 'rce']
     """
-    return [*_CLASSES, *_SUMS, _SMOOTHED]
+    return [*LOSSES.built_in, *_SUMS, _SMOOTHED, *LOSSES.own()]
 
 
-def _options_of(cls: type) -> set[str]:
-    parameters: set[str] = set()
-    for base in cls.__mro__:
-        if issubclass(base, SegmentationLoss) and "__init__" in vars(base):
-            signature = inspect.signature(base.__init__)
-            parameters |= {p.name for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD}
-    return parameters - {"self"}
+def _unknown(name: Any, parts: list[str]) -> ValueError:
+    expected = f"{names()}, a sum of these, or 'svls-' and one of these"
+    return invalid("name", expected, name, LOSSES.remedy(*parts))

@@ -6,6 +6,7 @@ from .co_teaching import Selection as Selection
 from .co_teaching import SmallLossSelection as SmallLossSelection
 from .co_teaching import StochasticSelection as StochasticSelection
 from .co_teaching import get_selection as get_selection
+from .co_teaching import register_selection as register_selection
 from .co_teaching import robust_method as robust_method
 from .decoding import class_probabilities as class_probabilities
 from .decoding import labels_of as labels_of

@@ -1,27 +1,36 @@
 """Networks by name, those of one's own among them."""
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from keras_robust.common.extensions import import_own
+from keras_robust.common.errors import invalid
+from keras_robust.common.registry import Registry
 from keras_robust.models.unet import UNet
 
 __all__ = ["build_network", "network_names", "register_network"]
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
-_OURS: dict[str, Callable[..., Any]] = {"unet": UNet}
-_OWN: dict[str, Callable[..., Any]] = {}
+
+def _checked(name: str, builder: Any) -> Callable[..., Any]:
+    if not callable(builder):
+        raise invalid("builder", "a function or class that returns a Keras model", builder)
+    return builder
 
 
-def register_network(name: str) -> Callable[[Builder], Builder]:
+NETWORKS: Registry[Callable[..., Any]] = Registry(
+    "network", "keras_robust.networks", {"unet": UNet}, _checked
+)
+
+
+def register_network(name: str, words: str = "") -> Callable[[Builder], Builder]:
     """Make a network of one's own known by a name, to `model.name` of configurations.
 
     Args:
         name: Small letters, digits and `_`; not one of the project's. The same name again takes
             the place of what it stood for.
+        words: A sentence on it; by default the first of its docstring.
 
     Returns:
         A decorator of a function or class that is called with `input_shape`, `(*spatial,
@@ -41,17 +50,7 @@ def register_network(name: str) -> Callable[[Builder], Builder]:
     >>> build_network("pixelwise", (8, 8, 3), classes=1, features=4).output_shape
     (None, 8, 8, 1)
     """
-    if not re.fullmatch("[a-z0-9_]+", name) or name in _OURS:
-        raise ValueError(
-            "Invalid value for argument `name`. Expected small letters and digits, and none of "
-            f"{list(_OURS)}. Received: name={name!r}"
-        )
-
-    def add(builder: Builder) -> Builder:
-        _OWN[name] = builder
-        return builder
-
-    return add
+    return NETWORKS.register(name, words)
 
 
 def network_names() -> list[str]:
@@ -60,7 +59,7 @@ def network_names() -> list[str]:
     >>> network_names()[0]
     'unet'
     """
-    return [*_OURS, *_OWN]
+    return list(NETWORKS)
 
 
 def build_network(name: str, input_shape: tuple[int, ...], classes: int, **options: Any) -> Any:
@@ -75,21 +74,16 @@ def build_network(name: str, input_shape: tuple[int, ...], classes: int, **optio
     Raises:
         ValueError: An unknown name, or a network that knows no `regions` where they are asked for.
     """
-    import_own()
-    builder = {**_OURS, **_OWN}.get(name)
-    if builder is None:
-        raise ValueError(
-            f"Invalid value for argument `model.name`. Expected one of {network_names()}. "
-            f"Received: model.name={name!r}. Register a network of your own with "
-            "`keras_robust.models.register_network` first."
-        )
+    builder = NETWORKS.find(name, "model.name")
     parameters = inspect.signature(builder).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         if options.get("regions") and "regions" not in parameters:
-            raise ValueError(
-                "Invalid value for argument `plan.regions`. Expected False for the network "
-                f"{name!r}, which has no argument `regions` that gives each class a sigmoid. "
-                "Received: plan.regions=True. Give it one, or train labels."
+            raise invalid(
+                "plan.regions",
+                f"False for the network {name!r}, which has no argument `regions` that gives each "
+                "class a sigmoid",
+                True,
+                "Give it one, or train labels.",
             )
         options = {key: value for key, value in options.items() if key in parameters}
     return builder(input_shape, classes=classes, **options)

@@ -5,12 +5,13 @@ from .boundary_noise import sizes_of as sizes_of
 from .catalogue import GROUPS as GROUPS
 from .catalogue import KINDS as KINDS
 from .catalogue import MISTAKES as MISTAKES
+from .catalogue import NOISES as NOISES
 from .catalogue import Draw as Draw
 from .catalogue import NoiseKind as NoiseKind
 from .catalogue import NotHere as NotHere
 from .catalogue import all_kinds as all_kinds
 from .catalogue import kind_named as kind_named
-from .catalogue import register_kind as register_kind
+from .catalogue import register as register
 from .corruption import Corruption as Corruption
 from .corruption import read_log as read_log
 from .corruption import write_log as write_log

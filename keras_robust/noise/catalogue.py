@@ -8,13 +8,14 @@ import numpy as np
 from .affine import affine_object, choose_affine
 from .draws import unit_vector
 from .kinds import (
+    NOISES,
     Draw,
     Drawn,
     NoiseKind,
     NotHere,
     all_kinds,
     kind_named,
-    register_kind,
+    register,
     register_ours,
 )
 from .mistakes import classes, drawing, objects, orientation, parts, slices
@@ -25,13 +26,14 @@ __all__ = [
     "GROUPS",
     "KINDS",
     "MISTAKES",
+    "NOISES",
     "Draw",
     "NoiseKind",
     "NotHere",
     "all_kinds",
     "expanded",
     "kind_named",
-    "register_kind",
+    "register",
 ]
 
 SIZE, PART, OUTLINE, GRID = "Size and place", "Parts and objects", "Outline", "Orientation and grid"

@@ -1,21 +1,24 @@
 """The kinds of error that can be simulated: one registry of samplers and operators."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_robust.common.extensions import import_own
+from keras_robust.common.errors import invalid
+from keras_robust.common.registry import Registry, first_sentence
 
 from .draws import generator_of
 
 Parameters = dict[str, Any]
 Drawn = tuple[np.ndarray, Parameters]
 
-RESERVED = ("clean", "boundary")
+Operator = TypeVar("Operator", bound=Callable[..., np.ndarray])
+
+# Other kinds of the log, and names that stand for several kinds.
+RESERVED = ("clean", "boundary", "shapes", "mistakes", "all")
 
 
 class NotHere(ValueError):
@@ -77,50 +80,85 @@ class NoiseKind:
     takes_other: bool = False
 
 
-_KINDS: dict[str, NoiseKind] = {}
-_OURS: set[str] = set()  # names that nobody else may take
+def _checked(name: str, kind: Any) -> NoiseKind:
+    if not isinstance(kind, NoiseKind):
+        remedy = "Decorate the operator with `keras_robust.noise.register`."
+        raise invalid("kind", "an operator with the sampler of its parameters", kind, remedy)
+    return kind
 
 
-def register_kind(kind: NoiseKind) -> NoiseKind:
+NOISES: Registry[NoiseKind] = Registry(
+    "kind of error", "keras_robust.noises", {}, _checked, reserved=RESERVED
+)
+
+
+def register(
+    name: str,
+    words: str = "",
+    *,
+    draw: Callable[..., Parameters],
+    title: str = "",
+    group: str = "Own",
+    whole: bool = False,
+    takes_other: bool = False,
+) -> Callable[[Operator], Operator]:
     """Make a kind of error of one's own known: to `LabelNoise`, logs, options and the noise lab.
 
     Args:
-        kind: its name is of small letters, digits and `_`, and none of the project's. The same
-            name again takes the place of what it stood for.
+        name: of small letters, digits and `_`, and none of the project's. The same name again
+            takes the place of what it stood for.
+        words: what an annotator did, in a sentence; by default the first of the docstring.
+        draw: the sampler. ``draw(own, allowed, draw)`` of one structure, or with `whole`
+            ``draw(mask, draw)``, gives the parameters of the operator, which JSON can hold; it
+            raises `NotHere` where this kind cannot be made.
+        title: in a word or two, as for a button; by default the name.
+        group: what it is listed under.
+        whole: whether it is made in a mask as a whole, not in each structure on its own.
+        takes_other: whether the sampler needs the mask of another case.
 
     Returns:
-        `kind` itself.
+        A decorator of the operator. ``operator(own, allowed, **parameters)``, or with `whole`
+        ``operator(mask, **parameters)``, gives the noisy structure or mask. It writes to no
+        argument; `own` is the mask of a structure, and `allowed` where it may grow, None for
+        anywhere.
 
     Raises:
         ValueError: a name that is taken, or has other characters.
 
     >>> import numpy as np
-    >>> def mark(mask, corner):
+    >>> def corner_of(mask, draw):
+    ...     return {"corner": [int(draw.generator.integers(length)) for length in mask.shape]}
+    >>> @register("stray_click", draw=corner_of, whole=True)
+    ... def stray_click(mask, corner):
+    ...     "One click in the wrong place."
     ...     result = mask.copy()
     ...     result[tuple(corner)] = mask.max()
     ...     return result
-    >>> def draw_mark(mask, draw):
-    ...     corner = [int(draw.generator.integers(length)) for length in mask.shape]
-    ...     return mark(mask, corner), {"corner": corner}
-    >>> stray = NoiseKind("stray", "own", "Stray pixel", "One click in the wrong place",
-    ...                   draw_mark, mark, whole=True)
-    >>> register_kind(stray).name
-    'stray'
+    >>> kind_named("stray_click").title
+    'Stray click'
     """
-    if not re.fullmatch("[a-z0-9_]+", kind.name) or kind.name in {*RESERVED, *_OURS}:
-        raise ValueError(
-            "Invalid value for argument `name`. Expected small letters, digits and `_`, and none "
-            f"of {sorted({*RESERVED, *_OURS})}. Received: name={kind.name!r}."
-        )
-    _KINDS[kind.name] = kind
-    return kind
+    NOISES.check_name(name)
+
+    def add(operator: Operator) -> Operator:
+        @wraps(draw)
+        def drawn(*given: Any) -> Drawn:
+            parameters = draw(*given)
+            return operator(*given[:-1], **parameters), parameters
+
+        tip = (words or first_sentence(operator)).removesuffix(".")
+        called = title or name.replace("_", " ").capitalize()
+        kind = NoiseKind(name, group, called, tip, drawn, operator, whole, takes_other)
+        NOISES.add(name, kind, words)
+        return operator
+
+    return add
 
 
 def register_ours(kinds: Iterable[NoiseKind]) -> tuple[str, ...]:
     """Register kinds of the project; their names."""
-    names = tuple(register_kind(kind).name for kind in kinds)
-    _OURS.update(names)
-    return names
+    ours = {kind.name: kind for kind in kinds}
+    NOISES.built_in.update(ours)
+    return tuple(ours)
 
 
 def kind_named(name: str) -> NoiseKind:
@@ -129,23 +167,12 @@ def kind_named(name: str) -> NoiseKind:
     Raises:
         ValueError: there is none.
     """
-    known = known_names([name])
-    if name not in known:
-        raise ValueError(
-            f"Invalid value for argument `kind`. Expected 'clean' or one of {known}. "
-            f"Received: kind={str(name)!r}."
-        )
-    return _KINDS[name]
-
-
-def known_names(wanted: Iterable[str]) -> tuple[str, ...]:
-    """The names of all kinds; modules of one's own are imported where one that is wanted is not
-    among them."""
-    if not _KINDS.keys() >= set(wanted):
-        import_own()
-    return tuple(_KINDS)
+    return NOISES.find(str(name), "kind")
 
 
 def all_kinds() -> tuple[NoiseKind, ...]:
-    """Every kind that is registered in this process, in the order of registration."""
-    return tuple(_KINDS.values())
+    """The project's kinds, and those that this process registered or that packages offer.
+
+    For menus, napari's among them: modules of one's own, which may need Keras, are not imported.
+    """
+    return tuple(kind for _, kind in NOISES.each(modules=False))

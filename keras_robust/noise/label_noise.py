@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 from .catalogue import GROUPS, KINDS, expanded
 from .corruption import Corruption
 from .draws import generator_of
-from .kinds import Draw, Drawn, NoiseKind, NotHere, kind_named, known_names
+from .kinds import NOISES, Draw, Drawn, NoiseKind, NotHere, kind_named
 from .many import Progress, corrupt_all, each_once, unchanged_note
 from .measure import measure
 from .morphology import check_beta
@@ -100,23 +102,22 @@ class LabelNoise:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", expanded(tuple(self.kinds)))
         check_beta(self.beta)
-        known = known_names(self.kinds) if self.mode != "reference" else KINDS
         for name, good, expected in (
             ("alpha", 0 <= self.alpha <= 1, "0 <= alpha <= 1, the fraction of noisy masks"),
             ("seed", isinstance(self.seed, Integral) and self.seed >= 0, "an integer >= 0"),
             ("mode", self.mode in MODES, f"one of {MODES}"),
             ("max_angle", 0 <= self.max_angle <= 180, "degrees between 0 and 180"),
-            (
-                "kinds",
-                len(self.kinds) == len(set(self.kinds) & set(known)) > 0,
-                f"one or more of {(*known, *GROUPS)}, each once",
-            ),
         ):
             if not good:
                 raise ValueError(
                     f"Invalid value for argument `{name}`. Expected {expected}. "
                     f"Received: {name}={getattr(self, name)!r}."
                 )
+        known = KINDS if self.mode == "reference" else NOISES
+        once = len(set(self.kinds)) == len(self.kinds) > 0
+        if not (once and all(kind in known for kind in self.kinds)):
+            expected = f"one or more of {(*known, *GROUPS)}, each once"
+            raise invalid("kinds", expected, self.kinds, NOISES.remedy(*self.kinds))
         object.__setattr__(self, "seed", int(self.seed))
 
     def plan(self, ids: Iterable[str]) -> dict[str, Kind]:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from keras_robust.metrics.surface_distances import surface_distances
+from keras_robust.suspicion.base import once_per_mask
 from keras_robust.suspicion.judged import Comparison
 
-__all__ = ["ClassDifferences", "class_differences"]
+__all__ = ["ClassDifferences", "class_differences", "soft_dice_score", "surface_score"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ClassDifferences:
     hausdorff95: float
 
 
+@once_per_mask
 def class_differences(comparison: Comparison) -> tuple[ClassDifferences, ...]:
     """The figures of every foreground class, in the order of their labels."""
     labels, predicted, spacing = comparison.labels, comparison.predicted, comparison.spacing
@@ -79,25 +81,28 @@ def present(figures: tuple[ClassDifferences, ...]) -> list[ClassDifferences]:
     return [found for found in figures if found.area or found.predicted_area]
 
 
-def surface_score(figures: tuple[ClassDifferences, ...], missing: float) -> float:
-    """Average symmetric surface distance, the mean over the classes that either holds.
+def surface_score(comparison: Comparison) -> float:
+    """Average symmetric surface distance of mask and prediction, mean over classes.
 
-    Args:
-        figures: Of the image.
-        missing: The distance where one of mask and prediction lacks the class.
+    Over the classes that either holds; the diagonal of the image where one of them lacks it.
     """
     distances: list[float] = [
-        missing if np.isnan(found.average_surface_distance) else found.average_surface_distance
-        for found in present(figures)
+        comparison.diagonal
+        if np.isnan(found.average_surface_distance)
+        else found.average_surface_distance
+        for found in present(class_differences(comparison))
     ]
     return float(np.mean(distances)) if distances else 0.0
 
 
-def soft_dice_score(comparison: Comparison, figures: tuple[ClassDifferences, ...]) -> float:
-    """One minus the Dice of mask and probabilities, the mean over the classes that either holds."""
+def soft_dice_score(comparison: Comparison) -> float:
+    """One minus the Dice of mask and probabilities, mean over classes.
+
+    Over the classes that mask or prediction hold.
+    """
     values: list[float] = []
     known = comparison.known
-    for found in present(figures):
+    for found in present(class_differences(comparison)):
         mask: NDArray = comparison.labels == found.label
         probability = comparison.probabilities[found.label]
         total = float(mask.sum()) + float(probability.sum(where=known, dtype=np.float64))

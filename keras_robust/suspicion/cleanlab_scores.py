@@ -1,28 +1,28 @@
 """cleanlab's scores of masks, over images of any size and rank, one in memory at a time."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.suspicion.base import PerMask, Score
 from keras_robust.suspicion.judged import Comparison
 
-__all__ = ["ConfidentLearning", "require_cleanlab", "softmin_score"]
+__all__ = ["ConfidentLearning", "Softmin"]
 
 
-def require_cleanlab(wanted: Iterable[str]) -> None:
+def _require_cleanlab(wanted: str) -> None:
     """Raise an ImportError that names the extra, where cleanlab is absent."""
     try:
         import cleanlab  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"The score(s) {', '.join(wanted)} need cleanlab. Install it with "
+            f"The score {wanted} needs cleanlab. Install it with "
             "`pip install keras-robust[quality]`, or choose other scores."
         ) from error
 
 
-def softmin_score(comparison: Comparison) -> float:
+def _softmin(comparison: Comparison) -> float:
     """One minus cleanlab's "softmin" of the probabilities of the given labels."""
     from cleanlab.internal.multilabel_scorer import softmin
 
@@ -31,22 +31,31 @@ def softmin_score(comparison: Comparison) -> float:
     return 1 - float(softmin(given[np.newaxis])[0]) if given.size else 0.0
 
 
-class ConfidentLearning:
-    """cleanlab's "num_pixel_issues": the share of an image whose labels are estimated to be wrong.
+class Softmin(PerMask):
+    """One minus cleanlab's softmin of the probabilities of the labels."""
 
-    Two passes over all images, `learn` and then `judge`, and then `scores`. As
+    function = staticmethod(_softmin)
+
+    def __init__(self, classes: int, nu: float | None = None):
+        _require_cleanlab("softmin")
+        super().__init__(classes, nu)
+
+
+class ConfidentLearning(Score):
+    """cleanlab's share of pixels with a label issue.
+
+    Its "num_pixel_issues". As
     `cleanlab.segmentation.filter.find_label_issues` without down-sampling, but that a volume
     counts as the pixels it is made of, and pixels that are ignored do not count.
-
-    Args:
-        classes: Number of classes K, background included.
 
     Reference:
         Lad and Mueller, Estimating label quality and errors in semantic segmentation data via any
         model, 2023, https://arxiv.org/abs/2307.05080
     """
 
-    def __init__(self, classes: int):
+    def __init__(self, classes: int, nu: float | None = None):
+        _require_cleanlab("confident_learning")
+        super().__init__(classes, nu)
         from cleanlab.experimental.label_issues_batched import LabelInspector
 
         # Stored here instead, at a tenth of the memory.

@@ -1,13 +1,13 @@
 """The default score: how improbable it is that a mask is right, learned from its dataset."""
 
 import hashlib
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from keras_robust.suspicion.base import Score
 from keras_robust.suspicion.calibration import Calibration
 from keras_robust.suspicion.detector import detect, share_of_wrong
 from keras_robust.suspicion.features import features
@@ -34,9 +34,11 @@ FIRST_SUSPECTS = 0.3
 LEAST_FOR_DETECTOR = 200
 
 
-@dataclass
-class DefaultScore:
-    r"""-log P(every structure of the mask is right), in nats: 0 for no doubt, without upper end.
+class DefaultScore(Score):
+    r"""-log P(mask is right), learned from mistakes drawn into the masks of the dataset; above 0.69
+    it is wrong more probably than right.
+
+    In nats, of every structure of the mask: 0 for no doubt, without upper end.
 
     The evidence against a mask (see `Measures`) is divided by the standard deviation of the
     prediction, so that a model that is uncertain of an image says less against its mask, and by a
@@ -51,35 +53,36 @@ class DefaultScore:
     first has no upper end, so that the score tells the bad from the worse; the second knows in
     which way masks are usually wrong.
 
-    Call `add` for every image, then `scores`.
-
-    Args:
-        calibration: Of the same dataset.
+    Attributes:
+        measures: Of each foreground class that the mask judged last or the model holds.
     """
 
-    calibration: Calibration
-    _given: list[float] = field(default_factory=list)
-    _drawn: list[float] = field(default_factory=list)
-    _portraits: list[Floats] = field(default_factory=list)
-    _drawn_portraits: list[Floats] = field(default_factory=list)
-    _origin: list[int] = field(default_factory=list)
-    _image: list[int] = field(default_factory=list)
-    _images: int = 0
+    def __init__(self, classes: int, nu: float | None = None):
+        super().__init__(classes, nu)
+        self.measures: dict[int, Measures] = {}
+        self._calibration = Calibration(classes)
+        self._given: list[float] = []
+        self._drawn: list[float] = []
+        self._portraits: list[Floats] = []
+        self._drawn_portraits: list[Floats] = []
+        self._origin: list[int] = []
+        self._image: list[int] = []
+        self._images = 0
 
-    def add(self, comparison: Comparison) -> dict[int, Measures]:
-        """Measure the structures of one image, and of mistakes drawn into them.
+    def learn(self, comparison: Comparison) -> None:
+        """Count how often masks agree with each probability."""
+        self._calibration.add(comparison)
 
-        Returns:
-            The measures of each foreground class that the mask or the model holds.
-        """
+    def judge(self, comparison: Comparison) -> None:
+        """Measure the structures of one image, and of mistakes drawn into them."""
         found: dict[int, Measures] = {}
         for label in range(1, comparison.classes):
-            structure, usual = _structure(comparison, label, self.calibration)
+            structure, usual = _structure(comparison, label, self._calibration)
             if not (structure.mask.any() or structure.predicted.any()):
                 continue
             found[label] = structure.measure(structure.mask)
             generator = _generator(comparison.id, label)
-            if generator.random() * self.calibration.images < IMAGES_WITH_MISTAKES:
+            if generator.random() * self._calibration.images < IMAGES_WITH_MISTAKES:
                 for mask in mistakes(structure.mask, structure.spacing, generator):
                     measures = structure.measure(mask)
                     self._drawn.append(_figure(measures, usual))
@@ -89,10 +92,10 @@ class DefaultScore:
             self._portraits.append(features(structure, structure.mask, found[label]))
             self._image.append(self._images)
         self._images += 1
-        return found
+        self.measures = found
 
-    def scores(self) -> Floats:
-        """`(n,)`, one per image in the order of `add`."""
+    def scores(self) -> list[float]:
+        """One per image, in the order of `judge`."""
         total = np.zeros(self._images)
         if self._given:
             given, origin = np.array(self._given), np.array(self._origin, int)
@@ -103,7 +106,7 @@ class DefaultScore:
                 log_odds += detect(np.stack(self._portraits), drawn, origin, first)
                 log_odds /= 2
             np.add.at(total, self._image, np.logaddexp(0, log_odds))
-        return total
+        return total.tolist()
 
 
 def _structure(

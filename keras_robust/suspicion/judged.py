@@ -1,7 +1,9 @@
 """A mask beside an out-of-sample prediction of the same image."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +48,22 @@ class Comparison:
         classes: Number of classes K, background included.
         ignore_label: A label that stands for "unknown".
 
+    Attributes:
+        id: Name of the image.
+        classes: Number of classes K, background included.
+        labels: `(*spatial)`, the mask: classes 0..K-1.
+        predicted: `(*spatial)`, the most probable class of each element.
+        probabilities: `(K, *spatial)`.
+        known: `(*spatial)`, False where elements are ignored.
+        spacing: Distance between neighbouring elements along each axis.
+
     Raises:
         ValueError: Shapes do not fit, labels are out of range, or the probabilities are none.
     """
 
     def __init__(self, case: Judged, classes: int, ignore_label: int | None = None):
         self.id, self.classes = case.id, classes
+        self.memory: dict[Hashable, Any] = {}  # of what scores share, see `once_per_mask`
         self.probabilities = _probabilities(case, classes)
         self.labels, self.known = _labels(case, classes, ignore_label)
         self.predicted: NDArray[np.uint8] = self.probabilities.argmax(axis=0).astype(np.uint8)

@@ -1,49 +1,94 @@
 """Suspicion scores of masks, from out-of-sample predictions of the same images."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import inspect
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import length_hint
-from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_robust.suspicion.calibration import Calibration
+from keras_robust.common.errors import invalid
+from keras_robust.common.registry import Registry
+from keras_robust.suspicion.base import PerMask, Score
 from keras_robust.suspicion.class_differences import (
     ClassDifferences,
     class_differences,
     soft_dice_score,
     surface_score,
 )
-from keras_robust.suspicion.cleanlab_scores import (
-    ConfidentLearning,
-    require_cleanlab,
-    softmin_score,
-)
+from keras_robust.suspicion.cleanlab_scores import ConfidentLearning, Softmin
 from keras_robust.suspicion.default_score import DefaultScore
 from keras_robust.suspicion.judged import Comparison, Judged
 from keras_robust.suspicion.kinds import kind_of_error
-from keras_robust.suspicion.t_scores import inverse_weights, most_likely_nu, squared_residual
+from keras_robust.suspicion.t_scores import TResidual, TWeight
 
-__all__ = ["SCORES", "ClassDifferences", "Suspicion", "score_masks"]
+__all__ = ["SCORES", "ClassDifferences", "Suspicion", "register_score", "score_masks"]
 
 Cases = Callable[[], Iterable[Judged]]
 Progress = Callable[[int, int], None]
+Scored = TypeVar("Scored", bound=Callable[..., Any])
 
-SCORES: Mapping[str, str] = MappingProxyType(
-    {
-        "default": "-log P(mask is right), learned from mistakes drawn into the masks of the "
-        "dataset; above 0.69 it is wrong more probably than right.",
-        "t_residual": "S/D, the mean squared difference of mask and probabilities.",
-        "t_weight": "(ν+S)/(ν+D), one over the weight that the T-Loss gives the image.",
-        "soft_dice": "One minus the Dice of mask and probabilities, mean over classes.",
-        "surface": "Average symmetric surface distance of mask and prediction, mean over classes.",
-        "softmin": "One minus cleanlab's softmin of the probabilities of the labels.",
-        "confident_learning": "cleanlab's share of pixels with a label issue.",
-    }
-)
 # log 2: as probably wrong as right.
 DOUBTFUL = float(np.log(2))
-CLEANLAB = ("softmin", "confident_learning")
+# Columns that audit.csv has anyway; those of the classes end with a number.
+COLUMNS = ("rank", "id", "annotator", "score", "kind", "unit", "mask_sha256")
+
+
+def _checked(name: str, score: Any) -> type[Score]:
+    if re.search(r"_\d+$", name):
+        raise invalid("name", "no `_` and number at its end, as columns of classes have", name)
+    if inspect.isclass(score) and issubclass(score, Score):
+        return score
+    if callable(score) and not inspect.isclass(score):
+        return PerMask.of(score)
+    raise invalid("score", "a function of a `Comparison`, or a subclass of `Score`", score)
+
+
+SCORES: Registry[type[Score]] = Registry(
+    "score",
+    "keras_robust.scores",
+    {
+        "default": DefaultScore,
+        "t_residual": TResidual,
+        "t_weight": TWeight,
+        "soft_dice": PerMask.of(soft_dice_score),
+        "surface": PerMask.of(surface_score),
+        "softmin": Softmin,
+        "confident_learning": ConfidentLearning,
+    },
+    _checked,
+    reserved=COLUMNS,
+)
+
+
+def register_score(name: str, words: str = "") -> Callable[[Scored], Scored]:
+    """Make a suspicion score of one's own known by a name, to `score_masks` and `audit`.
+
+    Args:
+        name: Small letters, digits and `_`; not one of the project's, nor of a column of
+            audit.csv. The same name again takes the place of what it stood for.
+        words: What reports say of it; by default the first sentence of its docstring.
+
+    Returns:
+        A decorator of a function of a `Comparison` that gives a number, higher for a more
+        suspicious mask; or of a subclass of `Score`, for what needs to see all masks.
+
+    Raises:
+        ValueError: Another name, or neither function nor `Score`.
+
+    >>> @register_score("disagreeing")
+    ... def disagreeing(comparison):
+    ...     "Share of the elements whose label is not the predicted one."
+    ...     return (comparison.labels != comparison.predicted).mean()
+    >>> masks = [Judged("a", np.eye(4, dtype=np.uint8), np.zeros((4, 4, 1)))]
+    >>> float(score_masks(lambda: masks, scores=["disagreeing"])[0].scores["disagreeing"])
+    0.25
+    """
+    return SCORES.register(name, words)
 
 
 @dataclass(frozen=True)
@@ -100,14 +145,15 @@ def score_masks(
     >>> [round(one.scores["t_residual"], 2) for one in found]
     [0.01, 0.81]
     """
-    chosen = _chosen(scores)
     if nu is not None and not nu > 0:
-        raise ValueError(
-            "Invalid value for argument `nu`. Expected a positive number, or None. "
-            f"Received: nu={nu}"
-        )
-    learning = ConfidentLearning(classes) if "confident_learning" in chosen else None
-    calibration = Calibration(classes)
+        raise invalid("nu", "a positive number, or None", nu)
+    chosen = _made(scores, classes, nu)
+    doubt = chosen.get("default")
+    if not isinstance(
+        doubt, DefaultScore
+    ):  # which says of every mask whether, and how, it is wrong
+        doubt = DefaultScore(classes)
+    looking = list(dict.fromkeys([doubt, *chosen.values()]))
     done = 0
 
     def comparisons() -> Iterable[Comparison]:
@@ -121,63 +167,54 @@ def score_masks(
                 progress(done, total)
 
     for comparison in comparisons():
-        calibration.add(comparison)
-        if learning:
-            learning.learn(comparison)
-    doubt = DefaultScore(calibration)
-    rows: list[dict[str, float]] = []
+        for score in looking:
+            score.learn(comparison)
     found: list[tuple[str, str, tuple[ClassDifferences, ...]]] = []
-    residuals: list[tuple[float, int]] = []
     for comparison in comparisons():
-        figures = class_differences(comparison)
-        kind = kind_of_error(comparison, doubt.add(comparison))
-        found.append((comparison.id, kind, figures))
-        residuals.append(squared_residual(comparison))
-        rows.append(
-            {
-                "soft_dice": soft_dice_score(comparison, figures),
-                "surface": surface_score(figures, missing=comparison.diagonal),
-            }
-        )
-        if "softmin" in chosen:
-            rows[-1]["softmin"] = softmin_score(comparison)
-        if learning:
-            learning.judge(comparison)
-    s, d = np.array(residuals, float).reshape(-1, 2).T
-    weights = inverse_weights(s, d, most_likely_nu(s, d) if nu is None else nu)
-    shares = learning.scores() if learning else [0.0] * len(rows)
-    doubts = doubt.scores()
-    for index, row in enumerate(rows):
-        row["default"] = float(doubts[index])
-        row["t_residual"] = float(s[index] / d[index]) if d[index] else 0.0
-        row["t_weight"] = float(weights[index]) if d[index] else 0.0
-        row["confident_learning"] = shares[index]
+        for score in looking:
+            score.judge(comparison)
+        kind = kind_of_error(comparison, doubt.measures)
+        found.append((comparison.id, kind, class_differences(comparison)))
+    numbers = {score: score.scores() for score in looking}
+    ids = [id for id, _, _ in found]
+    columns = {name: _numbers(name, numbers[one], ids) for name, one in chosen.items()}
     return [
         Suspicion(
             id,
-            {name: row[name] for name in chosen},
-            kind if row["default"] > DOUBTFUL else "none",
+            {name: column[index] for name, column in columns.items()},
+            kind if numbers[doubt][index] > DOUBTFUL else "none",
             figures,
         )
-        for row, (id, kind, figures) in zip(rows, found, strict=True)
+        for index, (id, kind, figures) in enumerate(found)
     ]
 
 
-def _chosen(scores: Collection[str] | None) -> list[str]:
-    """The selected names in the order of `SCORES`."""
+def _made(scores: Collection[str] | None, classes: int, nu: float | None) -> dict[str, Score]:
+    """The selected scores in the order of `SCORES`."""
     if scores is None:
-        try:
-            require_cleanlab(CLEANLAB)
-        except ImportError:
-            return [name for name in SCORES if name not in CLEANLAB]
-        return list(SCORES)
-    unknown = [name for name in scores if name not in SCORES]
-    if unknown or not scores or isinstance(scores, str):
-        raise ValueError(
-            f"Invalid value for argument `scores`. Expected names out of {tuple(SCORES)}. "
-            f"Received: scores={scores!r}"
-        )
-    needing = [name for name in CLEANLAB if name in scores]
-    if needing:
-        require_cleanlab(needing)
-    return [name for name in SCORES if name in scores]
+        every = {}
+        for name, make in SCORES.each():
+            with suppress(ImportError):
+                every[name] = make(classes, nu)
+        return every
+    if not scores or isinstance(scores, str):
+        raise invalid("scores", f"names out of {list(SCORES)}", scores)
+    made = {name: SCORES.find(name, "scores") for name in scores}
+    return {name: made[name](classes, nu) for name in SCORES if name in made}
+
+
+def _numbers(name: str, values: Sequence[float], ids: Sequence[str]) -> list[float]:
+    """One number for each mask.
+
+    Raises:
+        ValueError: A score gave something else.
+    """
+    if len(values) != len(ids):
+        received = f"{len(values)} for {len(ids)} masks"
+        raise invalid(f"scores of {name}", "one number per mask", received)
+    numbers = [float(value) for value in values]
+    for number, id in zip(numbers, ids, strict=True):
+        if math.isnan(number):
+            remedy = f"Mask {id!r}. Mend the score, or leave it out."
+            raise invalid(f"scores of {name}", "a number for each mask", number, remedy)
+    return numbers

@@ -5,14 +5,39 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
+from keras_robust.suspicion.base import Score, once_per_mask
 from keras_robust.suspicion.judged import Comparison
 
-__all__ = ["inverse_weights", "most_likely_nu", "squared_residual"]
+__all__ = ["TResidual", "TWeight", "inverse_weights", "most_likely_nu", "squared_residual"]
 
 # Beyond these the weights of all images are equal, or no longer change.
 LOG_NU = (-12.0, 12.0)
 
 
+class TResidual(Score):
+    """S/D, the mean squared difference of mask and probabilities."""
+
+    def __init__(self, classes: int, nu: float | None = None):
+        super().__init__(classes, nu)
+        self._residuals: list[tuple[float, int]] = []
+
+    def judge(self, comparison: Comparison) -> None:
+        self._residuals.append(squared_residual(comparison))
+
+    def scores(self) -> list[float]:
+        return [s / d if d else 0.0 for s, d in self._residuals]
+
+
+class TWeight(TResidual):
+    """(ν+S)/(ν+D), one over the weight that the T-Loss gives the image."""
+
+    def scores(self) -> list[float]:
+        s, d = np.array(self._residuals, float).reshape(-1, 2).T
+        weights = inverse_weights(s, d, most_likely_nu(s, d) if self.nu is None else self.nu)
+        return np.where(d > 0, weights, 0.0).tolist()
+
+
+@once_per_mask
 def squared_residual(comparison: Comparison) -> tuple[float, int]:
     """S, the sum of the squared differences of mask and probabilities, and D, their number.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_robust.common.errors import invalid
-from keras_robust.common.extensions import VARIABLE
+from keras_robust.common.registry import VARIABLE
 from keras_robust.common.yaml import parse_yaml, read_yaml
 from keras_robust.data import Dataset
 from keras_robust.methods import LOSS_NAMES

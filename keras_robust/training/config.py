@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from keras_robust.common.yaml import read_yaml
+from keras_robust.methods import SELECTIONS
 
 
 def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,13 +149,21 @@ class SelectionConfig(_Section):
     """How two peers choose the voxels that they learn from.
 
     Args:
-        name: `"cot"` (co-teaching), `"cot+"` (co-teaching+) or `"stocot"` (stochastic co-teaching).
-        options: Arguments of the selection; see `keras_robust.training.SmallLossSelection`,
+        name: `"cot"` (co-teaching), `"cot+"` (co-teaching+), `"stocot"` (stochastic co-teaching),
+            or one registered by `keras_robust.models.register_selection`.
+        options: Arguments of the selection; see `keras_robust.models.SmallLossSelection`,
             `DisagreementSelection` and `StochasticSelection`.
     """
 
-    name: Literal["cot", "cot+", "stocot"]
+    name: str
     options: Options = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in SELECTIONS:
+            raise SELECTIONS.unknown(value, "selection.name")
+        return value
 
 
 class PlanConfig(_Section):

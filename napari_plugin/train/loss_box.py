@@ -4,11 +4,10 @@ from napari.qt import get_current_stylesheet
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QCompleter
 
-from keras_robust.methods import LOSS_NAMES, PEER_NAMES
+from keras_robust.methods import loss_menu, peer_menu
 
 __all__ = ["LossBox"]
 
-WORDS = {**LOSS_NAMES, **PEER_NAMES}
 OTHER = "Not in the menu: the name of a sum, such as mae+dice, or of a loss of your own"
 
 
@@ -20,10 +19,11 @@ class LossBox(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
+        self._words = {**loss_menu(), **peer_menu()}
         self.setEditable(True)
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.setMaxVisibleItems(len(WORDS))
-        for number, (name, words) in enumerate(WORDS.items()):
+        self.setMaxVisibleItems(len(self._words))
+        for number, (name, words) in enumerate(self._words.items()):
             self.addItem(name)
             self.setItemData(number, words, Qt.ItemDataRole.ToolTipRole)
         completer = self.completer()
@@ -44,4 +44,4 @@ class LossBox(QComboBox):
     @property
     def explanation(self) -> str:
         """A word on what is chosen or typed."""
-        return WORDS.get(self.currentText().strip().lower(), OTHER)
+        return self._words.get(self.currentText().strip().lower(), OTHER)

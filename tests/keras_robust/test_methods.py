@@ -1,18 +1,38 @@
 import inspect
+import subprocess
+import sys
 from functools import partial
 
 import pytest
 
 from keras_robust import losses
-from keras_robust.methods import METHODS, SELECTION_OPTIONS, split_method
+from keras_robust.methods import METHODS, SELECTIONS, split_method
 from keras_robust.models import robust_method
-from keras_robust.models.co_teaching.selection import SELECTIONS, get_selection
+from keras_robust.models.co_teaching.selection import get_selection
 from keras_robust.scheduling.grid import LossEntry
 
 
-def test_options_are_those_of_the_selections():
-    taken = {name: set(inspect.signature(made).parameters) for name, made in SELECTIONS.items()}
-    assert taken == {name: set(options) for name, options in SELECTION_OPTIONS.items()}
+@pytest.mark.parametrize("selection", SELECTIONS.built_in)
+def test_every_option_of_a_selection_goes_to_it(selection):
+    options = inspect.signature(SELECTIONS[selection]).parameters
+    loss, others, chosen = split_method(f"sce-{selection}", {**options, "clamp": 0.1})
+    assert (loss, others, chosen) == (
+        "sce",
+        {"clamp": 0.1},
+        {"name": selection, "options": options},
+    )
+
+
+def test_options_are_divided_without_keras():
+    program = """
+import sys
+from keras_robust.methods import split_method
+_, loss, selection = split_method("hrl", {"alpha": 4.0, "sigma": 0.5, "balanced": True})
+assert (loss, selection["options"]) == ({"sigma": 0.5}, {"alpha": 4.0, "balanced": True})
+print(*{"keras", "tensorflow"} & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.strip()) == (0, ""), run.stderr
 
 
 def test_every_method_has_a_selection_and_a_loss():

@@ -7,3 +7,4 @@ from .selection import Selection as Selection
 from .selection import SmallLossSelection as SmallLossSelection
 from .selection import StochasticSelection as StochasticSelection
 from .selection import get_selection as get_selection
+from .selection import register_selection as register_selection

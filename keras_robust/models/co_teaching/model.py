@@ -11,12 +11,21 @@ from keras import ops, tree
 from keras_robust.common.distribution import replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses import SegmentationLoss, attach
+from keras_robust.methods import SELECTIONS
 from keras_robust.models.co_teaching.agreement_of_peers import look
 from keras_robust.models.co_teaching.clipping import clip_each_peer
 from keras_robust.models.co_teaching.outputs import by_output, like_outputs, output_names
-from keras_robust.models.co_teaching.selection import Selection
+from keras_robust.models.co_teaching.selection import (
+    DisagreementSelection,
+    Selection,
+    SmallLossSelection,
+    StochasticSelection,
+)
 
 _INFERENCE = ("mean", "a")
+# Here, where Keras is: their own file is read without it.
+for _selection in (SmallLossSelection, DisagreementSelection, StochasticSelection):
+    keras.saving.register_keras_serializable(package="keras_robust")(_selection)
 
 
 class Pair(NamedTuple):
@@ -270,6 +279,8 @@ class CoTeaching(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None) -> "CoTeaching":
         config = dict(config)
+        selections = {chosen.__name__: chosen for _, chosen in SELECTIONS.each()}
+        custom_objects = {**selections, **(custom_objects or {})}
         for key in ("build_model", "selection"):
             config[key] = keras.saving.deserialize_keras_object(
                 config[key], custom_objects=custom_objects

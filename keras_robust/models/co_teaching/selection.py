@@ -1,17 +1,30 @@
 """Which voxels a peer trusts, and so hands to the other peer to learn from."""
 
-import inspect
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import keras
 import numpy as np
-from keras import ops
 
-from keras_robust.common.errors import invalid, made
-from keras_robust.models.co_teaching.agreement_of_peers import Labelled, uniform
+from keras_robust.common.errors import invalid, made, options_of
+from keras_robust.methods import SELECTIONS
+
+if TYPE_CHECKING:
+    from keras_robust.models.co_teaching.agreement_of_peers import Labelled
 
 _QUANTILES = 4096
+
+
+class _Operations:
+    """Keras's, imported with the first one: menus and studies ask for options without Keras."""
+
+    def __getattr__(self, name: str) -> Any:
+        from keras import ops
+
+        return getattr(ops, name)
+
+
+ops = _Operations()
 
 
 class Selection:
@@ -37,7 +50,7 @@ class Selection:
         """Voxels to keep among the candidates; boolean `(batch, *spatial)`, as all but `trust`."""
         raise NotImplementedError
 
-    def __call__(self, seen: Labelled, peer: int, epoch, seed):
+    def __call__(self, seen: "Labelled", peer: int, epoch, seed):
         """Voxels that a peer (0 or 1) keeps: boolean `(batch, *spatial)`.
 
         Args:
@@ -65,7 +78,6 @@ class Selection:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(package="keras_robust")
 class SmallLossSelection(Selection):
     r"""Co-teaching: keep the voxels of smallest cross entropy ([Han et al., 2018]).
 
@@ -111,7 +123,6 @@ class SmallLossSelection(Selection):
         return {**own, **super().get_config()}
 
 
-@keras.saving.register_keras_serializable(package="keras_robust")
 class DisagreementSelection(SmallLossSelection):
     """Co-teaching+: small losses, where the peers predict different classes ([Yu et al., 2019]).
 
@@ -151,7 +162,6 @@ class DisagreementSelection(SmallLossSelection):
         return {"warmup": self.warmup, **super().get_config()}
 
 
-@keras.saving.register_keras_serializable(package="keras_robust")
 class StochasticSelection(Selection):
     r"""Stochastic co-teaching: keep a voxel whose label is more probable than a random threshold.
 
@@ -200,6 +210,8 @@ class StochasticSelection(Selection):
         return _ramp(epoch, self.warmup, self.ramp)
 
     def choose(self, trust, candidates, disagree, epoch, seed):
+        from keras_robust.models.co_teaching.agreement_of_peers import uniform
+
         # By inversion: cheaper than sampling gammas, and XLA compiles it.
         bins = ops.cast(uniform(trust, seed.next()) * _QUANTILES, "int32")
         thresholds = ops.take(ops.convert_to_tensor(self._quantiles), bins)
@@ -218,12 +230,33 @@ class StochasticSelection(Selection):
         return {**own, **super().get_config()}
 
 
-SELECTIONS: dict[str, type[Selection]] = {
-    "cot": SmallLossSelection,
-    "cot+": DisagreementSelection,
-    "stocot": StochasticSelection,
-}
-"""Selections by the names of their methods."""
+Chosen = TypeVar("Chosen", bound=type[Selection])
+
+
+def register_selection(name: str, words: str = "") -> Callable[[Chosen], Chosen]:
+    """Make a selection of one's own known by a name, to `selection.name` of configurations.
+
+    A loss, a dash and the name are then a method with two peers, such as `"ce+dice-NAME"`.
+
+    Args:
+        name: Small letters, digits and `_`; not one of the project's. The same name again takes
+            the place of what it stood for.
+        words: A sentence on it for menus; by default the first of its docstring.
+
+    Raises:
+        ValueError: Another name, or a class that is no `Selection`.
+
+    >>> @register_selection("surest")
+    ... class Surest(Selection):
+    ...     def rate(self, epoch):
+    ...         return 0.5
+    ...
+    ...     def choose(self, trust, candidates, disagree, epoch, seed):
+    ...         return candidates & (trust > self.rate(epoch))
+    >>> get_selection("surest", balanced=True).balanced
+    True
+    """
+    return SELECTIONS.register(name, words)
 
 
 def get_selection(name: str, **options: Any) -> Selection:
@@ -236,12 +269,11 @@ def get_selection(name: str, **options: Any) -> Selection:
     >>> get_selection("stocot", alpha=4.0).alpha
     4.0
     """
-    if name not in SELECTIONS:
-        raise invalid("name", f"one of {list(SELECTIONS)}", name)
-    known = list(inspect.signature(SELECTIONS[name]).parameters)
+    cls = SELECTIONS.find(name)
+    known = options_of(cls)
     if stray := [option for option in options if option not in known]:
         raise invalid("options", f"among {known} for the selection {name!r}", stray)
-    return made(SELECTIONS[name], options)
+    return made(cls, options)
 
 
 class _Draws:
@@ -251,9 +283,11 @@ class _Draws:
         self._seed, self._number = seed, 0
 
     def next(self):
+        from keras.backend import standardize_dtype
+
         self._number += 1
         return self._seed + ops.convert_to_tensor(
-            [7919 * self._number, 0], dtype=keras.backend.standardize_dtype(self._seed.dtype)
+            [7919 * self._number, 0], dtype=standardize_dtype(self._seed.dtype)
         )
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from keras_robust.noise import (
     KINDS,
     MISTAKES,
+    NOISES,
     Corruption,
     Kind,
     LabelNoise,
-    NoiseKind,
     NotHere,
     all_kinds,
     kind_named,
-    register_kind,
+    register,
 )
 
 from .strategies import binary_masks, disk, label_maps
@@ -215,24 +215,21 @@ def test_every_kind_is_described():
 
 
 def test_a_kind_of_ones_own(monkeypatch):
-    monkeypatch.setattr("keras_robust.noise.kinds._KINDS", dict(_kinds()))
-
-    def speck(mask, place):
-        result = mask.copy()
-        result[tuple(place)] = mask.max()
-        return result
+    monkeypatch.setattr(NOISES, "_own", {})
 
     def draw(mask, draw):
         free = np.argwhere(mask == 0)
         if not len(free):
             raise NotHere("it is full")
-        place = free[draw.generator.integers(len(free))].tolist()
-        return speck(mask, place), {"place": place}
+        return {"place": free[draw.generator.integers(len(free))].tolist()}
 
-    def keep(own, allowed):
-        return own.copy()
+    @register("speck", "A stray click.", draw=draw, whole=True)
+    def speck(mask, place):
+        result = mask.copy()
+        result[tuple(place)] = mask.max()
+        return result
 
-    register_kind(NoiseKind("speck", "Own", "Speck", "A stray click", draw, speck, whole=True))
+    assert (kind_named("speck").title, kind_named("speck").tip) == ("Speck", "A stray click")
     noise = LabelNoise(1, 0.4, kinds=("speck",))
     noisy, (done,) = noise.apply([disk(16, 4)], ["a"])
     assert np.count_nonzero(noisy[0]) == np.count_nonzero(disk(16, 4)) + 1
@@ -240,17 +237,18 @@ def test_a_kind_of_ones_own(monkeypatch):
     np.testing.assert_array_equal(done.apply(disk(16, 4)), noisy[0])
     with pytest.raises(ValueError, match="it is full"):
         noise.corrupt(np.ones((4, 4), bool), "a", "speck")
-    nothing = NoiseKind("nothing", "Own", "None", "Right", lambda o, a, _: (keep(o, a), {}), keep)
-    register_kind(nothing)
+
+    @register("nothing", draw=lambda own, allowed, draw: {})
+    def nothing(own, allowed):
+        return own.copy()
+
     noisy, done = noise.corrupt(disk(16, 4), "a", "nothing")
     assert done.note and (done.apply(disk(16, 4)) == noisy).all()
-    for name in ("cut", "clean", "boundary", "My kind"):
+    for name in ("cut", "clean", "boundary", "mistakes", "My kind"):
         with pytest.raises(ValueError, match="argument `name`"):
-            register_kind(NoiseKind(name, "Own", "None", "Right", draw, speck, whole=True))
-
-
-def _kinds():
-    return {kind.name: kind for kind in all_kinds()}
+            register(name, draw=draw)
+    with pytest.raises(ValueError, match="argument `kinds`.*'speck'.*keras_robust.noises"):
+        LabelNoise(1, 0.4, kinds=("spekk",))
 
 
 def test_unknown_kinds_are_named():
@@ -260,10 +258,9 @@ def test_unknown_kinds_are_named():
 
 def test_modules_of_ones_own_are_imported_for_names_that_are_not_known(tmp_path):
     (tmp_path / "own_noise.py").write_text(
-        "from keras_robust.noise import NoiseKind, register_kind\n"
-        "def draw(own, allowed, draw):\n    return own.copy(), {}\n"
-        "def perform(own, allowed):\n    return own.copy()\n"
-        "register_kind(NoiseKind('untouched', 'Own', 'Untouched', 'Right', draw, perform))\n"
+        "from keras_robust.noise import register\n"
+        "@register('untouched', draw=lambda own, allowed, draw: {})\n"
+        "def untouched(own, allowed):\n    return own.copy()\n"
     )
     script = (
         "import sys; from keras_robust.noise import Corruption, LabelNoise\n"

@@ -5,7 +5,7 @@ import yaml
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
-from keras_robust.common.extensions import VARIABLE
+from keras_robust.common.registry import VARIABLE
 from keras_robust.data import sample_path
 from keras_robust.training import Run, TrainConfig
 from keras_robust.tuning.results import TuningRecord
