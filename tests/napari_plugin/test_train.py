@@ -17,7 +17,7 @@ from napari_plugin.train.curves import Curves
 from napari_plugin.train.inputs import TrainInputs, free_folder
 from napari_plugin.train.predicted import image_to_predict, images_of, prediction_layer
 from napari_plugin.viewer.case_layers import image_layer
-from tests.napari_plugin.test_tasks import wait_until_dead
+from tests.napari_plugin.work.test_tasks import wait_until_dead
 
 WAIT = 480_000  # ms; TensorFlow takes its time to load on a busy machine
 
