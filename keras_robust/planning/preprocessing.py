@@ -243,10 +243,8 @@ def preprocess(
         if not (_image_is_done(stored, case, digest) and _labels_are_done(stored, case, digest))
     ]
     jobs = [
-        partial(
-            _preprocess_case, dataset.select(ids=[case.id]), case, plan, fingerprint, folder, digest
-        )
-        for case in waiting
+        partial(_preprocess_case, alone, alone.cases[0], plan, fingerprint, folder, digest)
+        for alone in (replace(dataset, cases=(case,)) for case in waiting)
     ]
     done = len(cases) - len(waiting)
     for _ in run_jobs(jobs, workers):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keras_robust.common.large_arrays import slabs
 from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset
+from keras_robust.metrics.overlap import overlap_of_labels
 from keras_robust.models.decoding import labels_of
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
@@ -57,13 +58,6 @@ def stored_overlap(
     predicted = labels_of(probabilities, regions)
     both, total = np.zeros((2, classes - 1))
     for rows in slabs(mask.shape):
-        ours, theirs = predicted[rows], mask[rows]
-        if ignore_label is not None:
-            counted = theirs != ignore_label
-            ours, theirs = ours[counted], theirs[counted]
-        for label in range(1, classes):
-            own = ours == label
-            true = theirs > 0 if classes == 2 else theirs == label
-            both[label - 1] += np.count_nonzero(own & true)
-            total[label - 1] += np.count_nonzero(own) + np.count_nonzero(true)
+        counts = overlap_of_labels(predicted[rows], mask[rows], classes, ignore_label)
+        both, total = both + counts[0], total + counts[1]
     return both, total
