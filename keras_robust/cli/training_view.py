@@ -25,10 +25,13 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         reading = bar.add_task("Masks", total=None, figures="", visible=False)
         training = bar.add_task(f"Training {config.loss}", total=None, figures="")
+        predicting = bar.add_task("Predicting", total=None, figures="", visible=False)
 
         def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
             if stage == "data":
                 bar.update(reading, completed=done, total=total, visible=done < total)
+            elif stage == "predict":
+                bar.update(predicting, completed=done, total=total, visible=done < total)
             elif stage == "step":
                 bar.update(training, completed=done, total=total)
             else:

@@ -38,7 +38,8 @@ def train(
             where it has none. A finished run is left as it is.
         progress: Called as `progress(stage, done, total, figures)`: stage `"data"` while masks are
             read and corrupted, `"step"` after each training step with its loss, `"epoch"` after
-            each epoch with its row of the history.
+            each epoch with its row of the history, `"predict"` while the windows of a volume are
+            predicted at the end.
 
     Returns:
         The finished run.

@@ -1,6 +1,6 @@
 """Dice of a planned network on the images as they are stored."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -24,7 +24,8 @@ def predictions(
     dataset: Dataset,
     plan: Plan,
     fingerprint: Fingerprint,
-    mirror_axes: tuple[int, ...],
+    mirror_axes: tuple[int, ...] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
     """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
 
@@ -34,6 +35,7 @@ def predictions(
         plan: As the run uses it.
         fingerprint: Of the plan.
         mirror_axes: Axes of the plan to mirror along.
+        progress: Called with (windows done, total) of each case.
     """
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
     predict = tf.function(lambda x: model(x, training=False), input_signature=signature)
@@ -42,7 +44,13 @@ def predictions(
         yield (
             case,
             planned_probabilities(
-                predict, image, case.spacing, plan, fingerprint, mirror_axes=mirror_axes
+                predict,
+                image,
+                case.spacing,
+                plan,
+                fingerprint,
+                mirror_axes=mirror_axes,
+                progress=progress,
             ),
         )
 

@@ -50,6 +50,7 @@ class PlannedTask:
         progress: Progress,
     ):
         self.dataset, self.config, self.options, self.run = dataset, config, options, run
+        self.progress = progress
         plan, self.fingerprint = load_plan(options.folder)
         if options.regions and config.selection is not None:
             raise ValueError(
@@ -152,7 +153,8 @@ class PlannedTask:
             kinds = list(self.cases.kinds)
             ids = [self.cases.chosen.ids[kinds.index(kind)] for kind in sorted(set(kinds))]
             first = self.cases.chosen.select(ids=ids)
-            for case, probabilities in self._predictions(first):
+            # Pictures to look at: mirroring would make them take up to eight times as long.
+            for case, probabilities in self._predictions(first, mirror_axes=()):
                 self._save(case, probabilities)
         if self.cases.test is None:
             return {}
@@ -162,7 +164,7 @@ class PlannedTask:
     def _test(self, test: Dataset) -> dict[str, float]:
         """Predict and score the test images; the results go to test.csv as well."""
         both, total, ids = [], [], []
-        for number, (case, probabilities) in enumerate(self._predictions(test)):
+        for number, (case, probabilities) in enumerate(self._predictions(test, self.mirror_axes)):
             if number < self.config.save_predictions:
                 self._save(case, probabilities)
             counts = stored_overlap(
@@ -196,9 +198,14 @@ class PlannedTask:
             },
         }
 
-    def _predictions(self, dataset: Dataset):
+    def _predictions(self, dataset: Dataset, mirror_axes: tuple[int, ...]):
         return predictions(
-            self.finest, dataset, self.plan, self.fingerprint, tuple(self.mirror_axes)
+            self.finest,
+            dataset,
+            self.plan,
+            self.fingerprint,
+            mirror_axes,
+            lambda done, total: self.progress("predict", done, total, {}),
         )
 
     def _save(self, case: Case, probabilities: np.ndarray) -> None:
