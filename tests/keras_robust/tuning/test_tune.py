@@ -262,6 +262,10 @@ def test_a_search_without_effect_is_told(study):
     record = study("flat", trials=2)
     assert record.without_effect and not study(folder="b", trials=2).without_effect
     assert "had no effect" in (record.folder / "report.html").read_text()
+    # Where some trials fail, what is searched decides about that.
+    table = pd.concat([record.trials, record.trials.iloc[:1].assign(trial=2, state="failed")])
+    table.to_csv(record.folder / "trials.csv", index=False)
+    assert not TuningRecord.read(record.folder).without_effect
 
 
 def test_pruning_ends_trials_early(study):
