@@ -1,28 +1,51 @@
-"""The process that looks whether losses exist: `python -m keras_robust.scheduling.loss_check`.
+"""The process that looks whether runs can begin: `python -m keras_robust.scheduling.config_check`.
 
-Reads a JSON list of [name, options], or [name, options, selection], from standard input. Ends with
-`REFUSED`, and the reason on standard output, where `losses.get` or `get_selection` refuses one.
+Reads a JSON list of training configurations from standard input. Ends with `REFUSED`, and the
+reason on standard output, where a loss or a selection does not exist or takes other options, or
+where the data cannot be read.
 """
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 REFUSED = 3
+LOSS, INPUTS = ("loss", "loss_options", "selection"), ("data", "noise", "plan")
+
+
+def distinct(configs: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> list[dict[str, Any]]:
+    """The different values that configurations have in some fields.
+
+    >>> distinct([{"loss": "t", "seed": 0}, {"loss": "t", "seed": 1}], ["loss"])
+    [{'loss': 't'}]
+    """
+    parts = [{key: config[key] for key in fields if config.get(key)} for config in configs]
+    return list({json.dumps(part, sort_keys=True, default=str): part for part in parts}.values())
 
 
 def main() -> int:
-    """Look up every loss; returns the exit code."""
+    """Look at every configuration; returns the exit code."""
+    configs = json.load(sys.stdin)
     from keras_robust import losses
+    from keras_robust.models import get_selection
+    from keras_robust.training import TrainConfig
+    from keras_robust.training.inputs import check_inputs
 
-    for name, options, *selections in json.load(sys.stdin):
+    for part in distinct(configs, LOSS):
+        name, options = part["loss"], part.get("loss_options", {})
         try:
             losses.get(name, **options)
-            for selection in selections:
-                from keras_robust.models import get_selection
-
+            if selection := part.get("selection"):
                 get_selection(selection["name"], **selection["options"])
         except (TypeError, ValueError) as error:
             print(f"{error} (the loss {name!r} with the options {options})")
+            return REFUSED
+    for part in distinct(configs, INPUTS):
+        try:
+            check_inputs(TrainConfig(**part))
+        except (OSError, ValueError) as error:
+            print(error)
             return REFUSED
     return 0
 

@@ -10,7 +10,7 @@ import yaml
 from keras_robust.common.files import atomic_write_text
 from keras_robust.reports.names import loss_label
 from keras_robust.scheduling.processes import Child, sigterm_interrupts
-from keras_robust.scheduling.scheduler import WORKER, check_losses, complete_config
+from keras_robust.scheduling.scheduler import WORKER, check_configs, complete_config
 from keras_robust.tuning.loop import Tuning, TuningState, portable
 from keras_robust.tuning.objective import PLANNED, WHOLE_IMAGES, Objective
 from keras_robust.tuning.results import TuningRecord
@@ -84,7 +84,7 @@ def tune(
     progress: Callable[[TuningState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    check: Callable[[Sequence[Mapping[str, Any]]], None] = check_configs,
     poll_seconds: float = 1.0,
     beat_seconds: float = 30.0,
 ) -> TuningRecord:
@@ -116,11 +116,12 @@ def tune(
         seed: Of the sampler.
         workers: Trials at a time, of this process.
         threads: CPU threads per trial; by default the CPUs divided by `workers`.
-        retries: How often a trial whose process or machine died is begun anew.
+        retries: How often a trial whose process or machine died is begun anew; none whose error
+            the next attempt would meet again, see `scheduler.may_pass`.
         progress: Called when something happened, and about every `poll_seconds`.
         command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults, and checks it.
-        check: Refuses losses and selections that do not exist, as `check_losses` does.
+        check: Refuses configurations that cannot be trained, as `check_configs` does.
         poll_seconds: How often the processes are looked at.
         beat_seconds: How often to tell other machines that this one lives; they take up the trials
             of one that has been silent for ten times as long.
@@ -131,8 +132,8 @@ def tune(
     Raises:
         ImportError: Optuna is absent.
         ConnectionError: The storage failed meanwhile; calling it again continues.
-        ValueError: The configuration, the space or the objective do not fit, the storage holds
-            another study, or all of the first trials failed.
+        ValueError: The configuration, the space or the objective do not fit, the data cannot be
+            read, the storage holds another study, or all of the first trials failed.
     """
     for name, number in {"trials": trials, "epochs": epochs, "workers": workers}.items():
         if number < 1:
@@ -220,16 +221,14 @@ def _check_space(
     epochs: int,
     objective: Objective,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
-    check: Callable[[Sequence[tuple[Any, ...]]], None],
+    check: Callable[[Sequence[Mapping[str, Any]]], None],
 ) -> None:
     samples = {name: range_.samples() for name, range_ in space.search.items()}
-    losses: list[tuple[Any, ...]] = []
+    configs = []
     for i in range(max(map(len, samples.values()))):
         values = {name: options[i % len(options)] for name, options in samples.items()}
-        config = complete(trial_config(base, space, values, epochs, objective))
-        selection = config.get("selection")
-        losses.append((config["loss"], config["loss_options"], *([selection] if selection else ())))
-    check(losses)
+        configs.append(complete(trial_config(base, space, values, epochs, objective)))
+    check(configs)
 
 
 def _label(config: Mapping[str, Any]) -> str:
