@@ -24,9 +24,12 @@ def distinct(configs: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> lis
     return list({json.dumps(part, sort_keys=True, default=str): part for part in parts}.values())
 
 
-def main() -> int:
-    """Look at every configuration; returns the exit code."""
-    configs = json.load(sys.stdin)
+def refusal(configs: Sequence[Mapping[str, Any]]) -> str:
+    """Why one of the configurations cannot be trained; empty where all can.
+
+    Args:
+        configs: Fields of `keras_robust.training.TrainConfig`.
+    """
     from keras_robust import losses
     from keras_robust.models import get_selection
     from keras_robust.training import TrainConfig
@@ -39,15 +42,20 @@ def main() -> int:
             if selection := part.get("selection"):
                 get_selection(selection["name"], **selection["options"])
         except (TypeError, ValueError) as error:
-            print(f"{error} (the loss {name!r} with the options {options})")
-            return REFUSED
+            return f"{error} (the loss {name!r} with the options {options})"
     for part in distinct(configs, INPUTS):
         try:
             check_inputs(TrainConfig(**part))
         except (OSError, ValueError) as error:
-            print(error)
-            return REFUSED
-    return 0
+            return str(error)
+    return ""
+
+
+def main() -> int:
+    """Look at every configuration; returns the exit code."""
+    reason = refusal(json.load(sys.stdin))
+    print(reason)
+    return REFUSED if reason else 0
 
 
 if __name__ == "__main__":
