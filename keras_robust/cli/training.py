@@ -26,8 +26,20 @@ def train(
         tuple[int, int] | None, typer.Option(help="Height and width in pixels.")
     ] = None,
     loss: Annotated[str | None, typer.Option(help='Such as t, ce+dice, "ngce+rce".')] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="100")] = None,
+    steps_per_epoch: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps of an epoch, whatever the number of images.",
+            show_default="a pass over the images, 10 at least",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Images per step.", show_default="16, of fewer than 160 images 8, 4 or 2"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -36,6 +48,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUTPUT.")] = False,
 ) -> None:
     """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
+    from keras_robust.training.budget import with_budget
     from keras_robust.training.command import run_config
 
     options = {
@@ -45,11 +58,13 @@ def train(
         "data.size": size,
         "loss": loss,
         "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
         "batch_size": batch_size,
         "seed": seed,
     }
     with friendly_errors():
         chosen, folder = run_config(config, output, options, set_ or [], resume)
+        chosen = with_budget(chosen)
         from keras_robust.cli.training_view import training_view
         from keras_robust.training import DivergenceError, train
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from keras_robust.training.budget import FEW_STEPS
 from keras_robust.training.config import TrainConfig
 
 
@@ -16,6 +17,7 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
     from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    said: list[str] = []
     columns = (
         *Progress.get_default_columns()[:-1],
         TimeElapsedColumn(),
@@ -33,6 +35,9 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
             elif stage == "predict":
                 bar.update(predicting, completed=done, total=total, visible=done < total)
             elif stage == "step":
+                if not said:
+                    said.append(budget(config, total))
+                    console.print(said[0])
                 bar.update(training, completed=done, total=total)
             else:
                 text = f"epoch {done}/{total}  {describe(figures)}"
@@ -41,6 +46,21 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
                     console.print(text)
 
         yield show
+
+
+def budget(config: TrainConfig, steps: int) -> str:
+    """What a run will take, with a warning where it is little.
+
+    >>> budget(TrainConfig(data={"path": "lesions"}, epochs=100, batch_size=2), 1000)
+    '100 epochs of 10 steps.'
+    """
+    text = f"{config.epochs} epochs of {steps // config.epochs} steps."
+    if steps >= FEW_STEPS:
+        return text
+    return (
+        f"{text} Warning: {steps} steps in all, fewer than {FEW_STEPS}, often leave a network "
+        "untrained. Give more --epochs or --steps-per-epoch, or a smaller --batch-size."
+    )
 
 
 def describe(row: Mapping[str, float]) -> str:

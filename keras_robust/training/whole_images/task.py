@@ -35,7 +35,8 @@ class WholeImages:
                 f"Invalid value for argument `batch_size`. Expected a multiple of {replicas()}, "
                 f"the number of devices. Received: batch_size={self.batch_size}"
             )
-        self.steps = len(self.data.train.ids) // self.batch_size
+        self.steps_of_pass = len(self.data.train.ids) // self.batch_size
+        self.steps = config.steps_per_epoch or self.steps_of_pass
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -55,7 +56,7 @@ class WholeImages:
             self.data.train,
             batch_size=self.batch_size,
             seed=self.config.seed,
-            first_epoch=first_epoch,
+            first_step=first_epoch * self.steps,
             augment=self.config.augment,
             normalize=self.config.data.normalize,
             threads=self.config.threads,
@@ -80,7 +81,8 @@ class WholeImages:
         return False
 
     def describe(self, epoch: int, batch: int) -> str:
-        ids = batch_ids(self.data.train.ids, self.batch_size, self.config.seed, epoch, batch)
+        passes, batch = divmod(epoch * self.steps + batch, self.steps_of_pass)
+        ids = batch_ids(self.data.train.ids, self.batch_size, self.config.seed, passes, batch)
         return ", ".join(ids)
 
     def finish(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
