@@ -1,12 +1,15 @@
 """One training run: to train, to predict with it, to score it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keras_robust.cli._options import DatasetFolder, Mirror, Normalize, Peers
 from keras_robust.cli.console import friendly_errors, progress_bar
+
+if TYPE_CHECKING:
+    from keras_robust.training import TrainConfig
 
 
 def train(
@@ -79,7 +82,27 @@ def train(
             raise typer.Exit(130) from None
     for name, value in run.results.items():
         typer.echo(f"{name}: {value:.4f}")
+    if "dice_test" in run.results:
+        typer.echo(_grid_of(chosen))
     typer.echo(f"Run: {folder}")
+
+
+def _grid_of(config: "TrainConfig") -> str:
+    """On which grid the Dice of a run is measured, and how to measure there again.
+
+    >>> from keras_robust.training import TrainConfig
+    >>> _grid_of(TrainConfig(data={"path": "lesions", "size": (48, 64)}))[:29]
+    'Dice at 48 x 64, as trained, '
+    """
+    from keras_robust.data.files.grid import listed_size
+
+    if config.plan is not None:
+        return "Dice of images and masks as stored, as `keras-robust evaluate` takes it."
+    last = min(config.evaluate_last, config.epochs)
+    return (
+        f"Dice at {listed_size(config.data.size)}, as trained, mean of the last {last} epoch(s); "
+        "`keras-robust evaluate --grid trained` takes it there, for the last epoch alone."
+    )
 
 
 def predict(
@@ -138,6 +161,13 @@ def evaluate(
         float,
         typer.Option(help="Of the surface Dice, in mm (in pixels where there is no spacing)."),
     ] = 1.0,
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="Where to compare: stored, on the grid of the stored masks; or trained, at the "
+            "size of the run, where its own dice_test is taken."
+        ),
+    ] = "stored",
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
@@ -155,6 +185,7 @@ def evaluate(
             normalize=normalize,
             peers=peers,
             mirror=mirror,
+            grid=grid,
             detailed=details is not None,
             tolerance=tolerance,
             progress=progress,
@@ -163,6 +194,10 @@ def evaluate(
             result.write_csv(output)
         if details is not None:
             result.write_rows(details)
+    from keras_robust.data.files.grid import listed_size
+
+    where = "as stored" if result.size is None else f"at {listed_size(result.size)}, as trained"
+    typer.echo(f"Images and masks {where}.")
     typer.echo(f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}")
     typer.echo(f"Standard deviation over images: {result.std:.4f}")
     typer.echo(f"Dice, pooled: {result.pooled:.4f}")

@@ -1,4 +1,5 @@
-"""Measures of predictions against the masks of a dataset, in the size of the original images."""
+"""Measures of predictions against the masks of a dataset, on the grid of the stored images or on
+that of training."""
 
 import itertools
 import math
@@ -29,6 +30,7 @@ from keras_robust.inference.label_scores import LabelScores, label_scores, relia
 from keras_robust.metrics import Reliability, dice, pooled_dice
 
 Progress = Callable[[int, int], None]
+GRIDS = ("stored", "trained")
 # Its labels, and the probabilities where a model predicts.
 Prediction = tuple[Case, NDArray[np.uint8], NDArray[np.float32] | None]
 
@@ -47,6 +49,7 @@ class Evaluation:
         unit: Of the distances in `rows`: "mm", or "px" where the dataset does not tell the spacing
             of every image.
         class_names: Of the dataset, as `Dataset.class_names`.
+        size: To which images and masks were resized; `None` for none, the grid of the stored ones.
     """
 
     per_image: dict[str, float]
@@ -58,10 +61,11 @@ class Evaluation:
     groups: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     unit: str = "px"
     class_names: tuple[str, ...] = ()
+    size: tuple[int, ...] | None = None
 
     @property
     def mean(self) -> float:
-        """Mean over images: what `dice_test` of a run is."""
+        """Mean over images: what `dice_test` of a run is, on its grid."""
         return float(np.mean(list(self.per_image.values())))
 
     @property
@@ -144,14 +148,16 @@ def evaluate(
     normalize: str | None = None,
     peers: str = "mean",
     mirror: bool = True,
+    grid: str = "stored",
     detailed: bool = False,
     tolerance: float = 1.0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run, or masks on disk, against the masks of one annotator.
 
-    Masks are compared in their own size, so that the figures of a run differ a little from its
-    `dice_test`, which is taken at the size it was trained at.
+    Masks are compared on the grid in which they are stored. There the figures of a run on whole
+    images differ from its `dice_test`, which is taken at the size it was trained at: `grid` gives
+    the figures of that. Runs by a plan are scored on the stored grid from the beginning.
 
     Args:
         predictions: Run folder, `.keras` file, several of these, whose probabilities are averaged,
@@ -161,6 +167,8 @@ def evaluate(
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
         normalize, peers, mirror: See `load_predictor`.
+        grid: `"stored"`, or `"trained"` for the size to which a run on whole images resizes images
+            and masks.
         detailed: Also take the surface measures and the calibration of each class, and of each
             region that `dataset.json` names: `Evaluation.rows` and `reliabilities`.
         tolerance: Of the surface Dice, in mm; in pixels where the dataset does not tell the
@@ -172,6 +180,10 @@ def evaluate(
         ValueError: There is more than one annotator to choose from, or no mask; or a prediction
             has another size than its mask, or is a volume that does not lie where its mask lies.
     """
+    if grid not in GRIDS:
+        raise ValueError(
+            f"Invalid value for argument `grid`. Expected one of {GRIDS}. Received: grid={grid!r}"
+        )
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
     if not len(chosen):
@@ -187,7 +199,7 @@ def evaluate(
 
     def pairs() -> Iterator[tuple[NDArray, NDArray]]:
         for case, labels, probabilities in predicted:
-            mask = dataset.read_mask(case)
+            mask = dataset.read_mask(case, size)
             scores[case.id] = float(np.mean(dice(labels, mask, **options)))
             if detailed:
                 regions, found = dataset.regions, None
@@ -202,7 +214,7 @@ def evaluate(
                         case.id,
                         labels,
                         mask,
-                        case.spacing if unit == "mm" else None,
+                        _spacing(case, size) if unit == "mm" else None,
                         regions=regions,
                         tolerance=tolerance,
                         class_names=dataset.class_names,
@@ -212,16 +224,23 @@ def evaluate(
                 )
             yield labels, mask
 
+    size: tuple[int, ...] | None = None
     if isinstance(predictions, str | Path) and _is_masks(Path(predictions)):
+        if grid == "trained":
+            raise _grid_error("masks on disk, which are compared as they are stored")
         predicted = _read(Path(predictions), chosen, progress)
     else:
-        predicted = _predict(predictions, chosen, normalize, peers, mirror, progress)
+        from keras_robust.inference.predict import as_predictor
+
+        predictor = as_predictor(predictions, normalize, peers=peers, mirror=mirror)
+        size = _trained_size(predictor) if grid == "trained" else None
+        predicted = _predict(predictor, chosen, size is not None, progress)
     # Consumed in step, so that one pair of masks is in memory at a time.
     first, second = itertools.tee(pairs())
     ours, theirs = (pair[0] for pair in first), (pair[1] for pair in second)
     pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
     groups = {case.id: case.group for case in chosen if case.group}
-    return Evaluation(scores, pooled, tuple(rows), bins, groups, unit, dataset.class_names)
+    return Evaluation(scores, pooled, tuple(rows), bins, groups, unit, dataset.class_names, size)
 
 
 def _columns(unit: str) -> list[str]:
@@ -234,19 +253,36 @@ def _is_masks(path: Path) -> bool:
     return not (path / "run.json").is_file() and path.suffix != ".keras"
 
 
+def _trained_size(predictor: Predicts) -> tuple[int, ...]:
+    from keras_robust.inference.predict import Predictor
+
+    if not isinstance(predictor, Predictor):
+        raise _grid_error("a run by a plan or several runs, which are scored on the stored grid")
+    return predictor.size
+
+
+def _grid_error(received: str) -> ValueError:
+    return ValueError(
+        "Invalid value for argument `grid`. Expected 'trained' with one run on whole images. "
+        f"Received: grid='trained' with {received}. Leave it out."
+    )
+
+
+def _spacing(case: Case, size: tuple[int, ...] | None) -> tuple[float, ...] | None:
+    """Of a case on the grid of `size`, which covers the same space."""
+    if case.spacing is None or size is None:
+        return case.spacing
+    old = image_shape(case.image)
+    return tuple(s * n / m for s, n, m in zip(case.spacing, old, size, strict=True))
+
+
 def _predict(
-    model: str | Path | Sequence[str | Path] | Predicts,
-    dataset: Dataset,
-    normalize: str | None,
-    peers: str,
-    mirror: bool,
-    progress: Progress | None,
+    predictor: Predicts, dataset: Dataset, resized: bool, progress: Progress | None
 ) -> Iterator[Prediction]:
-    from keras_robust.inference.predict import as_predictor
     from keras_robust.models.decoding import labels_of
 
-    predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
-    for case, probabilities in predictor.cases(dataset, progress):
+    cases = predictor.resized_cases if resized else predictor.cases  # type: ignore[attr-defined]
+    for case, probabilities in cases(dataset, progress):
         yield case, labels_of(probabilities, predictor.regions), probabilities
 
 

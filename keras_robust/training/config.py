@@ -208,9 +208,9 @@ class TrainConfig(_Section):
         model: The network.
         plan: Train on patches by a plan; `None` for whole images of `data.size`. With a plan,
             `data.size`, `data.normalize`, `model` but its name, `batch_size`, `steps_per_epoch`,
-            `learning_rate`, `evaluate_every` and `evaluate_last` (unless 0) have no effect: the plan
-            says it, the Dice of the training patches is taken in every epoch, and the test images
-            are predicted once, after the last.
+            `learning_rate`, `evaluate_every` and `evaluate_last` (unless 0) have no effect: the
+            plan says it, the Dice of the training patches is taken in every epoch, and the test
+            images are predicted once, after the last.
         epochs: Of so many steps as `steps_per_epoch` says; with a plan, as its own says.
         steps_per_epoch: Steps of an epoch, whatever the number of images; `None` for one pass over
             them. `keras-robust train` chooses it with `batch_size` where neither is given, by
