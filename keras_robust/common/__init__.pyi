@@ -1,3 +1,4 @@
+from .distribution import replica_number as replica_number
 from .distribution import replicas as replicas
 from .distribution import sum_over_replicas as sum_over_replicas
 from .errors import invalid as invalid

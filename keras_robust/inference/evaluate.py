@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,62 +191,81 @@ def evaluate(
             "Invalid value for argument `split`. Expected a split with masks of the annotator. "
             f"Received: split={split!r}"
         )
-    scores: dict[str, float] = {}
-    rows: list[LabelScores] = []
-    bins: dict[str, Reliability] = {}
     unit = "mm" if all(case.spacing for case in chosen) else "px"
     options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
+    if isinstance(predictions, str | Path) and _is_masks(Path(predictions)):
+        size = None if grid == "stored" else _refuse_grid("masks on disk, compared as stored")
+        predicted = _read(Path(predictions), chosen, progress)
+    else:
+        from keras_robust.inference.predict import as_predictor
+
+        predictor = as_predictor(predictions, normalize, peers=peers, mirror=mirror)
+        size = None if grid == "stored" else _trained_size(predictor)
+        predicted = _predict(predictor, chosen, size is not None, progress)
+    scores: dict[str, float] = {}
+    details = _Details(dataset, size, unit, tolerance)
 
     def pairs() -> Iterator[tuple[NDArray, NDArray]]:
         for case, labels, probabilities in predicted:
             mask = dataset.read_mask(case, size)
             scores[case.id] = float(np.mean(dice(labels, mask, **options)))
             if detailed:
-                regions, found = dataset.regions, None
-                if probabilities is not None:
-                    found = reliabilities(
-                        probabilities, mask, ignore_label=dataset.ignore_label, regions=regions
-                    )
-                    for label, one in found.items():
-                        bins[label] = bins[label] + one if label in bins else one
-                rows.extend(
-                    label_scores(
-                        case.id,
-                        labels,
-                        mask,
-                        _spacing(case, size) if unit == "mm" else None,
-                        regions=regions,
-                        tolerance=tolerance,
-                        class_names=dataset.class_names,
-                        reliabilities=found,
-                        **options,
-                    )
-                )
+                details.add(case, labels, mask, probabilities)
             yield labels, mask
 
-    size: tuple[int, ...] | None = None
-    if isinstance(predictions, str | Path) and _is_masks(Path(predictions)):
-        if grid == "trained":
-            raise _grid_error("masks on disk, which are compared as they are stored")
-        predicted = _read(Path(predictions), chosen, progress)
-    else:
-        from keras_robust.inference.predict import as_predictor
-
-        predictor = as_predictor(predictions, normalize, peers=peers, mirror=mirror)
-        size = _trained_size(predictor) if grid == "trained" else None
-        predicted = _predict(predictor, chosen, size is not None, progress)
     # Consumed in step, so that one pair of masks is in memory at a time.
     first, second = itertools.tee(pairs())
     ours, theirs = (pair[0] for pair in first), (pair[1] for pair in second)
     pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
     groups = {case.id: case.group for case in chosen if case.group}
-    return Evaluation(scores, pooled, tuple(rows), bins, groups, unit, dataset.class_names, size)
+    return Evaluation(
+        scores,
+        pooled,
+        tuple(details.rows),
+        details.bins,
+        groups,
+        unit,
+        dataset.class_names,
+        size,
+    )
 
 
 def _columns(unit: str) -> list[str]:
     """Those of `LabelScores`, with the unit of distances."""
     names = (column.name for column in fields(LabelScores))
     return [f"{name}_{unit}" if name in ("asd", "hd95") else name for name in names]
+
+
+@dataclass
+class _Details:
+    """Further measures of masks, as they come."""
+
+    dataset: Dataset
+    size: tuple[int, ...] | None
+    unit: str
+    tolerance: float
+    rows: list[LabelScores] = field(default_factory=list)
+    bins: dict[str, Reliability] = field(default_factory=dict)
+
+    def add(self, case: Case, labels: NDArray, mask: NDArray, probabilities: NDArray | None):
+        ignored: dict[str, Any] = {"ignore_label": self.dataset.ignore_label}
+        regions, found = self.dataset.regions, None
+        if probabilities is not None:
+            found = reliabilities(probabilities, mask, regions=regions, **ignored)
+            for label, one in found.items():
+                self.bins[label] = self.bins[label] + one if label in self.bins else one
+        self.rows += label_scores(
+            case.id,
+            labels,
+            mask,
+            _spacing(case, self.size) if self.unit == "mm" else None,
+            classes=self.dataset.classes,
+            regions=regions,
+            tolerance=self.tolerance,
+            class_names=self.dataset.class_names,
+            reliabilities=found,
+            **ignored,
+        )
 
 
 def _is_masks(path: Path) -> bool:
@@ -256,13 +275,13 @@ def _is_masks(path: Path) -> bool:
 def _trained_size(predictor: Predicts) -> tuple[int, ...]:
     from keras_robust.inference.predict import Predictor
 
-    if not isinstance(predictor, Predictor):
-        raise _grid_error("a run by a plan or several runs, which are scored on the stored grid")
-    return predictor.size
+    if isinstance(predictor, Predictor):
+        return predictor.size
+    _refuse_grid("a run by a plan or several runs, scored as stored")
 
 
-def _grid_error(received: str) -> ValueError:
-    return ValueError(
+def _refuse_grid(received: str) -> NoReturn:
+    raise ValueError(
         "Invalid value for argument `grid`. Expected 'trained' with one run on whole images. "
         f"Received: grid='trained' with {received}. Leave it out."
     )

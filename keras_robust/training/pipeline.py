@@ -9,10 +9,11 @@ import keras
 
 from keras_robust import losses
 from keras_robust.data import Dataset
-from keras_robust.training.build import build_selection, device_scope, limit_threads, replicas
+from keras_robust.training.build import build_selection
 from keras_robust.training.callbacks import EpochRecorder, NuLogger, StopAtNonFinite
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.devices import device_scope, limit_threads, replicas
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
 from keras_robust.training.task import Progress, Task

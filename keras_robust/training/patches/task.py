@@ -12,8 +12,8 @@ from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import foreground_probability, save_probability
 from keras_robust.planning.plan_files import load_plan, require_plan_of
-from keras_robust.training.build import replicas
 from keras_robust.training.config import PlanConfig, TrainConfig
+from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import dice_scores
 from keras_robust.training.patches.cases import PatchSource, prepare_cases
 from keras_robust.training.patches.evaluation import predictions, stored_overlap
@@ -59,11 +59,7 @@ class PlannedTask:
                 f"Received: selection.name={config.selection.name!r}. Train labels, or one network."
             )
         self.plan = planned(plan, options, dataset.learned_regions)
-        if self.plan.batch_size % replicas():
-            raise ValueError(
-                f"Invalid value for argument `plan.batch_size`. Expected a multiple of "
-                f"{replicas()}, the number of devices. Received: {self.plan.batch_size}"
-            )
+        require_shared(self.plan.batch_size, "plan.batch_size")
         if run.has_checkpoint:
             require_plan_of(run.folder, self.plan, self.fingerprint)
         atomic_write_text(run.folder / "training_plan.json", self.plan.to_json())

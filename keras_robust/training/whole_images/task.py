@@ -10,8 +10,9 @@ import tensorflow as tf
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Dataset
 from keras_robust.noise import KINDS
-from keras_robust.training.build import build_model, compile_model, replicas
+from keras_robust.training.build import build_model, compile_model
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
 from keras_robust.training.run import Run
 from keras_robust.training.source import Source
@@ -30,11 +31,7 @@ class WholeImages:
             dataset, config, run.folder, lambda done, n: progress("data", done, n, {})
         )
         self.batch_size = min(config.batch_size, len(self.data.train.ids))
-        if self.batch_size % replicas():
-            raise ValueError(
-                f"Invalid value for argument `batch_size`. Expected a multiple of {replicas()}, "
-                f"the number of devices. Received: batch_size={self.batch_size}"
-            )
+        require_shared(self.batch_size, "batch_size")
         self.steps_of_pass = len(self.data.train.ids) // self.batch_size
         self.steps = config.steps_per_epoch or self.steps_of_pass
 

@@ -11,6 +11,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
+from keras_robust.data import sample_path
 from keras_robust.training import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -123,7 +124,7 @@ def test_interrupted_training_says_how_to_continue(monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", interrupted)
-    result = run("train", "--data", "somewhere", "--output", tmp_path / "run")
+    result = run("train", "--data", sample_path(), "--output", tmp_path / "run")
     assert result.exit_code == 130
     assert f"--output {tmp_path / 'run'} --resume" in result.output.replace("\n", "")
 
