@@ -15,7 +15,12 @@ from keras_robust.data.files.maps import has_map, write_map
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.scheduling.grid import PlannedRun
 from keras_robust.scheduling.records import RunRecord
-from keras_robust.scheduling.scheduler import StudyState, check_losses, complete_config, run_planned
+from keras_robust.scheduling.scheduler import (
+    StudyState,
+    check_configs,
+    complete_config,
+    run_planned,
+)
 from keras_robust.scheduling.worker import LOCK
 
 FOLDS = "folds"
@@ -79,7 +84,7 @@ def _typical_shape(dataset: Dataset) -> tuple[int, ...]:
 
 
 def check_folds(config: Mapping[str, Any], folds: int, inputs: AuditInputs) -> None:
-    """Make sure that the folds can be filled and that the loss exists.
+    """Make sure that the folds can be filled, the loss exists and the data can be read.
 
     Raises:
         ValueError: They cannot, or it does not.
@@ -89,7 +94,7 @@ def check_folds(config: Mapping[str, Any], folds: int, inputs: AuditInputs) -> N
 
     options = DataConfig(**config["data"]).model_copy(update={"fold": (0, folds)})
     choose_fold(Dataset.open(options.path), inputs.trained_on, options)
-    check_losses([(config["loss"], config["loss_options"])])
+    check_configs([{**config, "data": {**config["data"], "fold": (0, folds)}}])
 
 
 def train_folds(
@@ -135,7 +140,7 @@ def train_folds(
             threads=threads,
             retry=True,
             progress=progress,
-            check=lambda losses: None,  # see `check_folds`
+            check=lambda configs: None,  # see `check_folds`
         )
         elsewhere = [run.folder for run in state.runs if run.state == "elsewhere"]
         if not elsewhere:

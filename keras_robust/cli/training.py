@@ -1,7 +1,7 @@
 """One training run: to train, to predict with it, to score it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,9 @@ from keras_robust.cli._options import DatasetFolder, Mirror, Moved, Normalize, P
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.command import numbers_of_size, one_dataset
 from keras_robust.cli.console import friendly_errors, progress_bar
+
+if TYPE_CHECKING:
+    from keras_robust.training import TrainConfig
 
 
 def train(
@@ -34,8 +37,20 @@ def train(
     ] = None,
     size: Size = None,
     loss: Annotated[str | None, typer.Option(help='Such as t, ce+dice, "ngce+rce".')] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="100")] = None,
+    steps_per_epoch: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps of an epoch, whatever the number of images.",
+            show_default="a pass over the images, 10 at least",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Images per step.", show_default="16, of fewer than 160 images 8, 4 or 2"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -46,6 +61,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
+    from keras_robust.training.budget import with_budget
     from keras_robust.training.command import check_run, run_config
 
     options: dict[str, Any] = {
@@ -53,6 +69,7 @@ def train(
         "data.clean_annotator": clean_annotator,
         "loss": loss,
         "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
         "batch_size": batch_size,
         "seed": seed,
     }
@@ -61,6 +78,7 @@ def train(
         options["data.size"] = numbers_of_size(size)
         chosen, folder = run_config(config, output, options, set_ or [], resume)
         check_run(chosen, folder, resume)
+        chosen = with_budget(chosen)
         from keras_robust.cli.training_view import training_view
         from keras_robust.training import DivergenceError, train
 
@@ -75,7 +93,27 @@ def train(
             raise typer.Exit(130) from None
     for name, value in run.results.items():
         typer.echo(f"{name}: {value:.4f}")
+    if "dice_test" in run.results:
+        typer.echo(_grid_of(chosen))
     typer.echo(f"Run: {folder}")
+
+
+def _grid_of(config: "TrainConfig") -> str:
+    """On which grid the Dice of a run is measured, and how to measure there again.
+
+    >>> from keras_robust.training import TrainConfig
+    >>> _grid_of(TrainConfig(data={"path": "lesions", "size": (48, 64)}))[:29]
+    'Dice at 48 x 64, as trained, '
+    """
+    from keras_robust.data.files.grid import listed_size
+
+    if config.plan is not None:
+        return "Dice of images and masks as stored, as `keras-robust evaluate` takes it."
+    last = min(config.evaluate_last, config.epochs)
+    return (
+        f"Dice at {listed_size(config.data.size)}, as trained, mean of the last {last} epoch(s); "
+        "`keras-robust evaluate --grid trained` takes it there, for the last epoch alone."
+    )
 
 
 def predict(
@@ -144,6 +182,13 @@ def evaluate(
         float,
         typer.Option(help="Of the surface Dice, in mm (in pixels where there is no spacing)."),
     ] = 1.0,
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="Where to compare: stored, on the grid of the stored masks; or trained, at the "
+            "size of the run, where its own dice_test is taken."
+        ),
+    ] = "stored",
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
@@ -170,6 +215,7 @@ def evaluate(
             normalize=normalize,
             peers=peers,
             mirror=mirror,
+            grid=grid,
             detailed=details is not None,
             tolerance=tolerance,
             progress=progress,
@@ -178,6 +224,10 @@ def evaluate(
             result.write_csv(output)
         if details is not None:
             result.write_rows(details)
+    from keras_robust.data.files.grid import listed_size
+
+    where = "as stored" if result.size is None else f"at {listed_size(result.size)}, as trained"
+    typer.echo(f"Images and masks {where}.")
     typer.echo(f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}")
     typer.echo(f"Standard deviation over images: {result.std:.4f}")
     typer.echo(f"Dice, pooled: {result.pooled:.4f}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from keras_robust.cli.console import is_quiet
+from keras_robust.training.budget import FEW_STEPS
 from keras_robust.training.config import TrainConfig
 
 
@@ -17,6 +18,7 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
     from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    said: list[str] = []
     columns = (
         *Progress.get_default_columns()[:-1],
         TimeElapsedColumn(),
@@ -26,11 +28,17 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal) as bar:
         reading = bar.add_task("Masks", total=None, figures="", visible=False)
         training = bar.add_task(f"Training {config.loss}", total=None, figures="")
+        predicting = bar.add_task("Predicting", total=None, figures="", visible=False)
 
         def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
             if stage == "data":
                 bar.update(reading, completed=done, total=total, visible=done < total)
+            elif stage == "predict":
+                bar.update(predicting, completed=done, total=total, visible=done < total)
             elif stage == "step":
+                if not said:
+                    said.append(budget(config, total))
+                    console.print(said[0])
                 bar.update(training, completed=done, total=total)
             else:
                 text = f"epoch {done}/{total}  {describe(figures)}"
@@ -39,6 +47,21 @@ def training_view(config: TrainConfig) -> Iterator[Callable[..., None]]:
                     console.print(text)
 
         yield show
+
+
+def budget(config: TrainConfig, steps: int) -> str:
+    """What a run will take, with a warning where it is little.
+
+    >>> budget(TrainConfig(data={"path": "lesions"}, epochs=100, batch_size=2), 1000)
+    '100 epochs of 10 steps.'
+    """
+    text = f"{config.epochs} epochs of {steps // config.epochs} steps."
+    if steps >= FEW_STEPS:
+        return text
+    return (
+        f"{text} Warning: {steps} steps in all, fewer than {FEW_STEPS}, often leave a network "
+        "untrained. Give more --epochs or --steps-per-epoch, or a smaller --batch-size."
+    )
 
 
 def describe(row: Mapping[str, float]) -> str:

@@ -1,4 +1,5 @@
 from .artefacts import DamagedFileError as DamagedFileError
+from .distribution import replica_number as replica_number
 from .distribution import replicas as replicas
 from .distribution import sum_over_replicas as sum_over_replicas
 from .errors import invalid as invalid

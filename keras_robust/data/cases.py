@@ -1,6 +1,6 @@
 """One image with the mask of one annotator."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,6 @@ def image_of(case: Case, size: Size | None = None) -> NDArray:
     return read_image(case.channels, size)
 
 
-def ordered(cases: list[Case]) -> tuple[Case, ...]:
+def ordered(cases: Iterable[Case]) -> tuple[Case, ...]:
     """The order of every dataset, whatever the order of its rows and files."""
     return tuple(sorted(cases, key=lambda case: (case.id, case.annotator)))

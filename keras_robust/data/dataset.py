@@ -1,14 +1,16 @@
 """Datasets on disk: which image has which mask by which annotator in which split."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.data.cases import Case, image_of
+from keras_robust.data.cases import Case, image_of, ordered
 from keras_robust.data.files.grid import check_grid
 from keras_robust.data.files.images import Size, read_mask
 from keras_robust.data.files.maps import above_half
@@ -51,6 +53,9 @@ class Dataset(Listing):
     def of(cls, listing: Listing) -> "Dataset":
         """The dataset that a layout lists."""
         return cls(**{item.name: getattr(listing, item.name) for item in fields(Listing)})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", ordered(self.cases))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
@@ -107,17 +112,23 @@ class Dataset(Listing):
             _require("annotator", [annotator], self.annotators)
         if split is not None:
             _require("split", [split], {case.split for case in self.cases})
-        if ids is not None:
-            ids = set(ids)
-            _require("ids", ids, self.ids)
+        cases = self.cases if ids is None else self._with_ids(ids)
         kept = tuple(
             case
-            for case in self.cases
+            for case in cases
             if (annotator is None or case.annotator == annotator)
             and (split is None or case.split == split)
-            and (ids is None or case.id in ids)
         )
         return replace(self, cases=kept)
+
+    def _with_ids(self, ids: Collection[str]) -> Iterator[Case]:
+        # Found by their order, since many call for one case after the other.
+        starts = {id: bisect_left(self.cases, id, key=_id_of) for id in set(ids)}
+        if any(start == len(self) or self.cases[start].id != id for id, start in starts.items()):
+            _require("ids", starts, self.ids)
+        for id, start in sorted(starts.items()):
+            following = (self.cases[at] for at in range(start, len(self)))
+            yield from takewhile(lambda case, id=id: case.id == id, following)  # type: ignore[misc]
 
     def read_image(self, case: Case, size: Size | None = None) -> NDArray:
         """The image of a case with all its channels: see `image_of`."""
@@ -195,6 +206,10 @@ class Dataset(Listing):
         return (
             f"Dataset({self.name!r}, {len(self)} cases, splits: {splits}, annotators: {annotators})"
         )
+
+
+def _id_of(case: Case) -> str:
+    return case.id
 
 
 def _mask_of(case: Case) -> Path:

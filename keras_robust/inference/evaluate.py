@@ -1,11 +1,12 @@
-"""Measures of predictions against the masks of a dataset, in the size of the original images."""
+"""Measures of predictions against the masks of a dataset, on the grid of the stored images or on
+that of training."""
 
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from keras_robust.inference.label_scores import LabelScores, label_scores, relia
 from keras_robust.metrics import Reliability, dice, pooled_dice
 
 Progress = Callable[[int, int], None]
+GRIDS = ("stored", "trained")
 # Its labels, and the probabilities where a model predicts.
 Prediction = tuple[Case, NDArray[np.uint8], NDArray[np.float32] | None]
 
@@ -48,6 +50,7 @@ class Evaluation:
         unit: Of the distances in `rows`: "mm", or "px" where the dataset does not tell the spacing
             of every image.
         class_names: Of the dataset, as `Dataset.class_names`.
+        size: To which images and masks were resized; `None` for none, the grid of the stored ones.
     """
 
     per_image: dict[str, float]
@@ -59,10 +62,11 @@ class Evaluation:
     groups: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     unit: str = "px"
     class_names: tuple[str, ...] = ()
+    size: tuple[int, ...] | None = None
 
     @property
     def mean(self) -> float:
-        """Mean over images: what `dice_test` of a run is."""
+        """Mean over images: what `dice_test` of a run is, on its grid."""
         return float(np.mean(list(self.per_image.values())))
 
     @property
@@ -145,14 +149,16 @@ def evaluate(
     normalize: str | None = None,
     peers: str = "mean",
     mirror: bool = True,
+    grid: str = "stored",
     detailed: bool = False,
     tolerance: float = 1.0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run, or masks on disk, against the masks of one annotator.
 
-    Masks are compared in their own size, so that the figures of a run differ a little from its
-    `dice_test`, which is taken at the size it was trained at.
+    Masks are compared on the grid in which they are stored. There the figures of a run on whole
+    images differ from its `dice_test`, which is taken at the size it was trained at: `grid` gives
+    the figures of that. Runs by a plan are scored on the stored grid from the beginning.
 
     Args:
         predictions: Run folder, `.keras` file, several of these, whose probabilities are averaged,
@@ -162,6 +168,8 @@ def evaluate(
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
         normalize, peers, mirror: See `load_predictor`.
+        grid: `"stored"`, or `"trained"` for the size to which a run on whole images resizes images
+            and masks.
         detailed: Also take the surface measures and the calibration of each class, and of each
             region that `dataset.json` names: `Evaluation.rows` and `reliabilities`.
         tolerance: Of the surface Dice, in mm; in pixels where the dataset does not tell the
@@ -173,6 +181,10 @@ def evaluate(
         ValueError: There is more than one annotator to choose from, or no mask; or a prediction
             has another size than its mask, or is a volume that does not lie where its mask lies.
     """
+    if grid not in GRIDS:
+        raise ValueError(
+            f"Invalid value for argument `grid`. Expected one of {GRIDS}. Received: grid={grid!r}"
+        )
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
     if not len(chosen):
@@ -180,49 +192,43 @@ def evaluate(
             "Invalid value for argument `split`. Expected a split with masks of the annotator. "
             f"Received: split={split!r}"
         )
-    scores: dict[str, float] = {}
-    rows: list[LabelScores] = []
-    bins: dict[str, Reliability] = {}
     unit = "mm" if all(case.spacing for case in chosen) else "px"
     options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
+    if isinstance(predictions, str | Path) and is_masks(Path(predictions)):
+        size = None if grid == "stored" else _refuse_grid("masks on disk, compared as stored")
+        predicted = _read(Path(predictions), chosen, progress)
+    else:
+        from keras_robust.inference.predict import as_predictor
+
+        predictor = as_predictor(predictions, normalize, peers=peers, mirror=mirror)
+        size = None if grid == "stored" else _trained_size(predictor)
+        predicted = _predict(predictor, chosen, size is not None, progress)
+    scores: dict[str, float] = {}
+    details = _Details(dataset, size, unit, tolerance)
 
     def pairs() -> Iterator[tuple[NDArray, NDArray]]:
         for case, labels, probabilities in predicted:
-            mask = dataset.read_mask(case)
+            mask = dataset.read_mask(case, size)
             scores[case.id] = float(np.mean(dice(labels, mask, **options)))
             if detailed:
-                regions, found = dataset.regions, None
-                if probabilities is not None:
-                    found = reliabilities(
-                        probabilities, mask, ignore_label=dataset.ignore_label, regions=regions
-                    )
-                    for label, one in found.items():
-                        bins[label] = bins[label] + one if label in bins else one
-                rows.extend(
-                    label_scores(
-                        case.id,
-                        labels,
-                        mask,
-                        case.spacing if unit == "mm" else None,
-                        regions=regions,
-                        tolerance=tolerance,
-                        class_names=dataset.class_names,
-                        reliabilities=found,
-                        **options,
-                    )
-                )
+                details.add(case, labels, mask, probabilities)
             yield labels, mask
 
-    if isinstance(predictions, str | Path) and is_masks(Path(predictions)):
-        predicted = _read(Path(predictions), chosen, progress)
-    else:
-        predicted = _predict(predictions, chosen, normalize, peers, mirror, progress)
     # Consumed in step, so that one pair of masks is in memory at a time.
     first, second = itertools.tee(pairs())
     ours, theirs = (pair[0] for pair in first), (pair[1] for pair in second)
     pooled = float(np.mean(pooled_dice(ours, theirs, **options)))
     groups = {case.id: case.group for case in chosen if case.group}
-    return Evaluation(scores, pooled, tuple(rows), bins, groups, unit, dataset.class_names)
+    return Evaluation(
+        scores,
+        pooled,
+        tuple(details.rows),
+        details.bins,
+        groups,
+        unit,
+        dataset.class_names,
+        size,
+    )
 
 
 def _columns(unit: str) -> list[str]:
@@ -231,19 +237,68 @@ def _columns(unit: str) -> list[str]:
     return [f"{name}_{unit}" if name in ("asd", "hd95") else name for name in names]
 
 
+@dataclass
+class _Details:
+    """Further measures of masks, as they come."""
+
+    dataset: Dataset
+    size: tuple[int, ...] | None
+    unit: str
+    tolerance: float
+    rows: list[LabelScores] = field(default_factory=list)
+    bins: dict[str, Reliability] = field(default_factory=dict)
+
+    def add(self, case: Case, labels: NDArray, mask: NDArray, probabilities: NDArray | None):
+        ignored: dict[str, Any] = {"ignore_label": self.dataset.ignore_label}
+        regions, found = self.dataset.regions, None
+        if probabilities is not None:
+            found = reliabilities(probabilities, mask, regions=regions, **ignored)
+            for label, one in found.items():
+                self.bins[label] = self.bins[label] + one if label in self.bins else one
+        self.rows += label_scores(
+            case.id,
+            labels,
+            mask,
+            _spacing(case, self.size) if self.unit == "mm" else None,
+            classes=self.dataset.classes,
+            regions=regions,
+            tolerance=self.tolerance,
+            class_names=self.dataset.class_names,
+            reliabilities=found,
+            **ignored,
+        )
+
+
+def _trained_size(predictor: Predicts) -> tuple[int, ...]:
+    from keras_robust.inference.predict import Predictor
+
+    if isinstance(predictor, Predictor):
+        return predictor.size
+    _refuse_grid("a run by a plan or several runs, scored as stored")
+
+
+def _refuse_grid(received: str) -> NoReturn:
+    raise ValueError(
+        "Invalid value for argument `grid`. Expected 'trained' with one run on whole images. "
+        f"Received: grid='trained' with {received}. Leave it out."
+    )
+
+
+def _spacing(case: Case, size: tuple[int, ...] | None) -> tuple[float, ...] | None:
+    """Of a case on the grid of `size`, which covers the same space."""
+    if case.spacing is None or size is None:
+        return case.spacing
+    old = image_shape(case.image)
+    return tuple(s * n / m for s, n, m in zip(case.spacing, old, size, strict=True))
+
+
 def _predict(
-    model: str | Path | Sequence[str | Path] | Predicts,
-    dataset: Dataset,
-    normalize: str | None,
-    peers: str,
-    mirror: bool,
-    progress: Progress | None,
+    predictor: Predicts, dataset: Dataset, resized: bool, progress: Progress | None
 ) -> Iterator[Prediction]:
-    from keras_robust.inference.predict import as_predictor
     from keras_robust.models.decoding import labels_of
 
-    predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
-    for case, probabilities in predictor.cases(dataset, progress):
+    cases = predictor.resized_cases if resized else predictor.cases  # type: ignore[attr-defined]
+    for case, probabilities in cases(dataset, progress):
         yield case, labels_of(probabilities, predictor.regions), probabilities
 
 

@@ -80,25 +80,48 @@ def label_scores(
     >>> [(row.label, row.dice) for row in rows]
     [('1', 0.0), ('2', 0.0), ('both', 1.0)]
     """
-    counted = True if ignore_label is None else true != ignore_label
-    rows = []
-    for label, numbers in _members(classes, regions or {}).items():
-        a, b = (np.isin(mask, numbers) & counted for mask in (predicted, true))
-        found = surface_metrics(a, b, spacing_mm or (1.0,) * a.ndim, tolerance)
-        ece = reliabilities[label].expected_error if reliabilities else float("nan")
-        rows.append(
-            LabelScores(
-                id,
-                label,
-                class_name(label, class_names),
-                dice=float(dice(a, b)),
-                asd=float(found.average_mm),
-                surface_dice=float(found.surface_dice),
-                hd95=float(found.hausdorff95_mm),
-                ece=ece,
-            )
+    if ignore_label is not None:
+        counted = true != ignore_label
+        predicted = np.where(counted & (predicted != ignore_label), predicted, 0)
+        true = np.where(counted, true, 0)
+    spacing = spacing_mm or (1.0,) * true.ndim
+    # All classes from one pass over the arrays; regions, which may overlap, from one each.
+    found = _measures([str(n) for n in range(1, classes)], predicted, true, spacing, tolerance)
+    for region, numbers in (regions or {}).items():
+        a, b = np.isin(predicted, numbers), np.isin(true, numbers)
+        found |= _measures([region], a, b, spacing, tolerance)
+    return [
+        LabelScores(
+            id,
+            label,
+            class_name(label, class_names),
+            **measures,
+            ece=reliabilities[label].expected_error if reliabilities else float("nan"),
         )
-    return rows
+        for label, measures in found.items()
+    ]
+
+
+def _measures(
+    labels: Sequence[str],
+    predicted: NDArray,
+    true: NDArray,
+    spacing: Sequence[float],
+    tolerance: float,
+) -> dict[str, dict[str, float]]:
+    """Of each label, by the fields of `LabelScores`."""
+    classes = len(labels) + 1
+    surfaces = surface_metrics(predicted, true, spacing, tolerance, classes=classes)
+    columns = {
+        "dice": dice(predicted, true, classes=classes),
+        "asd": surfaces.average_mm,
+        "surface_dice": surfaces.surface_dice,
+        "hd95": surfaces.hausdorff95_mm,
+    }
+    return {
+        label: {name: float(np.atleast_1d(values)[n]) for name, values in columns.items()}
+        for n, label in enumerate(labels)
+    }
 
 
 def reliabilities(

@@ -103,6 +103,20 @@ class Predictor:
         self, dataset: Dataset | Iterable[Case], progress: Progress | None = None
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
         """Each image of a dataset once, with its probabilities in the image's own size."""
+        for case, shape, probabilities in self._predicted(dataset, progress):
+            yield case, _resize(probabilities, shape)
+
+    def resized_cases(
+        self, dataset: Dataset | Iterable[Case], progress: Progress | None = None
+    ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
+        """Each image of a dataset once, with its probabilities in `size`, as the model makes
+        them."""
+        for case, _, probabilities in self._predicted(dataset, progress):
+            yield case, probabilities
+
+    def _predicted(
+        self, dataset: Dataset | Iterable[Case], progress: Progress | None
+    ) -> Iterator[tuple[Case, tuple[int, ...], NDArray[np.float32]]]:
         cases = each_image(dataset)
         batch_size = int(np.clip(PIXELS_PER_BATCH // np.prod(self.size), 1, 64))
         for start in range(0, len(cases), batch_size):
@@ -112,8 +126,7 @@ class Predictor:
             alike = len({image.dtype for image in images}) == 1
             stacked = [np.stack(images)] if alike else [image[np.newaxis] for image in images]
             predicted = itertools.chain.from_iterable(map(self._predict, stacked))
-            for case, shape, probabilities in zip(batch, shapes, predicted, strict=True):
-                yield case, _resize(probabilities, shape)
+            yield from zip(batch, shapes, predicted, strict=True)
             if progress:
                 progress(start + len(batch), len(cases))
 

@@ -47,7 +47,7 @@ def dice(
     >>> dice([0, 1, 2, 2], [0, 1, 1, 2], classes=3).round(3)
     array([0.667, 0.667])
     """
-    return _ratio(*_counts(a, b, classes, ignore_label), empty=empty)
+    return _ratio(*overlap_of_labels(a, b, classes, ignore_label), empty=empty)
 
 
 def drawn_dice(a: ArrayLike, b: ArrayLike, classes: int, ignore_label: int | None = None) -> float:
@@ -95,7 +95,7 @@ def iou(
     >>> iou([0, 1, 2, 2], [0, 1, 1, 2], classes=3)
     array([0.5, 0.5])
     """
-    both, total = _counts(a, b, classes, ignore_label)
+    both, total = overlap_of_labels(a, b, classes, ignore_label)
     either = total - both
     value = np.where(either > 0, both / np.maximum(either, 1), empty)
     return scores(value)
@@ -154,12 +154,12 @@ def pooled_dice(
     """
     both, total = np.zeros(classes - 1), np.zeros(classes - 1)
     for x, y in _pairs(a, b):
-        counts = _counts(x, y, classes, ignore_label)
+        counts = overlap_of_labels(x, y, classes, ignore_label)
         both, total = both + counts[0], total + counts[1]
     return _ratio(both, total, empty=empty)
 
 
-def _counts(
+def overlap_of_labels(
     a: ArrayLike, b: ArrayLike, classes: int, ignore_label: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Per foreground class: size of the intersection, sum of both sizes."""

@@ -39,6 +39,7 @@ __all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
 MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
 OF_IMAGE, OF_LABELS = ("image.b2nd",), ("labels.b2nd", "locations.npz")
 ANNOTATED, SIZES = "annotated", "sizes"
+RULES = 2  # one more for each change of what is made of the same case, which is made anew then
 # Fields of a plan that change nothing in the preprocessed cases.
 OF_THE_NETWORK = (
     *("preset", "memory_gib", "median_shape", "patch_size", "batch_size", "strides", "kernels"),
@@ -234,7 +235,7 @@ def preprocess(
             raise ValueError(f"Invalid value for argument `dataset`. {problem}.")
     facts = plan.model_dump(exclude=set(OF_THE_NETWORK))
     facts["intensities"] = fingerprint.model_dump()["intensities"]
-    facts["labels"] = [dataset.classes, dataset.ignore_label]
+    facts["labels"], facts["rules"] = [dataset.classes, dataset.ignore_label], RULES
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     cases = [_preprocessed(folder, case, dataset) for case in dataset]
     waiting = [
@@ -243,10 +244,8 @@ def preprocess(
         if not (_image_is_done(stored, case, digest) and _labels_are_done(stored, case, digest))
     ]
     jobs = [
-        partial(
-            _preprocess_case, dataset.select(ids=[case.id]), case, plan, fingerprint, folder, digest
-        )
-        for case in waiting
+        partial(_preprocess_case, alone, alone.cases[0], plan, fingerprint, folder, digest)
+        for alone in (replace(dataset, cases=(case,)) for case in waiting)
     ]
     done = len(cases) - len(waiting)
     for _ in run_jobs(jobs, workers):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,8 +16,8 @@ import yaml
 
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
 from keras_robust.common.interrupts import interrupts
+from keras_robust.scheduling.config_check import REFUSED
 from keras_robust.scheduling.grid import BenchmarkConfig, PlannedRun
-from keras_robust.scheduling.loss_check import REFUSED
 from keras_robust.scheduling.processes import Child, stop
 from keras_robust.scheduling.records import RunRecord, count_epochs, read_status
 from keras_robust.scheduling.worker import BUSY, LOCK, PID, STOPPED
@@ -24,6 +25,11 @@ from keras_robust.training.records.identity import differences, identity
 from keras_robust.training.records.inputs import require_data, set_paths
 
 # -P: modules in the working directory must not stand in for the standard library.
+COME_AGAIN = (
+    *("ArithmeticError", "AssertionError", "AttributeError", "DivergenceError", "ImportError"),
+    *("IndexError", "KeyError", "ModuleNotFoundError", "NotImplementedError", "TypeError"),
+    *("UnreadableImageError", "ValidationError", "ValueError"),
+)
 WORKER = (sys.executable, "-P", "-m", "keras_robust.scheduling.worker")
 
 
@@ -81,19 +87,19 @@ def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return TrainConfig(**config).model_dump(mode="json")
 
 
-def check_losses(losses: Sequence[tuple[Any, ...]]) -> None:
-    """Make sure that losses exist and take their options, in a process that imports Keras for it.
+def check_configs(configs: Sequence[Mapping[str, Any]]) -> None:
+    """Make sure that losses exist and take their options, and that the data are there and can be
+    read, in a process that imports Keras for it.
 
     Args:
-        losses: Names and options, as `losses.get` takes them; of two peers, the `name` and
-            `options` of their selection as well.
+        configs: Of the runs, complete.
 
     Raises:
-        ValueError: If `losses.get` or `get_selection` refuses one.
+        ValueError: If `losses.get`, `get_selection` or `check_inputs` refuses one.
     """
     process = subprocess.run(
-        [sys.executable, "-P", "-m", "keras_robust.scheduling.loss_check"],
-        input=json.dumps(losses, default=str),
+        [sys.executable, "-P", "-m", "keras_robust.scheduling.config_check"],
+        input=json.dumps(configs, default=str),
         capture_output=True,
         encoding="utf-8",
         env=os.environ | {"PYTHONIOENCODING": "utf-8"},
@@ -114,7 +120,7 @@ def run_benchmark(
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    check: Callable[[Sequence[Mapping[str, Any]]], None] = check_configs,
     poll_seconds: float = 0.5,
 ) -> StudyState:
     """Train all runs of a study that are not finished yet, each in a process of its own.
@@ -131,12 +137,13 @@ def run_benchmark(
         jobs: Runs at a time.
         threads: CPU threads per run; by default the CPUs divided by `jobs`.
         retry: Also try runs again that failed in an earlier call.
-        retries: How often a run that fails is tried again, after all others.
+        retries: How often a run that fails is tried again, after all others; none whose error the
+            next attempt would meet again, see `may_pass`.
         progress: Called with the state of the study at every change and about every
             `poll_seconds`; `message` is not empty when something happened.
         command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults, and checks it.
-        check: Refuses losses (names and options) that do not exist, of runs not yet begun.
+        check: Refuses configurations of runs not yet begun, as `check_configs` does.
         poll_seconds: How often the processes are looked at.
 
     Returns:
@@ -144,7 +151,8 @@ def run_benchmark(
 
     Raises:
         ValueError: If a run folder holds a run begun with another configuration or other images and
-            masks, or a loss or an option of it does not exist. Nothing is written then.
+            masks, a loss or an option of it does not exist, or its data cannot be read. Nothing is
+            written then.
     """
     content = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     return run_planned(
@@ -174,7 +182,7 @@ def run_planned(
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    check: Callable[[Sequence[Mapping[str, Any]]], None] = check_configs,
     poll_seconds: float = 0.5,
     files: Mapping[str, str] | None = None,
 ) -> StudyState:
@@ -229,7 +237,8 @@ def run_planned(
                     child.log.close()
                     del children[id(run)]
                     _settle(run, code)
-                    if run.state == "failed" and run.attempts <= retries:
+                    again = run.attempts <= retries and may_pass(run.error)
+                    if run.state == "failed" and again:
                         note(f"{run.plan.name}: {_describe(run)}; will be tried again")
                         run.state = "waiting"
                         queue.append(run)
@@ -245,13 +254,12 @@ def _prepare(
     runs: Sequence[PlannedRun],
     output: Path,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
-    check: Callable[[Sequence[tuple[Any, ...]]], None],
+    check: Callable[[Sequence[Mapping[str, Any]]], None],
     retry: bool,
     files: Mapping[str, str],
 ) -> list[RunState]:
     # Everything is checked before anything is written.
-    planned = []
-    losses: dict[str, tuple[Any, ...]] = {}
+    planned, new = [], []
     for run in runs:
         full = complete(run.config)
         record = RunRecord.read(output / run.name)
@@ -263,13 +271,10 @@ def _prepare(
             if _data_of(before) != _data_of(full):
                 require_data(record.folder, _data_of(full))
         else:
-            loss: tuple[Any, ...] = (run.config["loss"], run.config["loss_options"])
-            if run.config.get("selection"):
-                loss = (*loss, run.config["selection"])
-            losses[json.dumps(loss, sort_keys=True, default=str)] = loss
+            new.append(full)
         planned.append((run, full))
-    if losses:
-        check(list(losses.values()))
+    if new:
+        check(new)
     output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         atomic_write_text(output / name, content)
@@ -365,6 +370,21 @@ def record_failure(folder: Path, code: int) -> str:
         error = f"the process ended with {ended}: {error}"
         atomic_write_json(folder / "run.json", record.info | {"status": "failed", "error": error})
     return error
+
+
+def may_pass(error: str) -> bool:
+    """Whether another attempt may end otherwise than with the error in `run.json`.
+
+    Processes are killed, disks and memories are full for a while; but what a configuration, its
+    data or the program bring about comes again.
+
+    >>> may_pass("the process ended with signal 9: no message"), may_pass("OSError: disk full")
+    (True, True)
+    >>> may_pass("ValueError: Case 'a' cannot be read."), may_pass("keras_robust.DivergenceError:")
+    (False, False)
+    """
+    named = re.match(r"(?:the process ended with exit code 1: )?(?:\w+\.)*(\w+)(?::|$)", error)
+    return named is None or named.group(1) not in COME_AGAIN
 
 
 def _read_outcome(run: RunState) -> None:

@@ -1,15 +1,15 @@
 """Building and compiling the model of a configuration, on the devices that there are."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_robust import losses
 from keras_robust.models import CoTeaching, Selection, build_network, get_selection
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.devices import jit_compiles
 
 
 def build_model(config: TrainConfig, image_shape: tuple[int, ...], classes: int) -> keras.Model:
@@ -65,66 +65,9 @@ def compile_with(
         optimizer=optimizer,
         loss=loss,
         **options,
-        # Slower than Eigen and oneDNN on CPU; fails with several replicas.
-        jit_compile=bool(tf.config.list_logical_devices("GPU")) and not _several_devices(),
+        jit_compile=jit_compiles(),
     )
     model.optimizer.build(model.trainable_variables)
-
-
-def device_scope() -> Any:
-    """Scope of a `tf.distribute.MirroredStrategy` where there are several devices.
-
-    >>> with device_scope():
-    ...     pass
-    """
-    return (
-        tf.distribute.MirroredStrategy(_devices()).scope()
-        if _several_devices()
-        else (nullcontext())
-    )
-
-
-def replicas() -> int:
-    """Number of devices that share a batch."""
-    return len(_devices()) if _several_devices() else 1
-
-
-def limit_threads(threads: int | None) -> None:
-    """Limit the threads of TensorFlow in this process.
-
-    Raises:
-        RuntimeError: TensorFlow has begun to compute with another number of threads.
-    """
-    if threads is None:
-        return
-    for get, set_ in (
-        (
-            tf.config.threading.get_intra_op_parallelism_threads,
-            tf.config.threading.set_intra_op_parallelism_threads,
-        ),
-        (
-            tf.config.threading.get_inter_op_parallelism_threads,
-            tf.config.threading.set_inter_op_parallelism_threads,
-        ),
-    ):
-        if get() == threads:
-            continue
-        try:
-            set_(threads)
-        except RuntimeError:
-            raise RuntimeError(
-                f"The number of threads can no longer change: TensorFlow runs with {get()}, "
-                f"expected threads={threads}. Train in a new process, or leave `threads` unset."
-            ) from None
-
-
-def _devices() -> list[str]:
-    accelerators = [device.name for device in tf.config.list_logical_devices("GPU")]
-    return accelerators or [device.name for device in tf.config.list_logical_devices("CPU")]
-
-
-def _several_devices() -> bool:
-    return len(_devices()) > 1
 
 
 @contextmanager

@@ -25,6 +25,7 @@ OF_PLANS = {
     "data.size": "plan.patch_size",
     "batch_size": "plan.batch_size",
     "learning_rate": "plan.learning_rate",
+    "steps_per_epoch": "plan.steps_per_epoch",
 }
 
 

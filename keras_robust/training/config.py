@@ -226,13 +226,16 @@ class TrainConfig(_Section):
         selection: Train two peers by `keras_robust.training.CoTeaching`; `None` for one network.
         model: The network.
         plan: Train on patches by a plan; `None` for whole images of `data.size`. With a plan,
-            `data.size`, `data.normalize`, `model` but its name, `batch_size`, `learning_rate`,
-            `evaluate_every` and `evaluate_last` (unless 0) have no effect: the plan says it, the
-            Dice of the training patches is taken in every epoch, and the test images are predicted
-            once, after the last.
-        epochs: Passes over the training images; with a plan, of its `steps_per_epoch`.
+            `data.size`, `data.normalize`, `model` but its name, `batch_size`, `steps_per_epoch`,
+            `learning_rate`, `evaluate_every` and `evaluate_last` (unless 0) have no effect: the
+            plan says it, the Dice of the training patches is taken in every epoch, and the test
+            images are predicted once, after the last.
+        epochs: Of so many steps as `steps_per_epoch` says; with a plan, as its own says.
+        steps_per_epoch: Steps of an epoch, whatever the number of images; `None` for one pass over
+            them. `keras-robust train` chooses it with `batch_size` where neither is given, by
+            `keras_robust.training.budget.default_budget`.
         batch_size: Images per step, over all devices. The images that do not fill the last batch
-            of an epoch are left out of that epoch (each epoch has its own order).
+            of a pass are left out of that pass (each pass has its own order).
         learning_rate: Of Adam.
         augment: Mirror along every axis and change gamma.
         seed: Of the initial weights, the order of images and the augmentation.
@@ -261,6 +264,7 @@ class TrainConfig(_Section):
     model: ModelConfig = ModelConfig()
     plan: PlanConfig | None = None
     epochs: int = Field(default=100, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     augment: bool = True

@@ -10,7 +10,7 @@ import keras
 from keras_robust import losses
 from keras_robust.common.interrupts import Interrupts, interrupts
 from keras_robust.data import Dataset
-from keras_robust.training.build import build_selection, device_scope, limit_threads, replicas
+from keras_robust.training.build import build_selection
 from keras_robust.training.callbacks import (
     EpochRecorder,
     NuLogger,
@@ -19,6 +19,7 @@ from keras_robust.training.callbacks import (
 )
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.devices import device_scope, limit_threads, replicas
 from keras_robust.training.records.inputs import dataset_of, move_data, require_inputs, set_paths
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
@@ -46,7 +47,8 @@ def train(
             they are made again.
         progress: Called as `progress(stage, done, total, figures)`: stage `"data"` while masks are
             read and corrupted, `"step"` after each training step with its loss, `"epoch"` after
-            each epoch with its row of the history.
+            each epoch with its row of the history, `"predict"` while the windows of a volume are
+            predicted at the end.
 
     Returns:
         The finished run.

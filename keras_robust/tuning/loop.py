@@ -13,7 +13,7 @@ from keras_robust.common.files import atomic_write_text, locked
 from keras_robust.common.interrupts import Interrupts
 from keras_robust.scheduling.processes import Child, stop
 from keras_robust.scheduling.records import RunRecord, read_status
-from keras_robust.scheduling.scheduler import is_free, record_failure
+from keras_robust.scheduling.scheduler import is_free, may_pass, record_failure
 from keras_robust.scheduling.worker import BUSY, LOCK
 from keras_robust.training.records.identity import identity
 from keras_robust.tuning.objective import Objective
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Tuning", "TuningState"]
 
 _SILENCE_SECONDS = 600
-# Errors that the hyper-parameters bring about: to try again, or to give up, would be no remedy.
+# Errors that the hyper-parameters bring about: to give up would be no remedy.
 _NAN = ("DivergenceError", "the objective ")
 
 
@@ -184,7 +184,7 @@ class Tuning:
             return
         error = _error(run.folder, code)
         attempts = int(run.trial.user_attrs.get("attempts", 0)) + 1
-        if any(word in error for word in _NAN) or attempts > self.shared.retries:
+        if attempts > self.shared.retries or not may_pass(error):
             self._fail(run, error)
             return
         run.trial.set_user_attr("attempts", attempts)

@@ -121,9 +121,11 @@ class TuningRecord:
 
     @property
     def without_effect(self) -> bool:
-        """Whether several trials are finished, all with one value."""
+        """Whether several trials are finished, all with one value, and none failed or was pruned:
+        where some end otherwise, what is searched has an effect."""
+        ended = self.trials["state"].isin(("failed", "pruned"))
         values = self.values
-        return len(values) > 1 and values.nunique() == 1
+        return len(values) > 1 and values.nunique() == 1 and not ended.any()
 
     @property
     def best(self) -> "pd.Series | None":

@@ -11,7 +11,7 @@ from keras_robust.common.files import atomic_write_text
 from keras_robust.common.interrupts import interrupts
 from keras_robust.reports.names import loss_label
 from keras_robust.scheduling.processes import Child
-from keras_robust.scheduling.scheduler import WORKER, check_losses, complete_config
+from keras_robust.scheduling.scheduler import WORKER, check_configs, complete_config
 from keras_robust.training.records.identity import PATHS, identity
 from keras_robust.training.records.inputs import digest_of_inputs
 from keras_robust.tuning.loop import Tuning, TuningState
@@ -88,7 +88,7 @@ def tune(
     progress: Callable[[TuningState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
-    check: Callable[[Sequence[tuple[Any, ...]]], None] = check_losses,
+    check: Callable[[Sequence[Mapping[str, Any]]], None] = check_configs,
     content: Callable[[Mapping[str, Any]], str] = digest_of_inputs,
     poll_seconds: float = 1.0,
     beat_seconds: float = 30.0,
@@ -121,12 +121,13 @@ def tune(
         seed: Of the sampler.
         workers: Trials at a time, of this process.
         threads: CPU threads per trial; by default the CPUs divided by `workers`.
-        retries: How often a trial whose process or machine died is begun anew.
+        retries: How often a trial whose process or machine died is begun anew; none whose error
+            the next attempt would meet again, see `scheduler.may_pass`.
         retry: Also try trials again that failed for good in an earlier call.
         progress: Called when something happened, and about every `poll_seconds`.
         command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults, and checks it.
-        check: Refuses losses and selections that do not exist, as `check_losses` does.
+        check: Refuses configurations that cannot be trained, as `check_configs` does.
         content: Tells by a hash whether all processes see the same images and masks.
         poll_seconds: How often the processes are looked at.
         beat_seconds: How often to tell other machines that this one lives; they take up the trials
@@ -138,8 +139,9 @@ def tune(
     Raises:
         ImportError: Optuna is absent.
         ConnectionError: The storage failed meanwhile; calling it again continues.
-        ValueError: The configuration, the space or the objective do not fit, the storage holds
-            another study or one of other images and masks, or all of the first trials failed.
+        ValueError: The configuration, the space or the objective do not fit, the data cannot be
+            read, the storage holds another study or one of other images and masks, or all of the
+            first trials failed.
     """
     for name, number in {"trials": trials, "epochs": epochs, "workers": workers}.items():
         if number < 1:
@@ -236,18 +238,16 @@ def _check_space(
     epochs: int,
     objective: Objective,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]],
-    check: Callable[[Sequence[tuple[Any, ...]]], None],
+    check: Callable[[Sequence[Mapping[str, Any]]], None],
 ) -> dict[str, Any]:
-    """Make sure that the losses of a space exist; returns the configuration of a trial."""
+    """Make sure that what a space holds can be trained; returns the configuration of a trial."""
     samples = {name: range_.samples() for name, range_ in space.search.items()}
-    losses: list[tuple[Any, ...]] = []
+    configs = []
     for i in range(max(map(len, samples.values()))):
         values = {name: options[i % len(options)] for name, options in samples.items()}
-        config = complete(trial_config(base, space, values, epochs, objective))
-        selection = config.get("selection")
-        losses.append((config["loss"], config["loss_options"], *([selection] if selection else ())))
-    check(losses)
-    return config
+        configs.append(complete(trial_config(base, space, values, epochs, objective)))
+    check(configs)
+    return configs[-1]
 
 
 def _with_paths(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ __all__ = ["Progress"]
 STAGES = {
     "masks": "Reading masks",
     "step": "Training",
+    "predict": "Predicting a volume",
     "images": "Predicting",
     "files": "Reading files",
     "predicting": "Reading predictions",

@@ -16,7 +16,7 @@ __all__ = ["audit_run", "predict_dataset", "predict_image", "train_run"]
 def train_run(
     channel: Channel, fields: Mapping[str, Any] | None, folder: Path, resume: bool
 ) -> dict[str, float]:
-    """Train, sending ("step", done, total), ("masks", done, total) and ("epoch", row).
+    """Train, sending ("epoch", row) and (stage, done, total) of masks, step and predict.
 
     Args:
         channel: To the window.
@@ -38,7 +38,7 @@ def train_run(
             row = {key: value for key, value in figures.items() if isinstance(value, (int, float))}
             channel.send(("epoch", {key: float(value) for key, value in row.items()}))
         else:
-            tell("masks" if stage == "data" else "step", done, total)
+            tell("masks" if stage == "data" else stage, done, total)
 
     return dict(train(config, folder, resume=resume, progress=progress).results)
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_robust.common.distribution import replicas
+from keras_robust.common.distribution import replica_number, replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses import SegmentationLoss, attach
 from keras_robust.methods import SELECTIONS
@@ -312,7 +312,7 @@ class CoTeaching(keras.Model):
         step = ops.copy(self.step.value)
         self.step.assign_add(1)
         dtype = "uint32" if keras.backend.backend() == "jax" else "int32"
-        first = ops.cast(self.seed % 2**31 + 104729 * _replica(), dtype)
+        first = ops.cast(self.seed % 2**31 + 104729 * replica_number(), dtype)
         return ops.stack([first, ops.cast(step, dtype)])
 
     def _record(self, kept, valid) -> None:
@@ -370,15 +370,6 @@ def _fold(seed, number: int):
 
 def _count(mask):
     return ops.cast(ops.sum(ops.cast(mask, "int32")), "float32")
-
-
-def _replica():
-    if keras.backend.backend() != "tensorflow":
-        return 0
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group
 
 
 def _require_different(a: keras.Model, b: keras.Model) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["paired_tests"]
 
 MIN_PAIRS = 6  # fewer cannot reach p < 0.05 in a two-sided signed-rank test
+SMALLEST_STEP = 1e-12  # of the largest value
 
 
 def paired_tests(
@@ -34,7 +35,10 @@ def paired_tests(
     Returns:
         One row per other method: `method`, `pairs`, `difference` (mean of method - baseline),
         `higher` (share of the pairs in which the method's value is higher, ties half), `p`, and
-        `p_holm`. The p-values are `nan` where there are too few pairs (six, or two for `"t"`).
+        `p_holm`. Differences are rounded to twelve digits of the largest value, beyond which the
+        order of a sum decides. The p-values are `nan` where there are too few pairs (six, or two
+        for `"t"`), and those of `"t"` where all differences are the same, whose spread cannot be
+        estimated; they are 1 where all are 0.
 
     Raises:
         ValueError: The baseline has no values, or the test is unknown.
@@ -69,15 +73,14 @@ def paired_tests(
         pairs = np.array([(own[case], values[baseline][case]) for case in shared], float)
         pairs = pairs.reshape(-1, 2)
         pairs = pairs[np.isfinite(pairs).all(axis=1)]
-        differences = pairs[:, 0] - pairs[:, 1]
-        count = len(differences)
+        count, steps = len(pairs), _steps(pairs)
         rows.append(
             {
                 "method": method,
                 "pairs": count,
-                "difference": float(differences.mean()) if count else math.nan,
-                "higher": float((np.sign(differences) / 2 + 0.5).mean()) if count else math.nan,
-                "p": _p_value(differences, test),
+                "difference": float((pairs[:, 0] - pairs[:, 1]).mean()) if count else math.nan,
+                "higher": float((np.sign(steps) / 2 + 0.5).mean()) if count else math.nan,
+                "p": _p_value(steps, test),
             }
         )
     table = pd.DataFrame(rows, columns=["method", "pairs", "difference", "higher", "p"])
@@ -95,12 +98,18 @@ def _p_value(differences: np.ndarray, test: str) -> float:
     if test == "wilcoxon":
         # Equal pairs take no part; where SciPy finds some, it gives up the exact distribution.
         return float(stats.wilcoxon(differences[differences != 0]).pvalue)
-    if np.ptp(differences) == 0:
+    if np.ptp(differences) <= 1:
         return math.nan
     with warnings.catch_warnings():
         # Nearly equal differences: said by the p-value itself.
         warnings.simplefilter("ignore", RuntimeWarning)
         return float(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def _steps(pairs: np.ndarray) -> np.ndarray:
+    """Differences in whole steps of the twelfth digit of the largest value."""
+    step = SMALLEST_STEP * np.abs(pairs).max(initial=0) or 1.0
+    return np.round((pairs[:, 0] - pairs[:, 1]) / step)
 
 
 def _holm(p: np.ndarray) -> np.ndarray:

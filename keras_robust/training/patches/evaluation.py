@@ -1,6 +1,6 @@
 """Dice of a planned network on the images as they are stored."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keras_robust.common.large_arrays import slabs
 from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset
+from keras_robust.metrics.overlap import overlap_of_labels
 from keras_robust.models.decoding import labels_of
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
@@ -23,7 +24,8 @@ def predictions(
     dataset: Dataset,
     plan: Plan,
     fingerprint: Fingerprint,
-    mirror_axes: tuple[int, ...],
+    mirror_axes: tuple[int, ...] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
     """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
 
@@ -33,6 +35,7 @@ def predictions(
         plan: As the run uses it.
         fingerprint: Of the plan.
         mirror_axes: Axes of the plan to mirror along.
+        progress: Called with (windows done, total) of each case.
     """
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
     predict = tf.function(lambda x: model(x, training=False), input_signature=signature)
@@ -41,7 +44,13 @@ def predictions(
         yield (
             case,
             planned_probabilities(
-                predict, image, case.spacing, plan, fingerprint, mirror_axes=mirror_axes
+                predict,
+                image,
+                case.spacing,
+                plan,
+                fingerprint,
+                mirror_axes=mirror_axes,
+                progress=progress,
             ),
         )
 
@@ -57,13 +66,6 @@ def stored_overlap(
     predicted = labels_of(probabilities, regions)
     both, total = np.zeros((2, classes - 1))
     for rows in slabs(mask.shape):
-        ours, theirs = predicted[rows], mask[rows]
-        if ignore_label is not None:
-            counted = theirs != ignore_label
-            ours, theirs = ours[counted], theirs[counted]
-        for label in range(1, classes):
-            own = ours == label
-            true = theirs > 0 if classes == 2 else theirs == label
-            both[label - 1] += np.count_nonzero(own & true)
-            total[label - 1] += np.count_nonzero(own) + np.count_nonzero(true)
+        counts = overlap_of_labels(predicted[rows], mask[rows], classes, ignore_label)
+        both, total = both + counts[0], total + counts[1]
     return both, total

@@ -12,8 +12,8 @@ from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import foreground_probability, save_probability
 from keras_robust.planning.plan_files import load_plan, require_plan_of
-from keras_robust.training.build import replicas
 from keras_robust.training.config import PlanConfig, TrainConfig
+from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import dice_scores
 from keras_robust.training.patches.cases import PatchSource, prepare_cases
 from keras_robust.training.patches.evaluation import predictions, stored_overlap
@@ -50,6 +50,7 @@ class PlannedTask:
         progress: Progress,
     ):
         self.dataset, self.config, self.options, self.run = dataset, config, options, run
+        self.progress = progress
         plan, self.fingerprint = load_plan(options.folder)
         if options.regions and config.selection is not None:
             raise ValueError(
@@ -58,11 +59,7 @@ class PlannedTask:
                 f"Received: selection.name={config.selection.name!r}. Train labels, or one network."
             )
         self.plan = planned(plan, options, dataset.learned_regions)
-        if self.plan.batch_size % replicas():
-            raise ValueError(
-                f"Invalid value for argument `plan.batch_size`. Expected a multiple of "
-                f"{replicas()}, the number of devices. Received: {self.plan.batch_size}"
-            )
+        require_shared(self.plan.batch_size, "plan.batch_size")
         if run.has_checkpoint:
             require_plan_of(run.folder, self.plan, self.fingerprint)
         atomic_write_text(run.folder / "training_plan.json", self.plan.to_json())
@@ -155,7 +152,8 @@ class PlannedTask:
             kinds = list(self.cases.kinds)
             ids = [self.cases.chosen.ids[kinds.index(kind)] for kind in sorted(set(kinds))]
             first = self.cases.chosen.select(ids=ids)
-            for case, probabilities in self._predictions(first):
+            # Pictures to look at: mirroring would make them take up to eight times as long.
+            for case, probabilities in self._predictions(first, mirror_axes=()):
                 self._save(case, probabilities)
         if self.cases.test is None:
             return {}
@@ -166,7 +164,7 @@ class PlannedTask:
         """Predict and score the test images; the results go to test.csv as well."""
         self.tested = True
         both, total, ids = [], [], []
-        for number, (case, probabilities) in enumerate(self._predictions(test)):
+        for number, (case, probabilities) in enumerate(self._predictions(test, self.mirror_axes)):
             if number < self.config.save_predictions:
                 self._save(case, probabilities)
             counts = stored_overlap(
@@ -200,9 +198,14 @@ class PlannedTask:
             },
         }
 
-    def _predictions(self, dataset: Dataset):
+    def _predictions(self, dataset: Dataset, mirror_axes: tuple[int, ...]):
         return predictions(
-            self.finest, dataset, self.plan, self.fingerprint, tuple(self.mirror_axes)
+            self.finest,
+            dataset,
+            self.plan,
+            self.fingerprint,
+            mirror_axes,
+            lambda done, total: self.progress("predict", done, total, {}),
         )
 
     def _save(self, case: Case, probabilities: np.ndarray) -> None:

@@ -89,22 +89,22 @@ def training_stream(
     *,
     batch_size: int,
     seed: int,
-    first_epoch: int = 0,
+    first_step: int = 0,
     augment: bool = True,
     normalize: str = "range",
     threads: int | None = None,
 ) -> tf.data.Dataset:
-    """Endless batches of images and masks, epoch after epoch.
+    """Endless batches of images and masks, pass after pass over the images.
 
-    The order of epoch e and the random numbers of image i in it depend on `(seed, e)` and
-    `(seed, e, i)` alone: a stream that starts at epoch e equals the tail of one that starts at 0.
+    The order of pass e and the random numbers of image i in it depend on `(seed, e)` and
+    `(seed, e, i)` alone: a stream that starts at a step equals the tail of one that starts at 0.
 
     Args:
         source: Images and masks; a `MemorySource` is gathered from memory, others are read anew
-            in each epoch.
-        batch_size: Images per batch, at most `len(source.ids)`; the rest of an epoch is dropped.
+            in each pass.
+        batch_size: Images per batch, at most `len(source.ids)`; the rest of a pass is dropped.
         seed: Of order and augmentation.
-        first_epoch: Epoch to start with.
+        first_step: Batch to start with.
         augment: Mirror and change gamma at random.
         normalize: `"range"` or `"zscore"`, see `DataConfig`.
         threads: Threads that read; `None` for TensorFlow's choice.
@@ -116,7 +116,7 @@ def training_stream(
     count = len(source.ids)
     numbers = draws_per_image(np.ndim(source.image(0)) - 1)
 
-    def epoch_indices(epoch):
+    def indices_of_pass(epoch):
         order = _order(count, seed, epoch)
         draws = tf.random.stateless_uniform((count, numbers), tf.stack([seed, epoch]) + [0, 2**40])
         return tf.data.Dataset.from_tensor_slices((order, tf.gather(draws, order)))
@@ -127,12 +127,13 @@ def training_stream(
             images, masks = augment_batch(images, masks, draws)
         return normalize_batch(images, normalize), masks
 
-    # Batching inside an epoch: no batch spans two.
-    def epoch_batches(epoch):
-        return _batches(source, epoch_indices(epoch), batch_size, threads, drop=True)
+    # Batching inside a pass: no batch spans two.
+    def batches_of_pass(epoch):
+        return _batches(source, indices_of_pass(epoch), batch_size, threads, drop=True)
 
-    epochs = tf.data.Dataset.counter(first_epoch)
-    stream = epochs.flat_map(epoch_batches).map(finish)
+    first_pass, skipped = divmod(first_step, count // batch_size)
+    passes = tf.data.Dataset.counter(first_pass)
+    stream = passes.flat_map(batches_of_pass).skip(skipped).map(finish)
     return stream.prefetch(2).with_options(stream_options(threads))
 
 
@@ -150,7 +151,7 @@ def evaluation_stream(
 
 
 def batch_ids(ids: tuple[str, ...], batch_size: int, seed: int, epoch: int, batch: int) -> list:
-    """Ids of the images in one batch of `training_stream`."""
+    """Ids of the images in one batch of a pass of `training_stream`."""
     order = _order(len(ids), seed, epoch).numpy()
     return [ids[index] for index in order[batch * batch_size : (batch + 1) * batch_size]]
 

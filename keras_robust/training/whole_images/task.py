@@ -10,8 +10,9 @@ import tensorflow as tf
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Dataset
 from keras_robust.noise import KINDS
-from keras_robust.training.build import build_model, compile_model, replicas
+from keras_robust.training.build import build_model, compile_model
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
 from keras_robust.training.run import Run
 from keras_robust.training.source import Source
@@ -30,12 +31,9 @@ class WholeImages:
             dataset, config, run.folder, lambda done, n: progress("data", done, n, {})
         )
         self.batch_size = min(config.batch_size, len(self.data.train.ids))
-        if self.batch_size % replicas():
-            raise ValueError(
-                f"Invalid value for argument `batch_size`. Expected a multiple of {replicas()}, "
-                f"the number of devices. Received: batch_size={self.batch_size}"
-            )
-        self.steps = len(self.data.train.ids) // self.batch_size
+        require_shared(self.batch_size, "batch_size")
+        self.steps_of_pass = len(self.data.train.ids) // self.batch_size
+        self.steps = config.steps_per_epoch or self.steps_of_pass
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -55,7 +53,7 @@ class WholeImages:
             self.data.train,
             batch_size=self.batch_size,
             seed=self.config.seed,
-            first_epoch=first_epoch,
+            first_step=first_epoch * self.steps,
             augment=self.config.augment,
             normalize=self.config.data.normalize,
             threads=self.config.threads,
@@ -80,7 +78,8 @@ class WholeImages:
         return False
 
     def describe(self, epoch: int, batch: int) -> str:
-        ids = batch_ids(self.data.train.ids, self.batch_size, self.config.seed, epoch, batch)
+        passes, batch = divmod(epoch * self.steps + batch, self.steps_of_pass)
+        ids = batch_ids(self.data.train.ids, self.batch_size, self.config.seed, passes, batch)
         return ", ".join(ids)
 
     def finish(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

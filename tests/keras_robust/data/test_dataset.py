@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from keras_robust.data import Dataset, sample, sample_path
+from keras_robust.data import Case, Dataset, sample, sample_path
 
 
 def test_sample_is_small_complete_and_split():
@@ -23,6 +26,20 @@ def test_sample_is_small_complete_and_split():
     ]
     assert abs(areas[0] - areas[1]) < 0.03
     assert "CC0" in (sample_path() / "README.md").read_text()
+
+
+@given(st.lists(st.tuples(st.text("ab1", max_size=3), st.text("xy", max_size=1)), max_size=9))
+def test_cases_are_in_order_and_found_by_id(names):
+    cases = tuple(Case(id, Path("i"), Path("m"), annotator, "") for id, annotator in names)
+    dataset = Dataset(Path("."), "d", 2, cases)
+    assert sorted(dataset.cases, key=lambda case: (case.id, case.annotator)) == list(dataset)
+    for wanted in ([], dataset.ids[:1], dataset.ids[::2]):
+        expected = tuple(case for case in dataset if case.id in wanted)
+        assert dataset.select(ids=wanted).cases == expected
+    for unknown in ("", "a2", "c"):
+        if unknown not in dataset.ids:
+            with pytest.raises(ValueError, match=rf"`ids`. .*Received: '{unknown}'"):
+                dataset.select(ids=[*dataset.ids, unknown])
 
 
 def test_reading_needs_neither_keras_nor_scipy():

@@ -43,6 +43,17 @@ def test_classes_and_regions_are_those_of_the_metrics():
     assert all(math.isnan(row.ece) for row in rows)
 
 
+def test_all_classes_come_from_one_pass_over_the_surfaces(monkeypatch):
+    passes = []
+    monkeypatch.setattr(
+        "keras_robust.inference.label_scores.surface_metrics",
+        lambda *args, **kwargs: passes.append(1) or surface_metrics(*args, **kwargs),
+    )
+    masks = RNG.integers(0, 9, (2, 12, 12)).astype(np.uint8)
+    rows = label_scores("a", *masks, None, classes=9, regions={"whole": range(1, 9)})
+    assert len(rows) == 9 and len(passes) == 2
+
+
 def test_ignored_voxels_do_not_count():
     predicted, true = cubes()
     ignored = true.copy()

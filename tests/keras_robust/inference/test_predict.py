@@ -1,3 +1,4 @@
+import csv
 from dataclasses import replace
 
 import keras
@@ -7,6 +8,7 @@ from PIL import Image
 
 from keras_robust import data, metrics
 from keras_robust.inference import Predictor, evaluate, predict
+from keras_robust.inference.evaluate import _spacing
 from keras_robust.models import labels_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -174,6 +176,31 @@ def test_scores_of_a_run_and_of_its_masks_are_the_same(trained_run, few, tmp_pat
     assert of_run.mean == pytest.approx(np.mean(list(of_run.per_image.values())))
     of_run.write_csv(tmp_path / "dice.csv")
     assert (tmp_path / "dice.csv").read_text().startswith("id,dice\nISIC")
+
+
+def test_on_the_grid_of_training_a_run_scores_what_it_says(trained_run, tmp_path):
+    with open(trained_run.folder / "test.csv") as file:
+        said = {row["id"]: float(row["dice"]) for row in csv.DictReader(file)}
+    test = data.sample().select(ids=said)
+    there = evaluate(trained_run.folder, test, grid="trained", detailed=True)
+    assert there.size == (32, 32)
+    assert there.per_image == pytest.approx(said)
+    assert there.mean == pytest.approx(trained_run.history[-1]["dice_test"])
+    assert there.pooled == pytest.approx(trained_run.history[-1]["dice_test_pooled"])
+    stored = evaluate(trained_run.folder, test)
+    assert stored.size is None and stored.per_image != pytest.approx(said)
+    (tmp_path / "masks").mkdir()
+    for where in (tmp_path / "masks", [trained_run.folder] * 2):
+        with pytest.raises(ValueError, match="`grid`. Expected 'trained' with one run"):
+            evaluate(where, test, grid="trained")
+    with pytest.raises(ValueError, match="`grid`. Expected one of"):
+        evaluate(trained_run.folder, test, grid="mine")
+
+
+def test_distances_follow_the_voxels_of_the_grid(tmp_path):
+    case = replace(data.sample().cases[0], spacing=(0.5, 0.25))  # an image of 256 x 256
+    assert _spacing(case, None) == (0.5, 0.25)
+    assert _spacing(case, (128, 64)) == (1.0, 1.0)
 
 
 def test_the_masks_themselves_score_one(few, tmp_path):

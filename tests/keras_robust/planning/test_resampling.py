@@ -35,6 +35,23 @@ def test_images_equal_scikit_image(order):
     np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 2])
+def test_slices_along_a_thick_axis_keep_their_own_range(axis):
+    image = np.moveaxis(RNG.normal(size=(3, 9, 8, 2)) > 0, 0, axis).astype("float32")
+    image *= np.moveaxis(np.reshape([1, 10, 100], (3, 1, 1, 1)), 0, axis)
+    shape = np.insert([15, 13], axis, 5)
+    found = np.moveaxis(resample_image(image, shape, separate=axis), axis, 0)
+    # Centres of 5 of 3 slices: -0.2, 0.4, 1, 1.6 and 2.2.
+    nearest = np.moveaxis(image, axis, 0)[[0, 0, 1, 2, 2]]
+    options = {"order": 3, "mode": "edge", "clip": True, "anti_aliasing": False}
+    expected = np.stack(
+        [np.dstack([resize(a[..., c], (15, 13), **options) for c in (0, 1)]) for a in nearest]
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    ranges = found.reshape(5, -1).max(1), nearest.reshape(5, -1).max(1)
+    np.testing.assert_allclose(*ranges, rtol=1e-6)
+
+
 @given(SHAPES)
 def test_a_constant_stays_and_the_range_is_kept(shapes):
     old, new = shapes
@@ -54,25 +71,48 @@ def test_labels_stay_labels(shapes):
     assert set(np.unique(found)) <= set(np.unique(labels))
 
 
-@pytest.mark.parametrize("separate", [None, 0, 2])
-def test_labels_are_the_highest_of_their_interpolated_maps(separate, monkeypatch):
-    labels = RNG.choice([0, 2, 5], size=(9, 12, 7)).astype("uint8")
-    maps = (labels[..., None] == [0, 2, 5]).astype("float32")
-    shares = resample_image(maps, (13, 8, 10), separate, order=1)
-    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 200)  # in several parts
-    found = resample_labels(labels, (13, 8, 10), separate)
-    expected = np.array([0, 2, 5])[shares.argmax(axis=-1)]
-    highest = np.sort(shares, axis=-1)
-    clear = highest[..., -1] - highest[..., -2] > 1e-5
-    assert clear.mean() > 0.9
-    np.testing.assert_array_equal(found[clear], expected[clear])
+def nnunet_labels(labels, shape):
+    """The rules of batchgenerators 0.25.5, `resize_segmentation`, on whole float64 maps."""
+    options = {"mode": "edge", "clip": True, "anti_aliasing": False}
+    values = np.unique(labels)
+    maps = np.stack([resize((labels == v) * 1.0, shape, order=1, **options) for v in values])
+    nearest = resize(labels * 1.0, shape, order=0, **options)
+    of_nearest = np.take_along_axis(maps, np.searchsorted(values, nearest)[None], 0)[0]
+    return np.where(of_nearest == maps.max(axis=0), nearest, values[maps.argmax(axis=0)])
 
 
-def test_of_two_labels_that_are_equally_high_the_lower_wins():
-    # The middle of three lies between both; in the corner of a cube eight voxels meet.
-    assert resample_labels(np.array([[3, 1]], "uint8"), (1, 3)).tolist() == [[3, 1, 1]]
-    cube = np.array([4, 2, 2, 4, 2, 4, 4, 2], "uint8").reshape(2, 2, 2)
-    assert resample_labels(cube, (3, 3, 3))[1, 1, 1] == 2
+@given(SHAPES, st.integers(0, 10**6), st.booleans())
+def test_labels_equal_nnunets_at_any_factor(shapes, seed, smooth):
+    old, new = shapes
+    labels = np.random.default_rng(seed).choice([0, 2, 5], size=old).astype("uint8")
+    if smooth:
+        labels = np.repeat(labels, 2, axis=0)
+    np.testing.assert_array_equal(resample_labels(labels, new), nnunet_labels(labels, new))
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.5, 2, 3, 4])
+def test_labels_of_slices_equal_nnunets_apart_from_each_other(factor, monkeypatch):
+    monkeypatch.setattr(large_arrays, "SLAB_VALUES", 500)  # in several parts
+    labels = RNG.choice([0, 1, 5], size=(10, 12, 10)).astype("uint8")
+    shape = (4, round(12 * factor), round(10 * factor))
+    slices = np.stack([nnunet_labels(rows, shape[1:]) for rows in labels])
+    # Centres of 4 of 10 slices: 0.75, 3.25, 5.75 and 8.25.
+    np.testing.assert_array_equal(resample_labels(labels, shape, 0), slices[[1, 3, 6, 8]])
+
+
+def test_of_two_labels_that_are_equally_high_the_nearest_wins():
+    # Each new voxel lies in the middle of two; the nearest is the one further along.
+    assert resample_labels(np.array([[0, 1, 1, 0]], "uint8"), (1, 2)).tolist() == [[1, 0]]
+    assert resample_labels(np.array([[1, 0, 0, 1]], "uint8"), (1, 2)).tolist() == [[0, 1]]
+    # Where three meet, 3 is nearest to the centre but lost to 1 and 2: the lowest of those.
+    cube = np.array([3, 1, 1, 1, 2, 2, 2, 3], "uint8").reshape(2, 2, 2)
+    assert resample_labels(cube, (1, 1, 1)).item() == 1
+
+
+def test_a_tube_of_two_voxels_is_kept_when_halved():
+    tube = np.zeros((16, 16, 16), "uint8")
+    tube[:, 10:12, 11:13] = 1
+    assert np.count_nonzero(resample_labels(tube, (8, 8, 8))) == 8
 
 
 def test_of_two_slices_that_are_equally_near_the_one_further_along_is_taken():

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,9 @@ from PIL import Image
 from rich.console import Console
 
 from keras_robust.common.files import locked
-from keras_robust.data import Dataset
+from keras_robust.data import Dataset, sample_path
 from keras_robust.scheduling import live, scheduler
+from keras_robust.scheduling.config_check import distinct, refusal
 from keras_robust.scheduling.grid import BenchmarkConfig
 from keras_robust.scheduling.records import read_status
 from keras_robust.scheduling.scheduler import run_benchmark
@@ -22,6 +24,7 @@ from keras_robust.scheduling.worker import LOCK
 from keras_robust.training.config import DataConfig
 from keras_robust.training.records.inputs import require_inputs
 
+HEAD = "id,image,mask,annotator,split"
 # Stands in for the training process: one history line per epoch, resumes, can fail and dawdle.
 FAKE = """
 import json, os, signal, sys, time, yaml
@@ -47,6 +50,9 @@ try:
             with open(history, "a") as file:
                 file.write(f"{epoch},{epoch},0.5\\n")
             if behaviour == "fail once" and epoch == 0 or behaviour == "fail":
+                write("failed", error="OSError: by design")
+                sys.exit(1)
+            if behaviour == "refuse":
                 write("failed", error="ValueError: by design")
                 sys.exit(1)
             if behaviour == "stop" and epoch == 0:
@@ -97,17 +103,20 @@ def starts(folder):
 def test_one_failure_costs_nothing_else(study):
     config = BenchmarkConfig(
         base={"epochs": 2},
-        losses=entries(t=None, mae="fail once", gce="fail", rce="die"),
+        losses=entries(t=None, mae="fail once", gce="fail", rce="die", sce="refuse"),
         noise=[(0.7, 0.7)],
         seeds=[0],
     )
     messages = []
     state = study(config, jobs=2, threads=3, progress=lambda s: messages.append(s.message))
     outcome = {run.plan.config["loss"]: run.state for run in state.runs}
-    assert outcome == {"t": "finished", "mae": "finished", "gce": "failed", "rce": "failed"}
+    failed = dict.fromkeys(("gce", "rce", "sce"), "failed")
+    assert outcome == {"t": "finished", "mae": "finished", **failed}
     folders = {run.plan.config["loss"]: run.folder for run in state.runs}
     assert (folders["t"] / "starts.txt").read_text() == "3\n"
-    assert [starts(folders[name]) for name in ("t", "mae", "gce", "rce")] == [1, 2, 2, 2]
+    # What is refused would be refused again.
+    names = ("t", "mae", "gce", "rce", "sce")
+    assert [starts(folders[name]) for name in names] == [1, 2, 2, 2, 1]
     assert "by design" in next(r.error for r in state.runs if r.plan.config["loss"] == "gce")
     assert json.loads((folders["rce"] / "run.json").read_text())["status"] == "failed"
     assert "exit code 9" in json.loads((folders["rce"] / "run.json").read_text())["error"]
@@ -115,7 +124,7 @@ def test_one_failure_costs_nothing_else(study):
 
     again = study(config)
     assert starts(folders["t"]) == 1 and starts(folders["gce"]) == 2
-    assert again.count("failed") == 2
+    assert again.count("failed") == 3
     study(config, retry=True, retries=0)
     assert starts(folders["t"]) == 1 and starts(folders["gce"]) == 3
 
@@ -142,11 +151,14 @@ def test_a_refused_study_writes_nothing(study):
     assert after == before and not (study.output / "t_a0.7_b0.7_s0").exists()
 
 
-def test_losses_are_checked_before_the_first_run(study):
+def test_configurations_are_checked_before_the_first_run(study):
     config = BenchmarkConfig(base={"epochs": 1}, losses=entries(t=None, mae="x"), seeds=[0, 1])
 
-    def check(losses):
-        assert losses == [("t", {}), ("mae", {"fake": "x"})]
+    def check(configs):
+        assert distinct(configs, ("loss", "loss_options")) == [
+            {"loss": "t"},
+            {"loss": "mae", "loss_options": {"fake": "x"}},
+        ]
         raise ValueError("no such option")
 
     with pytest.raises(ValueError, match="no such option"):
@@ -156,17 +168,55 @@ def test_losses_are_checked_before_the_first_run(study):
     study(config, check=check)  # nothing is new
 
 
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """Datasets without columns, without a mask that they name, and with an image that is none."""
+    root = tmp_path_factory.mktemp("broken")
+    row = "a,a.png,b.png,anna,train"
+    for name, head in {"columns": "id,image,mask", "mask": HEAD, "image": HEAD}.items():
+        (root / name).mkdir()
+        (root / name / "manifest.csv").write_text(f"{head}\n{row[: row.find(',anna')]}\n")
+        if head == HEAD:
+            (root / name / "manifest.csv").write_text(f"{head}\n{row}\n")
+            Image.new("L", (8, 8)).save(root / name / "a.png")
+    (root / "image/a.png").write_bytes(b"no image")
+    Image.new("L", (8, 8)).save(root / "image/b.png")
+    return root
+
+
 @pytest.mark.parametrize(
-    "loss, message",
+    "change, message",
     [
-        (("tt", {}), "'t', 'mae'.*'tt'"),
-        (("gce", {"p": 1}), "among .*'q'.*'gce'.*'p'"),
-        (("t", {}, {"name": "stocot", "options": {"alpha": -1}}), "alpha=-1"),
+        ({"loss": "tt"}, "'t', 'mae'.*'tt'"),
+        ({"loss_options": {"p": 1}}, "among .*'q'.*'gce'.*'p'"),
+        ({"selection": {"name": "stocot", "options": {"alpha": -1}}}, "alpha=-1"),
+        ({"data": {"path": "nowhere"}}, "nowhere"),
+        ({"data": {"path": "columns"}}, "Expected the columns"),
+        ({"data": {"path": "mask", "test_split": None}}, "case 'a' without its file .*b.png"),
+        ({"data": {"path": "image", "test_split": None}}, "a.png"),
+        ({"data": {"path": str(sample_path()), "annotator": "bob"}}, "Received: annotator='bob'"),
     ],
 )
-def test_a_loss_that_does_not_exist(loss, message):
-    with pytest.raises(ValueError, match=message):
-        scheduler.check_losses([("t", {"nu_tilde": 2.0}), ("ngce+rce", {"q": 0.5}), loss])
+def test_what_cannot_be_trained_is_refused(change, message, broken):
+    base = {"loss": "gce", "data": {"path": str(sample_path())}}
+    if path := change.get("data", {}).get("path"):
+        change = {"data": {**change["data"], "path": str(broken / path)}}
+    assert refusal([base]) == ""
+    assert re.search(message, refusal([base, {**base, **change}]), re.DOTALL)
+
+
+def test_the_check_runs_in_a_process_of_its_own():
+    fine = {"loss": "ngce+rce", "data": {"path": str(sample_path())}}
+    with pytest.raises(ValueError, match="nowhere"):
+        scheduler.check_configs([fine, {"loss": "t", "data": {"path": "nowhere"}}])
+
+
+def test_processes_that_were_killed_may_pass():
+    for error in ("the process ended with signal 9: no message", "its process died", "OSError: x"):
+        assert scheduler.may_pass(error)
+    refused = "the process ended with exit code 1: pydantic_core._pydantic_core.ValidationError: 1"
+    for error in (refused, "ValueError", "keras_robust.training.callbacks.DivergenceError: nan"):
+        assert not scheduler.may_pass(error)
 
 
 def test_a_run_that_another_process_took_up_is_not_marked_as_failed(tmp_path):

@@ -89,6 +89,22 @@ def test_streaming_and_a_second_time_give_the_same_bytes(small_config, trained_r
     assert len(list((tmp_path / "noisy_masks").iterdir())) == 13
 
 
+def test_an_epoch_of_more_steps_than_a_pass_is_resumed_within_the_pass(small_config, tmp_path):
+    """13 images make passes of 3 batches; epochs of 4 steps begin within them."""
+    changes = {"steps_per_epoch": 4, "epochs": 2, "evaluate_last": 1, "save_predictions": 0}
+    config = small_config.model_copy(update=changes)
+
+    def interrupt(stage, done, total, figures):
+        if (stage, done) == ("step", 6):
+            raise KeyboardInterrupt
+
+    whole = train(config, tmp_path / "whole")
+    assert [row["step"] for row in whole.history] == [4, 8]
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", progress=interrupt)
+    assert state(train(config, tmp_path / "cut", resume=True)) == state(whole)
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(small_config, trained_run, tmp_path):
     def interrupt(stage, done, total, figures):
         if (stage, done) == ("step", 5):

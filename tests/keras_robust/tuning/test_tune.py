@@ -50,8 +50,9 @@ try:
             if behaviour == "diverge" and q > 0.5:
                 write("failed", error="keras_robust.DivergenceError: Loss is nan in epoch 1")
                 sys.exit(1)
-            if behaviour == "fail":
-                write("failed", error="ValueError: by design")
+            if behaviour in ("fail", "refuse"):
+                error = "OSError" if behaviour == "fail" else "ValueError"
+                write("failed", error=error + ": by design")
                 sys.exit(1)
             if behaviour == "die once" and epoch == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -258,12 +259,20 @@ def test_a_study_in_which_nothing_trains_ends(study):
     assert list(record.trials["state"])[:3] == ["failed"] * 3 and len(record.trials) == 3
     assert set(starts(record).values()) == {2}
     assert "by design" in (study.folder / "report.html").read_text()
+    with pytest.raises(ValueError, match="3 trials failed.*by design"):
+        study("refuse", folder="refused", trials=30, workers=1, retries=1)
+    # An error that the next attempt would meet again.
+    assert set(starts(TuningRecord.read(study.folder.parent / "refused")).values()) == {1}
 
 
 def test_a_search_without_effect_is_told(study):
     record = study("flat", trials=2)
     assert record.without_effect and not study(folder="b", trials=2).without_effect
     assert "had no effect" in (record.folder / "report.html").read_text()
+    # Where some trials fail, what is searched decides about that.
+    table = pd.concat([record.trials, record.trials.iloc[:1].assign(trial=2, state="failed")])
+    table.to_csv(record.folder / "trials.csv", index=False)
+    assert not TuningRecord.read(record.folder).without_effect
 
 
 def test_pruning_ends_trials_early(study):

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 from typer.testing import CliRunner
@@ -248,6 +250,22 @@ def test_what_cannot_be_tested_has_no_p_value():
     assert t["same"] == 1 and math.isnan(t["other"])
     with pytest.raises(ValueError, match="`baseline`"):
         paired_tests(values, "none")
+
+
+@given(
+    st.lists(st.floats(0.01, 1), min_size=2, max_size=8),
+    st.sampled_from([0, 0.1, -1 / 3]),
+    st.sampled_from([1.0, 1e-3, 40.0]),
+)
+def test_the_last_digit_of_a_value_decides_no_test(base, shift, scale):
+    """Adding and taking away leaves rounding alone, on which no p-value may rest."""
+    values = {
+        "base": dict(enumerate(scale * value for value in base)),
+        "shifted": dict(enumerate(scale * (value + 0.7 + shift) - scale * 0.7 for value in base)),
+    }
+    row = paired_tests(values, "base", "t").iloc[0]
+    assert row["p"] == 1 if shift == 0 else math.isnan(row["p"])
+    assert row["higher"] == np.sign(shift) / 2 + 0.5
 
 
 def test_a_peer_alone_is_a_further_method_outside_the_anova(study, tmp_path):

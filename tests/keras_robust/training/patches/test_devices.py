@@ -5,10 +5,9 @@ import io
 import numpy as np
 import pytest
 
-from keras_robust.training import train
+from keras_robust.training import devices, train
 from keras_robust.training.checkpoint import Checkpoints
-from keras_robust.training.patches import task
-from tests.keras_robust.training.test_replicas import train_on_two_devices
+from tests.keras_robust.training.test_devices import train_on_two_devices
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -30,7 +29,7 @@ def test_two_devices_share_a_batch(planned_config, planned_run, tmp_path):
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(planned_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(task, "replicas", lambda: 3)
+    monkeypatch.setattr(devices, "replicas", lambda: 3)
     with pytest.raises(ValueError, match=r"`plan\.batch_size`. Expected a multiple of 3.*2$"):
         train(planned_config, tmp_path)
 

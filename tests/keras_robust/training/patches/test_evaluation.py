@@ -13,7 +13,8 @@ from keras_robust.training.patches.evaluation import stored_overlap
 def test_counts_equal_those_of_batches(channels, ignore_label):
     generator = np.random.default_rng(0)
     probabilities = generator.random((4, 5, 6, channels), np.float32)
-    mask = generator.choice([0, 1, 2 % max(channels, 2), 9], (4, 5, 6)).astype(np.uint8)
+    labels = [0, 1, 2 % max(channels, 2), ignore_label or 0]
+    mask = generator.choice(labels, (4, 5, 6)).astype(np.uint8)
     found = stored_overlap(probabilities, mask, ignore_label)
     batch = tf.constant(mask)[tf.newaxis, ..., tf.newaxis]
     expected = overlap_counts(tf.constant(probabilities)[tf.newaxis], batch, ignore_label)

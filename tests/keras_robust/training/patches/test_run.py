@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 
+import nibabel
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -74,6 +75,14 @@ def test_test_images_are_scored_as_they_are_stored(planned_run, planned_config):
     assert kept == {"c0.nii.gz", "c4.nii.gz"}
 
 
+def test_pictures_of_training_images_are_not_mirrored(planned_run, planned_config):
+    plan, found = planned_run.plan
+    first = Dataset.open(planned_config.data.path).select(annotator="expert", ids=["c0"])
+    ((_, probabilities),) = predictions(planned_run.load_model(), first, plan, found)
+    kept = nibabel.load(planned_run.folder / "predictions/c0.nii.gz").get_fdata()
+    np.testing.assert_allclose(kept, 255 * (1 - probabilities[..., 0]), atol=0.6)
+
+
 def test_the_report_reads_it(planned_run):
     record = RunRecord.read(planned_run.folder)
     assert record.mean_of_last() == pytest.approx(planned_run.results["dice_test"])
@@ -103,7 +112,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(planned_config, planned_ru
     in_memory = change(planned_config, data={"cache": "memory"})
     with pytest.raises(ValueError, match="other values of data"):
         train(in_memory, tmp_path, resume=True)
-    run = train(planned_config, tmp_path, resume=True)
+    told = []
+    run = train(planned_config, tmp_path, resume=True, progress=lambda *event: told.append(event))
+    stage, done, total, _ = told[-1]
+    assert (stage, done) == ("predict", total)
     assert figures(run) == figures(planned_run)
     assert state(run)[1]["state.npz"] == state(planned_run)[1]["state.npz"]
     assert state(run, "checkpoints/best") is not None

@@ -43,14 +43,15 @@ def test_images_and_masks_stay_together(numbered):
         np.testing.assert_allclose((x + 1) / 2 * 255, y, atol=1e-4)
 
 
-def test_a_later_start_is_the_tail_of_an_earlier_one():
+@pytest.mark.parametrize("first", [2, 3, 5])
+def test_a_later_start_is_the_tail_of_an_earlier_one(first):
     source = MemorySource(
         tuple("abcdefg"),
         RNG.integers(0, 256, (7, 6, 5, 3), dtype=np.uint8),
         RNG.integers(0, 2, (7, 6, 5), dtype=np.uint8),
     )
-    whole, tail = batches(source, 6), batches(source, 2, first_epoch=2)
-    for (x, y), (u, v) in zip(whole[4:], tail, strict=True):
+    whole, tail = batches(source, first + 3), batches(source, 3, first_step=first)
+    for (x, y), (u, v) in zip(whole[first:], tail, strict=True):
         np.testing.assert_array_equal(x, u)
         np.testing.assert_array_equal(y, v)
 
