@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import SegmentationLoss
+from keras_robust.losses.probabilities import known_logits, with_logits
 from keras_robust.losses.targets import has_label
 from keras_robust.losses.wrapped import OfLoss
 
@@ -66,6 +67,7 @@ class PerRegion(OfLoss):
 
     def _pairs(self, y_true, y_pred) -> Iterator[tuple[Any, Any]]:
         """Binary labels `(batch, *spatial, 1)`, the ignored label kept, and the channel."""
+        made = y_pred
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_true.shape) == len(y_pred.shape) - 1:
             y_true = ops.expand_dims(y_true, -1)
@@ -77,9 +79,13 @@ class PerRegion(OfLoss):
                 f"of {len(self.regions)}, one per region. Received: y_true of shape "
                 f"{tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}"
             )
+        logits = known_logits(made, "sigmoid")
         for number, labels in enumerate(self.regions):
             target = (self._shares if soft else self._inside)(y_true, labels)
-            yield target, y_pred[..., number : number + 1]
+            channel = y_pred[..., number : number + 1]
+            if logits is not None:
+                channel = with_logits(channel, logits[..., number : number + 1], "sigmoid")
+            yield target, channel
 
     def _shares(self, y_true, labels):
         share = sum(y_true[..., label : label + 1] for label in labels)

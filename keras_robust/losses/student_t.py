@@ -179,14 +179,7 @@ class TLoss(SegmentationLoss):
         self.epsilon, self.event = float(epsilon), event
         self.log_precision, self.scale = float(log_precision), scale
         self._initial_nu_tilde = float(nu_tilde)
-        self._nu_tilde = _variable(self._initial_nu_tilde)
-
-    def renew_variables(self) -> None:
-        self._nu_tilde = _variable(self.nu_tilde)
-
-    @property
-    def trainable_variables(self) -> list:
-        return [self._nu_tilde]
+        self._nu_tilde = keras.Variable(nu_tilde, dtype="float32", name="nu_tilde")
 
     @property
     def nu_tilde(self) -> float:
@@ -251,10 +244,6 @@ class TLoss(SegmentationLoss):
             "scale": self.scale,
         }
         return {**own, **super().get_config()}
-
-
-def _variable(value: float) -> keras.Variable:
-    return keras.Variable(value, dtype="float32", name="nu_tilde")
 
 
 def _sum_per_image(values):

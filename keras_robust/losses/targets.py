@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_robust.losses.label_check import require_classes, require_probabilities
+
 
 class Aligned(NamedTuple):
     """Targets and predictions of equal shape `(batch, *spatial, channels)`.
@@ -20,17 +22,23 @@ class Aligned(NamedTuple):
 
 
 def align(
-    y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32", kept=None
+    y_true,
+    y_pred,
+    ignore_label: int | None = None,
+    dtype: str = "float32",
+    kept=None,
+    checked: bool = True,
 ) -> Aligned:
     """Align targets with predictions `(batch, *spatial, channels)`.
 
     Targets may be integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`, or one-hot or soft
     targets `(batch, *spatial, channels)`. A voxel is ignored where its label (for soft targets:
     every channel) equals `ignore_label`, or where `kept`, a boolean tensor `(batch, *spatial)`, is
-    false.
+    false. Labels that are neither classes nor ignored are an error, or NaN (see `label_check`),
+    unless `checked` is false, for targets that are aligned elsewhere, too.
 
     Raises:
-        ValueError: the shapes do not fit; the message names both.
+        ValueError: the shapes do not fit; the message names both. Labels are no classes.
     """
     y_true = ops.convert_to_tensor(y_true)
     y_pred = ops.convert_to_tensor(y_pred, dtype=dtype)
@@ -42,10 +50,17 @@ def align(
     if ignore_label is not None:
         valid = ops.logical_not(ops.all(has_label(y_true, ignore_label), axis=-1))
         y_true = ops.where(ops.expand_dims(valid, -1), y_true, ops.zeros_like(y_true))
+    poison = None
+    if checked and as_labels:
+        poison = require_classes(y_true, channels, ignore_label)
+    elif checked:
+        poison = require_probabilities(y_true, ignore_label)
     if as_labels:
         targets = ops.one_hot(ops.cast(ops.squeeze(y_true, -1), "int32"), channels, dtype=dtype)
     else:
         targets = ops.cast(y_true, dtype)
+    if poison is not None:
+        targets = targets + ops.cast(poison, dtype)
     if kept is not None:
         valid = kept if valid is None else ops.logical_and(valid, kept)
     return Aligned(targets, y_pred, valid)
