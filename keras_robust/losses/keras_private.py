@@ -96,6 +96,11 @@ def exempt_from_weight_decay(optimizer: Any, variables: Iterable[Any]) -> None:
     optimizer._exclude_from_weight_decay = earlier | keys
 
 
+def has_weight_decay(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
+    """Whether a variable is not left out of the weight decay of an optimiser."""
+    return optimizer._use_weight_decay(variable)
+
+
 def cached_logits(probabilities: Any, activation: str) -> Any:
     """The logits that Keras's `"softmax"` or `"sigmoid"` made a tensor of; None if it cannot say.
 

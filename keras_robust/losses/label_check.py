@@ -31,31 +31,31 @@ def require_classes(targets, classes: int, ignore_label: int | None) -> Any:
             `InvalidArgumentError` of TensorFlow, `JaxRuntimeError` of JAX; and compiled by
             TensorFlow's XLA, which leaves assertions out, NaN alone.
     """
-    if _is_empty(targets) or _cannot_differ(targets, classes):
+    if _is_never_wrong(targets):
         return None
     low, high = ops.min(targets), ops.max(targets)
     fits = ops.logical_and(low >= 0, high <= classes - 1)
-    if "float" in keras.backend.standardize_dtype(targets.dtype):
+    if _is_float(targets):
         fits = ops.logical_and(fits, ops.all(ops.equal(targets, ops.floor(targets))))
-    known = "0 and 1" if classes == 2 else f"0 to {classes - 1}"
+    known = f"0 to {classes - 1}"
     return _require(
         fits,
         (low, high),
         f"Invalid value for argument `y_true`. Expected labels {known}, whole numbers, for the "
         f"{classes} classes of the predictions, and ignore_label={ignore_label}. Received: labels "
         "from ",
-        " Give the label of voxels that count for nothing as `ignore_label`, and the model as many "
-        "channels as there are classes."
-        + (" A mask of 0 and 255 becomes labels by `mask > 0`." if classes == 2 else ""),
+        " Give the label of voxels that count for nothing as `ignore_label`, and the model a "
+        "channel for each class; a mask of 0 and 255 becomes labels by `mask > 0`.",
     )
 
 
 def require_probabilities(targets, ignore_label: int | None) -> Any:
     """Require targets in [0, 1], soft or one-hot; otherwise as `require_classes`."""
-    if _is_empty(targets) or _cannot_differ(targets, 2):
+    if _is_never_wrong(targets):
         return None
     low, high = ops.min(targets), ops.max(targets)
-    fits = ops.logical_and(low >= -ROUNDING, high <= 1 + ROUNDING)
+    least, most = (-ROUNDING, 1 + ROUNDING) if _is_float(targets) else (0, 1)
+    fits = ops.logical_and(low >= least, high <= most)
     return _require(
         fits,
         (low, high),
@@ -79,6 +79,7 @@ def _require(fits: Any, extremes: tuple[Any, Any], before: str, after: str) -> A
         import jax
 
         if isinstance(fits, jax.core.Tracer):
+
             def refuse() -> None:
                 jax.debug.callback(partial(_refuse, before, after), *extremes)
 
@@ -96,10 +97,9 @@ def _refuse(before: str, after: str, low: Any, high: Any) -> None:
     raise ValueError(f"{before}{low:g} to {high:g}.{after}")
 
 
-def _is_empty(targets: Any) -> bool:
-    return 0 in tuple(targets.shape)
+def _is_float(targets: Any) -> bool:
+    return "float" in keras.backend.standardize_dtype(targets.dtype)
 
 
-def _cannot_differ(targets: Any, classes: int) -> bool:
-    dtype = keras.backend.standardize_dtype(targets.dtype)
-    return dtype == "bool" or ("int" in dtype and np.iinfo(dtype).max < classes and "u" in dtype)
+def _is_never_wrong(targets: Any) -> bool:
+    return 0 in tuple(targets.shape) or keras.backend.standardize_dtype(targets.dtype) == "bool"

@@ -200,9 +200,7 @@ class CoTeaching(Model):
         outputs = [by_output(p, names) for p in y_pred]
         targets, weights = by_output(y, names, of="y"), by_output(sample_weight, names)
         # Keras builds it when it first evaluates it; its metrics must be there before.
-        trackers = build_compiled_loss(
-            self, like_outputs(y_pred.a, targets, names), _mean(y_pred)
-        )
+        trackers = build_compiled_loss(self, like_outputs(y_pred.a, targets, names), _mean(y_pred))
         losses = [by_output(loss, names, of="loss") for loss in self._losses_of_peers]
         factors = by_output(self._weights_of_losses, names)
         seed = self._next_seed()

@@ -215,7 +215,7 @@ class StochasticSelection(Selection):
 
     def rate(self, epoch):
         # Of the `ramp` epochs the first has 0; the first after them has 1.
-        return _ramp(epoch, self.warmup, self.ramp + 1) if self.ramp else _ramp(epoch, self.warmup, 0)
+        return _ramp(epoch, self.warmup, self.ramp + 1 if self.ramp else 0)
 
     def choose(self, trust, candidates, disagree, epoch, seed):
         from keras_robust.models.co_teaching.agreement_of_peers import uniform
