@@ -11,7 +11,7 @@ from keras_robust.common.distribution import replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses.ownership import watch_models, watched
 from keras_robust.losses.probabilities import keep_logits, probabilities
-from keras_robust.losses.targets import Aligned, align, voxel_weights
+from keras_robust.losses.targets import Aligned, align, at_least, mean, voxel_weights
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -104,9 +104,9 @@ class SegmentationLoss(keras.losses.Loss):
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             count = ops.sum(weights)
         if count is None:
-            return ops.mean(values) / replicas()
+            return mean(values) / replicas()
         count = ops.cast(count, total.dtype)
-        return ops.where(count > 0, total / ops.maximum(count, 1e-12), 0.0) / replicas()
+        return ops.where(count > 0, total / at_least(count, 1e-12), 0.0) / replicas()
 
     def align(self, y_true, y_pred, kept=None) -> Aligned:
         """Targets and predictions as `values` takes them.
@@ -208,10 +208,10 @@ class VoxelLoss(SegmentationLoss):
         if weights is not None:
             values = values * weights
         if self.ignore_label is None and kept is None:
-            return ops.mean(values, axis=axes) if axes else values
+            return mean(values, axes) if axes else values
         valid = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept, False).valid
         count = ops.sum(ops.cast(valid, values.dtype), axis=axes)
-        return ops.sum(values, axis=axes) / ops.maximum(count, 1.0)
+        return ops.sum(values, axis=axes) / at_least(count, 1.0)
 
 
 class ImageLoss(SegmentationLoss):

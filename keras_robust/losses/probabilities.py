@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_robust.losses.keras_private import cached_logits
+from keras_robust.losses.targets import at_least
 
 # Of probabilities whose logits are not known: below, log p counts as log FLOOR and its gradient as
 # 0, as in Keras's own cross entropies.
@@ -94,7 +95,7 @@ def log_probabilities(predictions, from_logits: bool) -> tuple:
     if predictions.shape[-1] > 1:
         if from_logits:
             return ops.log_softmax(predictions, axis=-1), None
-        return ops.log(ops.maximum(predictions, FLOOR)), None
+        return ops.log(at_least(predictions, FLOOR)), None
     if from_logits:
         return -ops.softplus(-predictions), -ops.softplus(predictions)
     p = ops.clip(predictions, FLOOR, 1 - FLOOR)

@@ -25,7 +25,7 @@ from keras import ops
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import SegmentationLoss
 from keras_robust.losses.probabilities import probabilities
-from keras_robust.losses.targets import sum_over, voxel_weights
+from keras_robust.losses.targets import at_least, sum_over, voxel_weights
 
 # r(x) = 1/(12x) - 1/(360x^3) + ..., and φ(x) = -1/(2x) - 1/(12x^2) + 1/(120x^4) - ...
 # (Abramowitz & Stegun 6.1.41, 6.3.18), below 1e-8 off for x >= _ASYMPTOTIC.
@@ -232,7 +232,7 @@ class TLoss(SegmentationLoss):
             total, dimensions = _sum_per_image(values), _values_per_image(error)
         else:
             total = _sum_per_image(values * weights)
-            dimensions = ops.maximum(_sum_per_image(weights) * channels, 1e-12)
+            dimensions = at_least(_sum_per_image(weights) * channels, 1e-12)
         return total if self.scale == "total" else total / dimensions
 
     def get_config(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Bring targets and predictions of any accepted form into one: float tensors of equal shape."""
 
+import math
 from typing import Any, NamedTuple
 
 import keras
@@ -99,6 +100,21 @@ def voxel_weights(sample_weight, like) -> tuple[Any, Any]:
         f"{tuple(like.shape[:1])}, or one per voxel, shape {tuple(like.shape)}. "
         f"Received: sample_weight of shape {tuple(weights.shape)}"
     )
+
+
+def mean(values, axis=None):
+    """`ops.mean`, which on PyTorch rounds float64 to float32."""
+    if keras.backend.backend() != "torch":
+        return ops.mean(values, axis=axis)
+    total = ops.sum(values, axis=axis)
+    return total / max(math.prod(values.shape) // max(math.prod(total.shape), 1), 1)
+
+
+def at_least(values, smallest: float):
+    """`ops.maximum` with a number, which on PyTorch rounds float64 to float32."""
+    if keras.backend.standardize_dtype(values.dtype) != "float64":
+        return ops.maximum(values, smallest)
+    return ops.where(values > smallest, values, ops.full_like(values, smallest))
 
 
 def sum_over(values, axes):
