@@ -125,7 +125,8 @@ class TLoss(SegmentationLoss):
 
     `model.compile("adam", loss=TLoss())` makes ν̃ one of the model's trainable variables: the
     model's own optimiser trains it, and its checkpoints hold it. In a loop of your own, train
-    `loss.trainable_variables` beside the weights of the model.
+    `loss.trainable_variables` beside the weights of the model; where nobody trains them, the loss
+    raises an error when it is differentiated.
 
     Args:
         nu_tilde: initial ν̃.

@@ -15,7 +15,7 @@ class Model(keras.Model):
 
     `keras_robust.losses.TLoss` trains with any Keras model. This one needs nothing of Keras for
     that but what is public, so that it goes on working when Keras changes inside. It is made of
-    inputs and outputs, also those of a model that there is: `Model(model.inputs, model.outputs)`;
+    inputs and outputs, also those of a model that there is: `Model(model.input, model.output)`;
     or subclassed, with a `call` of one's own.
 
     Args:

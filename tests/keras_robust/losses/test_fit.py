@@ -57,7 +57,7 @@ class OwnStep(Subclassed):
 
 def owner():
     model = functional()
-    return Model(model.inputs, model.outputs[0])
+    return Model(model.input, model.output)
 
 
 MODELS = [functional, sequential, Subclassed, OwnStep, owner]

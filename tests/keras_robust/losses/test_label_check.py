@@ -29,7 +29,9 @@ def labels(wrong, dtype="int32", shape=(2, 4, 4)):
 
 
 @pytest.mark.parametrize("name", [*ALL, "ce+dice", "svls-ce+dice"])
-@pytest.mark.parametrize("channels, wrong", [(3, 255), (3, -100), (3, 3), (1, 255), (1, 2), (1, -1)])
+@pytest.mark.parametrize(
+    "channels, wrong", [(3, 255), (3, -100), (3, 3), (1, 255), (1, 2), (1, -1)]
+)
 def test_every_loss_refuses_it(name, channels, wrong):
     with pytest.raises(ValueError, match=rf"`y_true`.*{wrong}.*`ignore_label`"):
         losses.get(name)(labels(wrong), PREDICTED[channels])
