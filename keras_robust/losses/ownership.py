@@ -43,8 +43,9 @@ class LossParameters(keras.layers.Layer):
             self.count = number + 1
 
     def load_own_variables(self, store):
-        # Weights that were trained with another loss hold no parameters: the current ones stay.
-        if store.keys():
+        # Weights that were trained with another loss hold no parameters: the current ones stay; and
+        # a model that is not compiled with such a loss has no use for those of one that was.
+        if store.keys() and self.count:
             super().load_own_variables(store)
 
 
