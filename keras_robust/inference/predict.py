@@ -26,6 +26,7 @@ from keras_robust.inference.given import require_model
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.decoding import labels_of
 from keras_robust.training.run import Run
+from keras_robust.training.saving import load_model
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
 
 Progress = Callable[[int, int], None]
@@ -209,8 +210,6 @@ def load_predictor(
     require_model(path)
     if path.is_dir():
         return _of_run(Run(path), normalize, peers, mirror)
-    from keras_robust import losses, models  # noqa: F401  registers what the file may name
-
     return Predictor(_load_keras_file(path), normalize or "range")
 
 
@@ -221,7 +220,7 @@ def _load_keras_file(path: Path) -> keras.Model:
             for part in parts.infolist():
                 if part.file_size > MOST_UNPACKED * max(part.compress_size, 2**20):
                     raise ValueError(f"{part.filename} would unpack to {part.file_size:,} bytes")
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return load_model(path, compile=False)
     except FileNotFoundError:
         raise FileNotFoundError(
             "Invalid value for argument `path`. Expected a run folder or a .keras file. Received: "

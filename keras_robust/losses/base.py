@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_robust.common.distribution import replicas
 from keras_robust.common.errors import invalid
-from keras_robust.losses.ownership import require_trained
-from keras_robust.losses.probabilities import probabilities
-from keras_robust.losses.targets import Aligned, align, voxel_weights
+from keras_robust.losses.ownership import watch_models, watched
+from keras_robust.losses.probabilities import keep_logits, probabilities
+from keras_robust.losses.targets import Aligned, align, at_least, mean, voxel_weights
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -40,9 +40,14 @@ class SegmentationLoss(keras.losses.Loss):
 
     `values` of a subclass is given probabilities, whatever `from_logits`, unless the subclass sets
     `takes_logits = True`: then it is given `y_pred` as it is, and minds `self.from_logits` itself.
+
+    A trainable `keras.Variable` among the attributes of a loss is a parameter, which trains with
+    the weights of the model that is compiled with the loss.
     """
 
     takes_logits = False
+    is_claimed = False  # whether anybody trains the parameters
+    is_differentiated = False  # while nobody did
 
     def __init__(
         self,
@@ -58,6 +63,11 @@ class SegmentationLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.from_logits = bool(from_logits)
         self.ignore_label = ignore_label
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if _parameters_in(value):
+            watch_models()
 
     @property
     def compute_dtype(self) -> str:
@@ -94,42 +104,50 @@ class SegmentationLoss(keras.losses.Loss):
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             count = ops.sum(weights)
         if count is None:
-            return ops.mean(values) / replicas()
+            return mean(values) / replicas()
         count = ops.cast(count, total.dtype)
-        return ops.where(count > 0, total / ops.maximum(count, 1e-12), 0.0) / replicas()
+        return ops.where(count > 0, total / at_least(count, 1e-12), 0.0) / replicas()
 
     def align(self, y_true, y_pred, kept=None) -> Aligned:
         """Targets and predictions as `values` takes them.
 
         Raises:
-            RuntimeError: the model in training does not train the parameters of the loss.
+            RuntimeError: nobody trains the parameters of the loss, which is differentiated.
+            ValueError: shapes that do not fit, or labels that are no classes.
         """
-        if self.trainable_variables:
-            require_trained(self)
         aligned = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept)
+        predictions = watched(self, aligned.predictions)
         if self.from_logits and not self.takes_logits:
-            return aligned._replace(predictions=probabilities(aligned.predictions, True))
-        return aligned
+            predictions = probabilities(predictions, True)
+        elif not self.from_logits:
+            predictions = keep_logits(predictions, y_pred, lambda logits: watched(self, logits))
+        return aligned._replace(predictions=predictions)
 
     def terms(self) -> Iterator["SegmentationLoss"]:
         """The elementary losses that this loss is made of."""
         yield self
 
     @property
+    def parameters(self) -> list:
+        """Parameters of the loss and of its terms that train with the weights of a model."""
+        own = _parameters_in(list(vars(self).values()))
+        return own + [v for term in self.terms() if term is not self for v in term.parameters]
+
+    @property
     def trainable_variables(self) -> list:
-        """Parameters of the loss that train with the weights of the model."""
-        return []
+        """The `parameters`, for whoever trains them: to ask for them claims them."""
+        for loss in (self, *self.terms()):
+            loss.is_claimed = True
+        return self.parameters
 
     def renew_variables(self) -> None:
         """Make the parameters anew, of their present values, under the strategy in scope.
 
         Called where the loss was made outside of the scope of the model's `tf.distribute` strategy.
         """
-        raise ValueError(
-            f"{type(self).__name__} has parameters made outside of the scope of the model's "
-            "strategy. Expected a loss made inside it, or one that has `renew_variables`. Make the "
-            "loss under `with strategy.scope():`."
-        )
+        for name, value in list(vars(self).items()):
+            if _parameters_in(value):
+                setattr(self, name, tree.map_structure(_renewed, value))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -190,10 +208,10 @@ class VoxelLoss(SegmentationLoss):
         if weights is not None:
             values = values * weights
         if self.ignore_label is None and kept is None:
-            return ops.mean(values, axis=axes) if axes else values
-        valid = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept).valid
+            return mean(values, axes) if axes else values
+        valid = align(y_true, y_pred, self.ignore_label, self.compute_dtype, kept, False).valid
         count = ops.sum(ops.cast(valid, values.dtype), axis=axes)
-        return ops.sum(values, axis=axes) / ops.maximum(count, 1.0)
+        return ops.sum(values, axis=axes) / at_least(count, 1.0)
 
 
 class ImageLoss(SegmentationLoss):
@@ -233,6 +251,22 @@ def _has_float64() -> bool:
     import jax
 
     return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined, unused-ignore]
+
+
+def _parameters_in(value: Any) -> list:
+    found = tree.flatten(value)
+    return [item for item in found if isinstance(item, keras.Variable) and item.trainable]
+
+
+def _renewed(value: Any) -> Any:
+    if not isinstance(value, keras.Variable):
+        return value
+    return keras.Variable(
+        ops.convert_to_numpy(ops.copy(value)),
+        dtype=value.dtype,
+        trainable=value.trainable,
+        name=value.name,
+    )
 
 
 def _is_loss(value: Any) -> bool:
@@ -311,10 +345,6 @@ class Sum(SegmentationLoss):
     def terms(self):
         for loss in self.losses:
             yield from loss.terms()
-
-    @property
-    def trainable_variables(self) -> list:
-        return [v for loss in self.losses for v in loss.trainable_variables]
 
     def get_config(self) -> dict[str, Any]:
         return {

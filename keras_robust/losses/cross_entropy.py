@@ -24,7 +24,7 @@ def cross_entropy(targets, predictions, *, from_logits: bool = False):
     >>> np.round(np.asarray(cross_entropy(q, p)), 3).tolist()
     [[0.693, 0.693]]
     """
-    targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
+    targets = ops.convert_to_tensor(targets)
     return -expectation(targets, *log_probabilities(predictions, from_logits))
 
 
@@ -34,7 +34,7 @@ def generalized_cross_entropy(targets, predictions, *, q: float = 0.7, from_logi
     Targets $t$, exponent $0 < q \le 1$: cross entropy for q → 0, mean absolute error for q = 1
     ([Zhang & Sabuncu, 2018](https://arxiv.org/abs/1805.07836)).
     """
-    targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
+    targets = ops.convert_to_tensor(targets)
     return (1 - expectation(targets, *power_of_probabilities(predictions, q, from_logits))) / q
 
 

@@ -9,7 +9,7 @@ from keras_robust.common.distribution import sum_over_replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import ImageLoss
 from keras_robust.losses.probabilities import probabilities
-from keras_robust.losses.targets import sum_over
+from keras_robust.losses.targets import mean, sum_over
 
 
 def soft_dice(
@@ -92,7 +92,7 @@ class Dice(ImageLoss):
             include_background=self.include_background,
             from_logits=self.from_logits,
         )
-        loss = 1 - ops.mean(coefficients, axis=-1)
+        loss = 1 - mean(coefficients, -1)
         return ops.broadcast_to(loss, ops.shape(predictions)[:1]) if self.batch else loss
 
     def get_config(self) -> dict[str, Any]:

@@ -12,7 +12,12 @@ from keras import ops
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import VoxelLoss
 from keras_robust.losses.cross_entropy import power_of_probabilities
-from keras_robust.losses.probabilities import FLOOR, expectation, log_probabilities
+from keras_robust.losses.probabilities import (
+    FLOOR,
+    expectation,
+    log_probabilities,
+    logits_if_known,
+)
 
 
 def normalized_cross_entropy(targets, predictions, *, from_logits: bool = False):
@@ -20,7 +25,8 @@ def normalized_cross_entropy(targets, predictions, *, from_logits: bool = False)
 
     The denominator, the cross entropy summed over all labels, is at least $K \ln K$ in size.
     """
-    targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
+    targets = ops.convert_to_tensor(targets)
+    predictions, from_logits = logits_if_known(predictions, from_logits)
     if predictions.shape[-1] == 1 and not from_logits:
         return _of_two_classes(targets, _background_share_of_logs(predictions))
     logs = log_probabilities(predictions, from_logits)
@@ -34,7 +40,8 @@ def normalized_generalized_cross_entropy(
 
     $\sum_k t_k (1 - p_k^q) / (K - \sum_k p_k^q)$ for targets $t$ and exponent $0 < q \le 1$.
     """
-    targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
+    targets = ops.convert_to_tensor(targets)
+    predictions, from_logits = logits_if_known(predictions, from_logits)
     if predictions.shape[-1] == 1 and not from_logits:
         return _of_two_classes(targets, _background_share_of_powers(predictions, q))
     powers = power_of_probabilities(predictions, q, from_logits)

@@ -1,46 +1,77 @@
-"""How the parameters of a loss come to be trained by the model that is compiled with it.
+"""Who trains the parameters of a loss.
 
 Keras tracks no variables of a loss: what `compile(loss=...)` receives is neither in
-`model.trainable_variables` nor in checkpoints. Here, `keras.Model.compile` first hands the
-parameters to a layer that the model owns. From then on they are weights like all others: one
-optimiser, one loss scale, one gradient accumulation, one checkpoint, on every backend.
+`model.trainable_variables` nor in checkpoints. Here a layer of the model owns them: they are
+weights like all others, with one optimiser, one loss scale, one gradient accumulation, one
+checkpoint, on every backend. `keras_robust.models.Model` sees to that in its own `compile`. For any
+other Keras model the first loss with parameters has Keras tell of the losses that models are
+compiled with; until then, and for all other models, Keras stays as it is.
+
+Whoever asks for `loss.trainable_variables` claims them, be it a model or a loop of one's own. A
+loss whose parameters nobody claimed must not be differentiated: they would stay as they are.
 """
 
-import functools
-import inspect
-import sys
-from collections.abc import Iterator
+import types
+from collections.abc import Iterable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
-from keras import tree
+from keras import ops, tree
 
-_ATTRIBUTE = "loss_parameters"
+from keras_robust.losses import keras_private
+
+ATTRIBUTE = "loss_parameters"
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")
 class LossParameters(keras.layers.Layer):
     """Owner, inside a model, of the trainable parameters of its losses."""
 
-    def __init__(self, variables=(), name: str = _ATTRIBUTE, **kwargs: Any):
+    def __init__(self, name: str = ATTRIBUTE, **kwargs: Any):
         super().__init__(name=name, **kwargs)
-        for variable in variables:
-            self._track_variable(variable)
+        self.count = 0
         self.built = True
 
+    def hold(self, variables: Iterable[Any]) -> None:
+        """Own these variables, in place of earlier ones."""
+        for number in range(self.count):
+            delattr(self, f"parameter_{number}")
+        self.count = 0
+        for number, variable in enumerate(variables):
+            setattr(self, f"parameter_{number}", variable)
+            self.count = number + 1
+
     def load_own_variables(self, store):
-        # Weights that were trained with another loss hold no parameters: the current ones stay.
-        if store.keys():
+        # Weights that were trained with another loss hold no parameters: the current ones stay; and
+        # a model that is not compiled with such a loss has no use for those of one that was.
+        if store.keys() and self.count:
             super().load_own_variables(store)
+
+
+_OWNERS: WeakKeyDictionary[keras.Model, LossParameters] = WeakKeyDictionary()
 
 
 def elementary(loss: Any) -> Iterator[Any]:
     """The elementary keras_robust losses in what `compile` accepts: a loss, sum, list or dict."""
-    from keras_robust.losses.base import SegmentationLoss
-
     for item in tree.flatten(loss):
-        if isinstance(item, SegmentationLoss):
+        if isinstance(item, keras.losses.Loss) and hasattr(item, "terms"):
             yield from item.terms()
+
+
+def parameters_of(loss: Any) -> list[Any]:
+    """The parameters of all losses in what `compile` accepts, each once; claims none."""
+    found = [variable for item in elementary(loss) for variable in item.parameters]
+    return list({id(variable): variable for variable in found}.values())
+
+
+def claim(model: keras.Model, loss: Any) -> list[Any]:
+    """The parameters of all losses in what `compile` accepts, for a model that will train them."""
+    losses = [item for item in elementary(loss) if item.parameters]
+    _move_into_scope(model, losses)
+    for item in losses:
+        item.is_claimed = True
+    return parameters_of(losses)
 
 
 def attach(model: keras.Model, loss: Any) -> None:
@@ -57,87 +88,94 @@ def attach(model: keras.Model, loss: Any) -> None:
     Raises:
         ValueError: an empty `Sequential` model, which has no place for them.
     """
-    detach(model)
-    losses = [item for item in elementary(loss) if item.trainable_variables]
-    if not losses:
-        return
-    _move_into_scope(model, losses)
-    variables = list({id(v): v for item in losses for v in item.trainable_variables}.values())
-    _set(_host(model), LossParameters(variables))
-    _exempt_from_weight_decay(model)
+    variables, owner = claim(model, loss), _owner(model)
+    if owner is None:
+        if not variables:
+            return
+        owner = LossParameters()
+        keras_private.give_layer(_host(model), ATTRIBUTE, owner)
+        keras_private.allow_new_layer(model, owner)
+        _OWNERS[model] = owner
+    owner.hold(variables)
+    keras_private.exempt_from_weight_decay(getattr(model, "optimizer", None), variables)
+    if variables:
+        vars(model)["save"] = types.MethodType(_save, model)
+    else:
+        vars(model).pop("save", None)
 
 
-def detach(model: keras.Model) -> None:
-    """Take the parameters of an earlier loss out of the weights of `model`."""
-    for host in (model, *model._flatten_layers(include_self=False)):
-        layer = getattr(host, _ATTRIBUTE, None)
-        if isinstance(layer, LossParameters):
-            host._tracker.unlock()
-            host._tracker.untrack(layer)
-            delattr(host, _ATTRIBUTE)
-
-
-def require_trained(loss: Any) -> None:
-    """See to it that the model whose training step evaluates `loss` trains its parameters.
-
-    `model.compile(loss=TLoss())` looks `compile` up before it makes the loss, which may be what
-    imports this module. Such a model is caught here, while Keras builds it and before its
-    optimiser has looked at the weights.
+def refuse_hdf5(filepath: Any) -> None:
+    """Refuse a model file in a format that cannot hold the parameters of a loss.
 
     Raises:
-        RuntimeError: the parameters would stay frozen.
+        ValueError: a path that ends in '.h5' or '.hdf5'.
     """
-    model, is_training = _running_model()
-    if model is None or _trains(model, loss):
-        return
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built and loss in elementary(model.loss):
-        attach(model, model.loss)
-    if is_training and not _trains(model, loss):
-        raise RuntimeError(
-            f"{type(loss).__name__} has parameters that model {model.name!r} does not train. "
-            "Expected the loss object itself in `compile(loss=...)`, with the model trainable; it "
-            "was hidden in a function, or the model's own `compile` did not pass it on. Pass the "
-            "object, or call `keras_robust.losses.attach(model, loss)` before `fit`."
+    if str(filepath).endswith((".h5", ".hdf5")):
+        raise ValueError(
+            "A model file in the legacy HDF5 format cannot hold the parameters of a loss. "
+            f"Expected a path that ends in '.keras'. Received: filepath={str(filepath)!r}. "
+            "Save the model as '.keras', or its weights alone by `save_weights`."
         )
 
 
-def _trains(model: keras.Model, loss: Any) -> bool:
-    trained = {id(v) for v in model.trainable_variables}
-    return all(id(v) in trained for v in loss.trainable_variables)
+def watch_models() -> None:
+    """Let every Keras model own the parameters of the losses that it is compiled with."""
+    keras_private.watch_losses_of_models(_compiled)
 
 
-def _install() -> None:
-    """Let every Keras model attach the parameters of its losses, and save them or say why not."""
-    # Keras reloads the compilation only of models whose `compile` is the one of this class.
-    owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
-    original = owner.compile
-    signature = inspect.signature(original)
+def watched(loss: Any, tensor: Any) -> Any:
+    """The tensor; to differentiate by it is an error where nobody trains the loss's parameters.
 
-    @functools.wraps(original)
-    def compile_and_attach(self, *args, **kwargs):
-        attach(self, signature.bind(self, *args, **kwargs).arguments.get("loss"))
-        original(self, *args, **kwargs)
-        _exempt_from_weight_decay(self)
+    In a graph of TensorFlow they may still be claimed until all of it is traced, elsewhere until
+    the loss is next computed; with JAX, whose gradients are taken by variables named before, they
+    must have been claimed already.
+    """
+    if loss.is_claimed or not loss.parameters:
+        return tensor
+    if loss.is_differentiated:
+        _require_claimed(loss)
 
-    owner.compile = compile_and_attach
-    save = keras.Model.save
+    @ops.custom_gradient
+    def identity(x):
+        def gradient(*args, upstream=None):
+            _differentiated(loss)
+            return args[0] if upstream is None else upstream
 
-    @functools.wraps(save)
-    def save_with_parameters(self, filepath, *args, **kwargs):
-        if str(filepath).endswith((".h5", ".hdf5")) and _layers(self):
-            raise ValueError(
-                "A model file in the legacy HDF5 format cannot hold the parameters of a loss. "
-                f"Expected a path that ends in '.keras'. Received: filepath={str(filepath)!r}. "
-                "Save the model as '.keras', or its weights alone by `save_weights`."
-            )
-        return save(self, filepath, *args, **kwargs)
+        return ops.multiply(x, 1), gradient
 
-    keras.Model.save = save_with_parameters
+    return identity(tensor)
 
 
-def _layers(model: keras.Model) -> list[LossParameters]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, LossParameters)]
+def _differentiated(loss: Any) -> None:
+    if keras.backend.backend() == "jax":
+        _require_claimed(loss)
+    elif not keras_private.after_tracing(lambda: _require_claimed(loss)):
+        loss.is_differentiated = True
+
+
+def _require_claimed(loss: Any) -> None:
+    if not loss.is_claimed:
+        raise RuntimeError(
+            f"{type(loss).__name__} has parameters that the model in training does not train. "
+            "Expected the loss object itself in `compile(loss=...)`; it was hidden in a function, "
+            "or the model's own `compile` did not pass it on. Pass the object, or call "
+            "`keras_robust.losses.attach(model, loss)` before `fit`; in a loop of your own, train "
+            "`loss.trainable_variables` beside the weights."
+        )
+
+
+def _compiled(model: keras.Model, loss: Any) -> None:
+    """Own the parameters of the loss that a model is compiled with, unless it does already."""
+    owner, ids = _owner(model), {id(variable) for variable in parameters_of(loss)}
+    held = {id(variable) for variable in owner.variables} if owner else set()
+    if not ids <= held or (held and not ids):
+        with keras_private.tracking():
+            attach(model, loss)
+
+
+def _owner(model: keras.Model) -> LossParameters | None:
+    own = vars(model).get(ATTRIBUTE)
+    return own if isinstance(own, LossParameters) else _OWNERS.get(model)
 
 
 def _host(model: keras.Model) -> keras.layers.Layer:
@@ -153,12 +191,9 @@ def _host(model: keras.Model) -> keras.layers.Layer:
     return host
 
 
-def _set(host: keras.layers.Layer, layer: LossParameters) -> None:
-    locked = host._tracker.locked
-    host._tracker.unlock()
-    setattr(host, _ATTRIBUTE, layer)
-    if locked:
-        host._tracker.lock()
+def _save(model: keras.Model, filepath: Any, *args: Any, **kwargs: Any) -> None:
+    refuse_hdf5(filepath)
+    type(model).save(model, filepath, *args, **kwargs)
 
 
 def _move_into_scope(model: keras.Model, losses: list) -> None:
@@ -170,36 +205,5 @@ def _move_into_scope(model: keras.Model, losses: list) -> None:
         return
     with strategy.scope():
         for loss in losses:
-            if not strategy.extended.variable_created_in_scope(loss.trainable_variables[0].value):
+            if not strategy.extended.variable_created_in_scope(loss.parameters[0].value):
                 loss.renew_variables()
-
-
-def _exempt_from_weight_decay(model: keras.Model) -> None:
-    """Weight decay would pull ν towards 1, which no prior asks for."""
-    optimizer = getattr(model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    layers = _layers(model)
-    if not layers or optimizer is None or optimizer.built:
-        return
-    # Whether or not `weight_decay` is set: an optimiser of one's own may have a penalty beside it.
-    exempt: set = getattr(optimizer, "_exclude_from_weight_decay", set())
-    optimizer._exclude_from_weight_decay = exempt | {
-        optimizer._var_key(v) for layer in layers for v in layer.trainable_variables
-    }
-
-
-def _running_model() -> tuple[keras.Model | None, bool]:
-    """The model further up the stack that is being built or trained, and whether it is trained."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        # AutoGraph prefixes the names of what it converts.
-        name = frame.f_code.co_name.removeprefix("tf__")
-        if name in ("train_step", "_symbolic_build"):
-            model = frame.f_locals.get("self")
-            if isinstance(model, keras.Model):
-                return model, name == "train_step"
-        frame = frame.f_back  # type: ignore[assignment]
-    return None, False
-
-
-_install()

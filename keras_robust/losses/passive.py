@@ -13,6 +13,7 @@ from keras import ops
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import VoxelLoss
 from keras_robust.losses.probabilities import probabilities
+from keras_robust.losses.targets import at_least
 
 
 def mean_absolute_error(targets, predictions, *, from_logits: bool = False):
@@ -36,10 +37,10 @@ def reverse_cross_entropy(targets, predictions, *, clamp: float = 1e-4, from_log
     """
     targets, predictions = ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)
     p = probabilities(predictions, from_logits)
-    log_targets = ops.log(ops.maximum(targets, clamp))
+    log_targets = ops.log(at_least(targets, clamp))
     if predictions.shape[-1] > 1:
         return -ops.sum(p * log_targets, axis=-1)
-    log_background = ops.log(ops.maximum(1 - targets, clamp))
+    log_background = ops.log(at_least(1 - targets, clamp))
     return ops.squeeze(p * (log_background - log_targets) - log_background, -1)
 
 

@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import SegmentationLoss
+from keras_robust.losses.label_check import require_classes
+from keras_robust.losses.probabilities import known_logits, with_logits
 from keras_robust.losses.targets import has_label
 from keras_robust.losses.wrapped import OfLoss
 
@@ -48,15 +50,16 @@ class PerRegion(OfLoss):
 
     def __call__(self, y_true, y_pred, sample_weight=None, kept=None):
         pairs = self._pairs(y_true, y_pred)
-        return sum(self.loss(y, p, sample_weight, kept) for y, p in pairs) / len(self.regions)
+        total = sum(self.loss(y, p, sample_weight, kept) for y, p in pairs)
+        return total / len(self.regions) + self._unless_classes(y_true)
 
     def call(self, y_true, y_pred):
         return self.image_values(y_true, y_pred)
 
     def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
         pairs = self._pairs(y_true, y_pred)
-        values = (self.loss.image_values(y, p, sample_weight, kept) for y, p in pairs)
-        return sum(values) / len(self.regions)
+        total = sum(self.loss.image_values(y, p, sample_weight, kept) for y, p in pairs)
+        return total / len(self.regions) + self._unless_classes(y_true)
 
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         return self.image_values(y_true, y_pred, sample_weight, kept), None, None
@@ -66,6 +69,7 @@ class PerRegion(OfLoss):
 
     def _pairs(self, y_true, y_pred) -> Iterator[tuple[Any, Any]]:
         """Binary labels `(batch, *spatial, 1)`, the ignored label kept, and the channel."""
+        made = y_pred
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_true.shape) == len(y_pred.shape) - 1:
             y_true = ops.expand_dims(y_true, -1)
@@ -77,9 +81,26 @@ class PerRegion(OfLoss):
                 f"of {len(self.regions)}, one per region. Received: y_true of shape "
                 f"{tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}"
             )
+        logits = known_logits(made, "sigmoid")
         for number, labels in enumerate(self.regions):
             target = (self._shares if soft else self._inside)(y_true, labels)
-            yield target, y_pred[..., number : number + 1]
+            channel = y_pred[..., number : number + 1]
+            if logits is not None:
+                channel = with_logits(channel, logits[..., number : number + 1], "sigmoid")
+            yield target, channel
+
+    def _unless_classes(self, y_true):
+        """0, or NaN where a label is in no region, nor background, nor ignored."""
+        y_true = ops.convert_to_tensor(y_true)
+        dtype = keras.backend.standardize_dtype(y_true.dtype)
+        if "float" in dtype:  # shares, which the terms of the loss look at
+            return 0.0
+        if self.ignore_label is not None:
+            ignored = has_label(y_true, self.ignore_label)
+            y_true = ops.where(ignored, ops.zeros_like(y_true), y_true)
+        classes = 1 + max(map(max, self.regions))
+        poison = require_classes(y_true, classes, self.ignore_label)
+        return 0.0 if poison is None else poison
 
     def _shares(self, y_true, labels):
         share = sum(y_true[..., label : label + 1] for label in labels)

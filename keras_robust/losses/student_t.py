@@ -25,7 +25,7 @@ from keras import ops
 from keras_robust.common.errors import invalid
 from keras_robust.losses.base import SegmentationLoss
 from keras_robust.losses.probabilities import probabilities
-from keras_robust.losses.targets import sum_over, voxel_weights
+from keras_robust.losses.targets import at_least, sum_over, voxel_weights
 
 # r(x) = 1/(12x) - 1/(360x^3) + ..., and φ(x) = -1/(2x) - 1/(12x^2) + 1/(120x^4) - ...
 # (Abramowitz & Stegun 6.1.41, 6.3.18), below 1e-8 off for x >= _ASYMPTOTIC.
@@ -125,7 +125,8 @@ class TLoss(SegmentationLoss):
 
     `model.compile("adam", loss=TLoss())` makes ν̃ one of the model's trainable variables: the
     model's own optimiser trains it, and its checkpoints hold it. In a loop of your own, train
-    `loss.trainable_variables` beside the weights of the model.
+    `loss.trainable_variables` beside the weights of the model; where nobody trains them, the loss
+    raises an error when it is differentiated.
 
     Args:
         nu_tilde: initial ν̃.
@@ -179,14 +180,7 @@ class TLoss(SegmentationLoss):
         self.epsilon, self.event = float(epsilon), event
         self.log_precision, self.scale = float(log_precision), scale
         self._initial_nu_tilde = float(nu_tilde)
-        self._nu_tilde = _variable(self._initial_nu_tilde)
-
-    def renew_variables(self) -> None:
-        self._nu_tilde = _variable(self.nu_tilde)
-
-    @property
-    def trainable_variables(self) -> list:
-        return [self._nu_tilde]
+        self._nu_tilde = keras.Variable(nu_tilde, dtype="float32", name="nu_tilde")
 
     @property
     def nu_tilde(self) -> float:
@@ -239,7 +233,7 @@ class TLoss(SegmentationLoss):
             total, dimensions = _sum_per_image(values), _values_per_image(error)
         else:
             total = _sum_per_image(values * weights)
-            dimensions = ops.maximum(_sum_per_image(weights) * channels, 1e-12)
+            dimensions = at_least(_sum_per_image(weights) * channels, 1e-12)
         return total if self.scale == "total" else total / dimensions
 
     def get_config(self) -> dict[str, Any]:
@@ -251,10 +245,6 @@ class TLoss(SegmentationLoss):
             "scale": self.scale,
         }
         return {**own, **super().get_config()}
-
-
-def _variable(value: float) -> keras.Variable:
-    return keras.Variable(value, dtype="float32", name="nu_tilde")
 
 
 def _sum_per_image(values):

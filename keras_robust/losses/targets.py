@@ -1,10 +1,13 @@
 """Bring targets and predictions of any accepted form into one: float tensors of equal shape."""
 
+import math
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_robust.losses.label_check import require_classes, require_probabilities
 
 
 class Aligned(NamedTuple):
@@ -20,17 +23,23 @@ class Aligned(NamedTuple):
 
 
 def align(
-    y_true, y_pred, ignore_label: int | None = None, dtype: str = "float32", kept=None
+    y_true,
+    y_pred,
+    ignore_label: int | None = None,
+    dtype: str = "float32",
+    kept=None,
+    checked: bool = True,
 ) -> Aligned:
     """Align targets with predictions `(batch, *spatial, channels)`.
 
     Targets may be integer labels `(batch, *spatial)` or `(batch, *spatial, 1)`, or one-hot or soft
     targets `(batch, *spatial, channels)`. A voxel is ignored where its label (for soft targets:
     every channel) equals `ignore_label`, or where `kept`, a boolean tensor `(batch, *spatial)`, is
-    false.
+    false. Labels that are neither classes nor ignored are an error, or NaN (see `label_check`),
+    unless `checked` is false, for targets that are aligned elsewhere, too.
 
     Raises:
-        ValueError: the shapes do not fit; the message names both.
+        ValueError: the shapes do not fit; the message names both. Labels are no classes.
     """
     y_true = ops.convert_to_tensor(y_true)
     y_pred = ops.convert_to_tensor(y_pred, dtype=dtype)
@@ -42,10 +51,17 @@ def align(
     if ignore_label is not None:
         valid = ops.logical_not(ops.all(has_label(y_true, ignore_label), axis=-1))
         y_true = ops.where(ops.expand_dims(valid, -1), y_true, ops.zeros_like(y_true))
+    poison = None
+    if checked and as_labels:
+        poison = require_classes(y_true, channels, ignore_label)
+    elif checked:
+        poison = require_probabilities(y_true, ignore_label)
     if as_labels:
         targets = ops.one_hot(ops.cast(ops.squeeze(y_true, -1), "int32"), channels, dtype=dtype)
     else:
         targets = ops.cast(y_true, dtype)
+    if poison is not None:
+        targets = targets + ops.cast(poison, dtype)
     if kept is not None:
         valid = kept if valid is None else ops.logical_and(valid, kept)
     return Aligned(targets, y_pred, valid)
@@ -84,6 +100,21 @@ def voxel_weights(sample_weight, like) -> tuple[Any, Any]:
         f"{tuple(like.shape[:1])}, or one per voxel, shape {tuple(like.shape)}. "
         f"Received: sample_weight of shape {tuple(weights.shape)}"
     )
+
+
+def mean(values, axis=None):
+    """`ops.mean`, which on PyTorch rounds float64 to float32."""
+    if keras.backend.backend() != "torch":
+        return ops.mean(values, axis=axis)
+    total = ops.sum(values, axis=axis)
+    return total / max(math.prod(values.shape) // max(math.prod(total.shape), 1), 1)
+
+
+def at_least(values, smallest: float):
+    """`ops.maximum` with a number, which on PyTorch rounds float64 to float32."""
+    if keras.backend.standardize_dtype(values.dtype) != "float64":
+        return ops.maximum(values, smallest)
+    return ops.where(values > smallest, values, ops.full_like(values, smallest))
 
 
 def sum_over(values, axes):

@@ -36,10 +36,6 @@ class OfLoss(SegmentationLoss):
     def terms(self):
         yield from self.loss.terms()
 
-    @property
-    def trainable_variables(self) -> list:
-        return self.loss.trainable_variables
-
     def get_config(self) -> dict[str, Any]:
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),

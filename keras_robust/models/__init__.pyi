@@ -11,6 +11,8 @@ from .co_teaching import robust_method as robust_method
 from .decoding import class_probabilities as class_probabilities
 from .decoding import labels_of as labels_of
 from .instance_norm import InstanceNormalization as InstanceNormalization
+from .model import Model as Model
+from .probabilities import Probabilities as Probabilities
 from .registry import build_network as build_network
 from .registry import network_names as network_names
 from .registry import register_network as register_network

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from keras_robust.models.blocks import Blocks
+from keras_robust.models.model import Model
+from keras_robust.models.probabilities import Probabilities
 from keras_robust.models.topology import residual_blocks
 
 SMALLEST_POOLED_EDGE = 8
@@ -87,7 +89,7 @@ def UNet(
         regions: Each class has a sigmoid of its own, as for regions that overlap.
 
     Returns:
-        A functional `keras.Model` from `(batch, *spatial, channels)` to probabilities
+        A functional `keras_robust.models.Model` from `(batch, *spatial, channels)` to probabilities
         `(batch, *spatial, classes)`, float32 under every dtype policy; a list of them with
         `deep_supervision`, each of the size of its stage.
 
@@ -168,9 +170,9 @@ def UNet(
         logits = blocks.head(decoded_stage, classes, f"logits{suffix}")
         if padded:
             logits = blocks.Crop(padding)(logits)
-        output = keras.layers.Activation(activation, dtype="float32", name=f"probabilities{suffix}")
+        output = Probabilities(activation, name=f"probabilities{suffix}")
         outputs.append(output(logits))
-    return keras.Model(inputs, outputs if deep_supervision else outputs[0], name=name)
+    return Model(inputs, outputs if deep_supervision else outputs[0], name=name)
 
 
 def supervision_weights(outputs: int) -> list[float]:

@@ -9,3 +9,5 @@ from .config import SelectionConfig as SelectionConfig
 from .config import TrainConfig as TrainConfig
 from .pipeline import train as train
 from .run import Run as Run
+from .saving import custom_objects as custom_objects
+from .saving import load_model as load_model

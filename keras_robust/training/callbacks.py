@@ -71,7 +71,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
             images = f" ({self.describe(self._epoch, batch)})" if self.describe else ""
             raise DivergenceError(
                 f"Loss is {loss} in epoch {self._epoch + 1}, batch {batch + 1}{images}. "
-                "Lower the learning rate, or look at these images and masks."
+                f"Lower the learning rate, or look at these images and masks{_labels(self.model)}."
             )
 
 
@@ -96,6 +96,21 @@ class StopWhenAsked(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.asked.hold(0)
         self.asked.check()
+
+
+def _labels(model: Any) -> str:
+    """Which labels of masks a loss may end in NaN of, where XLA compiles it."""
+    from keras_robust import losses
+
+    shape = getattr(model, "output_shape", None)
+    shape = shape[0] if isinstance(shape, list) else shape
+    ignored = {term.ignore_label for term in losses.elementary(model.loss)}
+    if not isinstance(shape, tuple) or not ignored:
+        return ""
+    return (
+        f": a label that is neither a class, 0 to {max(2, shape[-1]) - 1}, nor the ignore_label of "
+        f"the loss, {', '.join(map(str, ignored))}, ends in NaN"
+    )
 
 
 class EpochRecorder(keras.callbacks.Callback):

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from keras_robust.losses.keras_private import clip_gradients_by
+
 
 def clip_each_peer(optimizer: Any, groups: Callable[[], list[list]]) -> None:
     """Let an optimiser with `global_clipnorm` clip the gradients of each group of variables apart.
@@ -17,26 +19,16 @@ def clip_each_peer(optimizer: Any, groups: Callable[[], list[list]]) -> None:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not getattr(optimizer, "global_clipnorm", None):
         return
-    # Keras clips inside `_backend_apply_gradients`, after unscaling and accumulation, and hands
-    # the clipping no variables.
-    apply = type(optimizer)._backend_apply_gradients.__get__(optimizer)
-    clip_together = type(optimizer)._clip_gradients.__get__(optimizer)
-    variables: list = []
 
-    def apply_and_remember(gradients, trainable_variables):
-        variables[:] = trainable_variables
-        return apply(gradients, trainable_variables)
-
-    def clip(gradients):
+    def clip(gradients: list, variables: list, together: Callable[[list], list]) -> list:
         group_of = {id(v): number for number, group in enumerate(groups()) for v in group}
         clipped = list(gradients)
         numbers = [group_of.get(id(v), -1) for v in variables]
         for group in set(numbers):
             members = [i for i, number in enumerate(numbers) if number == group]
-            own = clip_together([gradients[i] for i in members])
+            own = together([gradients[i] for i in members])
             for i, gradient in zip(members, own, strict=True):
                 clipped[i] = gradient
         return clipped
 
-    optimizer._backend_apply_gradients = apply_and_remember
-    optimizer._clip_gradients = clip
+    clip_gradients_by(optimizer, clip)

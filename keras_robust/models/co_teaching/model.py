@@ -10,7 +10,9 @@ from keras import ops, tree
 
 from keras_robust.common.distribution import replica_number, replicas
 from keras_robust.common.errors import invalid
-from keras_robust.losses import SegmentationLoss, attach
+from keras_robust.losses import SegmentationLoss
+from keras_robust.losses.keras_private import build_compiled_loss
+from keras_robust.losses.ownership import parameters_of
 from keras_robust.methods import SELECTIONS
 from keras_robust.models.co_teaching.agreement_of_peers import look
 from keras_robust.models.co_teaching.clipping import clip_each_peer
@@ -21,6 +23,7 @@ from keras_robust.models.co_teaching.selection import (
     SmallLossSelection,
     StochasticSelection,
 )
+from keras_robust.models.model import Model
 
 _INFERENCE = ("mean", "a")
 # Here, where Keras is: their own file is read without it.
@@ -36,7 +39,7 @@ class Pair(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_robust")
-class CoTeaching(keras.Model):
+class CoTeaching(Model):
     """Two networks of one architecture; each learns from the voxels that the other one keeps.
 
     In each step a peer keeps the voxels whose labels it trusts, by the rule of `selection`, and
@@ -174,18 +177,15 @@ class CoTeaching(keras.Model):
                     item,
                     "See `keras_robust.losses.names()`.",
                 )
+        if loss is not None:
+            self._losses_of_peers = (loss, _copies(loss))
+            self._weights_of_losses = loss_weights
         super().compile(optimizer, loss=loss, loss_weights=loss_weights, **options)
-        if loss is None:
-            return
-        self._losses_of_peers = (loss, _copies(loss))
-        self._weights_of_losses = loss_weights
-        attach(self, list(self._losses_of_peers))
-        clip_each_peer(self.optimizer, self._groups)
+        if loss is not None:
+            clip_each_peer(self.optimizer, self._groups)
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
+    def losses_to_train(self, loss: Any) -> Any:
+        return list(self._losses_of_peers or ())
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, **options: Any
@@ -199,9 +199,8 @@ class CoTeaching(keras.Model):
         names = output_names(y_pred.a, self)
         outputs = [by_output(p, names) for p in y_pred]
         targets, weights = by_output(y, names, of="y"), by_output(sample_weight, names)
-        if not self._compile_loss.built:
-            # Keras builds it when it first evaluates it; its metrics must be there before.
-            self._compile_loss.build(like_outputs(y_pred.a, targets, names), _mean(y_pred))
+        # Keras builds it when it first evaluates it; its metrics must be there before.
+        trackers = build_compiled_loss(self, like_outputs(y_pred.a, targets, names), _mean(y_pred))
         losses = [by_output(loss, names, of="loss") for loss in self._losses_of_peers]
         factors = by_output(self._weights_of_losses, names)
         seed = self._next_seed()
@@ -224,7 +223,7 @@ class CoTeaching(keras.Model):
             factor = 1.0 if factors[number] is None else factors[number]
             total = total + factor * (values[0] + values[1])
             parts[names[number]] = (values[0] + values[1]) / 2
-        self._record_parts(parts)
+        self._record_parts(parts, trackers)
         for penalty in self.losses:
             total = total + ops.sum(ops.cast(penalty, "float32")) / replicas()
         # Each peer's gradient is that of its own loss; the value is the mean, to be compared with
@@ -303,7 +302,7 @@ class CoTeaching(keras.Model):
         """Trainable variables of each peer, those of its loss included."""
         losses = self._losses_of_peers or (None, None)
         return [
-            [*peer.trainable_variables, *_parameters(loss)]
+            [*peer.trainable_variables, *parameters_of(loss)]
             for peer, loss in zip(self.peers, losses, strict=True)
         ]
 
@@ -321,11 +320,11 @@ class CoTeaching(keras.Model):
             fraction = _count(mask) / ops.maximum(count, 1.0)
             metric.update_state(ops.stop_gradient(fraction), sample_weight=count)
 
-    def _record_parts(self, parts: dict) -> None:
+    def _record_parts(self, parts: dict, trackers: list) -> None:
         """The loss of each output, where there are several, in the metrics that Keras made."""
-        trackers = {tracker.name: tracker for tracker in self._compile_loss.metrics}
+        by_name = {tracker.name: tracker for tracker in trackers}
         for name, part in parts.items():
-            if tracker := trackers.get(f"{name}_loss"):
+            if tracker := by_name.get(f"{name}_loss"):
                 tracker.update_state(ops.stop_gradient(part) * replicas())
 
 
@@ -352,14 +351,9 @@ def _copies(losses: Any) -> Any:
 
 def _copy(loss: SegmentationLoss) -> SegmentationLoss:
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    for theirs, ours in zip(copy.trainable_variables, loss.trainable_variables, strict=True):
+    for theirs, ours in zip(copy.parameters, loss.parameters, strict=True):
         theirs.assign(_array(ours))  # not the same buffer, which JAX could not donate twice
     return copy
-
-
-def _parameters(loss: Any) -> list:
-    found = [item for item in tree.flatten(loss) if isinstance(item, SegmentationLoss)]
-    return [variable for item in found for variable in item.trainable_variables]
 
 
 def _fold(seed, number: int):

@@ -167,22 +167,29 @@ class StochasticSelection(Selection):
 
     The threshold of each voxel is drawn from $r(e)\,\mathrm{Beta}(\alpha, \beta)$, anew in each
     step and for each peer ([de Vos et al., 2023]); $r$ is 0 for the first epochs, which keeps all,
-    then grows linearly to 1.
+    and still in the one after them, then grows by 1 / `ramp` an epoch to 1.
+
+    The schedule is that of the [published code], whose selection differs in two points: one
+    threshold serves the same voxel of each tile of 16×16 (in volumes 8×16×16) voxels, and both
+    peers; and in the cross entropy each channel's logit is compared with it, where here, as in the
+    papers, it is the probability of the label.
 
     Args:
         alpha: α > 0; nnRobustLoss searches [0.5, 8], its authors' earlier work uses 32.
         beta: β > 0; nnRobustLoss searches [0.5, 8], its authors' earlier work uses 2.
         warmup: first epochs, in which all voxels are kept.
-        ramp: epochs over which $r$ grows; 0 for r = 1 after the warm-up.
+        ramp: epochs over which $r$ grows, which it ends before it is 1; 0 for r = 1 after the
+            warm-up.
         balanced: apply `min_kept` to each class apart.
         min_kept: where a smaller fraction would be kept, the most trusted voxels up to this
             fraction are kept as well.
 
     [de Vos et al., 2023]: https://doi.org/10.1038/s41598-023-43864-7
+    [published code]: https://github.com/88vikram/nnUNetStoCoT
 
     >>> selection = StochasticSelection(2.0, 2.0)
-    >>> [round(float(selection.rate(epoch)), 2) for epoch in (0, 19, 20, 39, 80)]
-    [0.0, 0.0, 0.0, 1.0, 1.0]
+    >>> [round(float(selection.rate(epoch)), 2) for epoch in (0, 20, 21, 39, 40, 80)]
+    [0.0, 0.0, 0.05, 0.95, 1.0, 1.0]
     """
 
     def __init__(
@@ -207,7 +214,8 @@ class StochasticSelection(Selection):
         self._quantiles = _beta_quantiles(self.alpha, self.beta)
 
     def rate(self, epoch):
-        return _ramp(epoch, self.warmup, self.ramp)
+        # Of the `ramp` epochs the first has 0; the first after them has 1.
+        return _ramp(epoch, self.warmup, self.ramp + 1 if self.ramp else 0)
 
     def choose(self, trust, candidates, disagree, epoch, seed):
         from keras_robust.models.co_teaching.agreement_of_peers import uniform

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_robust.losses.keras_private import has_weight_decay
 from keras_robust.training.config import PlanConfig
 
 __all__ = ["PenalizedSGD", "make_optimizer", "polynomial_decay"]
@@ -36,7 +37,7 @@ class PenalizedSGD(keras.optimizers.SGD):
         self.penalty = float(penalty)
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.penalty and self._use_weight_decay(variable):
+        if self.penalty and has_weight_decay(self, variable):
             gradient = gradient + ops.cast(self.penalty, gradient.dtype) * ops.cast(
                 variable, gradient.dtype
             )

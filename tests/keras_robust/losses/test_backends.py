@@ -1,4 +1,4 @@
-"""The loss tests once per installed backend, each in a process of its own."""
+"""What losses do, and models for them, once per installed backend, each in its own process."""
 
 import importlib.util
 import os
@@ -11,11 +11,9 @@ import pytest
 
 HERE = Path(__file__).parent
 FILES = [
-    "test_values.py",
-    "test_gradients.py",
-    "test_student_t.py",
-    "test_smoothed.py",
-    "test_fit.py",
+    *("test_values.py", "test_gradients.py", "test_student_t.py", "test_smoothed.py"),
+    *("test_fit.py", "test_keras_private.py", "test_ownership.py", "test_label_check.py"),
+    *("../models/test_model.py", "../models/test_probabilities.py"),
 ]
 
 

@@ -379,3 +379,20 @@ def test_dice_of_more_voxels_than_float32_counts():
     p[..., 0] = 0.5
     # 1 - 2 (n / 2) / (n / 2 + n) = 1 / 3, and 0 for class 2: 1 / 6 on average
     np.testing.assert_allclose(value(losses.Dice()(full, p)), 1 / 6, rtol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 by default")
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", "mean_with_sample_weight"])
+@pytest.mark.parametrize("name", [*formulas.VOXELWISE, "dice"])
+def test_float64_is_not_rounded_on_the_way(name, reduction):
+    rng = np.random.default_rng(18)
+    y, p, _ = binary(rng)
+    p = p.astype("float64")
+    exact = np.concatenate([1 - p, p], -1).reshape(len(p), -1, 2)
+    of = {**formulas.VOXELWISE, "dice": formulas.dice}[name]
+    expected = of(one_hot(y, 2).astype("float64").reshape(exact.shape), exact)
+    expected = expected.sum() if reduction == "sum" else expected.mean()
+    loss = losses.get(name, dtype="float64", reduction=reduction)
+    np.testing.assert_allclose(value(loss(y, p)), expected, rtol=1e-14)
+    ones = np.ones(y.shape)
+    np.testing.assert_allclose(value(loss(y, p, ones)), expected, rtol=1e-14)

@@ -107,12 +107,22 @@ def test_disagreement():
     ],
 )
 def test_stochastic_keeps_by_the_distribution_of_the_thresholds(trust, rate, expected):
-    selection = StochasticSelection(2, 2, warmup=10, ramp=11)
-    epoch = 10 + 10 * rate  # r = 0, .1, .2, ... over 11 epochs
+    selection = StochasticSelection(2, 2, warmup=10, ramp=10)
+    epoch = 10 + 10 * rate  # r = 0, .1, .2, ..., .9 over 10 epochs, then 1
     assert float(selection.rate(epoch)) == pytest.approx(rate)
     found = kept(selection, seen(np.full((4, 100, 100), trust)), epoch=epoch)
     # 40,000 draws: a standard deviation of at most .0025
     assert found.mean() == pytest.approx(expected, abs=0.01)
+
+
+def test_the_schedule_is_that_of_the_published_code():
+    """nnUNetStoCoT: 20 epochs of 0, 20 of k/20 for k = 0, ..., 19, then 1."""
+    published = [0.0] * 20 + [k / 20 for k in range(20)] + [1.0] * 10
+    selection = StochasticSelection(2, 2)
+    found = [float(selection.rate(epoch)) for epoch in range(50)]
+    np.testing.assert_allclose(found, published, atol=1e-6)
+    sudden = StochasticSelection(2, 2, warmup=3, ramp=0)
+    assert [float(sudden.rate(epoch)) for epoch in (2, 3, 4)] == [0, 1, 1]
 
 
 def test_thresholds_are_a_function_of_the_seed_and_differ_between_draws():
@@ -130,10 +140,8 @@ def test_warm_up_keeps_even_what_is_impossible(epoch):
     assert kept(StochasticSelection(8, 0.5), seen(np.zeros((2, 6))), epoch=epoch).all()
 
 
-def test_the_schedule_of_the_paper():
-    """Nothing for 20 epochs, then 20 epochs from 0 to 1."""
-    rates = [float(StochasticSelection(2, 2).rate(epoch)) for epoch in range(45)]
-    np.testing.assert_allclose(rates, [0] * 20 + list(np.linspace(0, 1, 20)) + [1] * 5, atol=1e-6)
+def test_the_schedule_of_co_teaching():
+    """Ten epochs from 0 to the fraction that is left out in the end."""
     rates = [float(SmallLossSelection(0.08).rate(epoch)) for epoch in range(12)]
     np.testing.assert_allclose(rates, list(np.linspace(0, 0.08, 10)) + [0.08] * 2, atol=1e-6)
 
