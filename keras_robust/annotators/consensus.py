@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["Staple", "majority", "soft_consensus", "staple"]
 
 Floats = NDArray[np.float64]
@@ -62,11 +64,14 @@ def soft_consensus(
     votes = _votes(_checked(masks, classes, ignore_label), classes)
     voters = votes.sum(axis=0)
     if not voters.all():
-        raise ValueError(
-            "Invalid value for argument `masks`. Expected a label by some annotator for every "
-            f"element, since soft targets cannot say `ignored`. Received: "
-            f"{np.count_nonzero(voters == 0)} elements that all of them ignore. "
-            "Use the majority or STAPLE."
+        raise invalid(
+            "masks",
+            (
+                "a label by some annotator for every element, since soft targets "
+                "cannot say `ignored`"
+            ),
+            said=f"{np.count_nonzero(voters == 0)} elements that all of them ignore",
+            remedy="Use the majority or STAPLE.",
         )
     shares = (votes / voters).astype(np.float32)
     return shares[1] if classes == 2 else np.moveaxis(shares, 0, -1)
@@ -199,15 +204,18 @@ def _checked(
     arrays = [np.asarray(mask) for mask in masks]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) != 1:
-        raise ValueError(
-            "Invalid value for argument `masks`. Expected one mask or more, all of one shape. "
-            f"Received: {', '.join(map(str, shapes)) or 'none'}."
+        raise invalid(
+            "masks",
+            "one mask or more, all of one shape",
+            said=f"{', '.join(map(str, shapes)) or 'none'}",
         )
     stack = np.stack(arrays)
     if stack.dtype != bool and not np.issubdtype(stack.dtype, np.integer):
-        raise ValueError(
-            "Invalid value for argument `masks`. Expected booleans or integer labels. "
-            f"Received: dtype={stack.dtype}. Threshold probabilities first, as in `p > 0.5`."
+        raise invalid(
+            "masks",
+            "booleans or integer labels",
+            said=f"dtype={stack.dtype}",
+            remedy="Threshold probabilities first, as in `p > 0.5`.",
         )
     labels = stack.astype(np.int16)
     if classes == 2:
@@ -216,9 +224,11 @@ def _checked(
         labels[stack == ignore_label] = -1
     known = labels[labels >= 0] if ignore_label is not None else labels
     if known.size and not 0 <= known.min() <= known.max() < classes:
-        raise ValueError(
-            f"Invalid value for argument `masks`. Expected labels from 0 to {classes - 1}. "
-            f"Received: labels from {known.min()} to {known.max()}. Set `classes`."
+        raise invalid(
+            "masks",
+            f"labels from 0 to {classes - 1}",
+            said=f"labels from {known.min()} to {known.max()}",
+            remedy="Set `classes`.",
         )
     return labels
 

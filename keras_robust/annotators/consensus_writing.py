@@ -19,6 +19,7 @@ from keras_robust.annotators.writing import (
     write_annotator,
     write_hashed,
 )
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import locked
 from keras_robust.common.hashes import sha256
 from keras_robust.data.cases import Case
@@ -74,10 +75,7 @@ def write_consensus(
         BlockingIOError: Another process is writing this annotator.
     """
     if method not in METHODS:
-        raise ValueError(
-            f"Invalid value for argument `method`. Expected one of {', '.join(METHODS)}. "
-            f"Received: method={method!r}"
-        )
+        raise invalid("method", f"one of {', '.join(METHODS)}", method)
     dataset = Dataset.open(path)
     annotator = check_annotator(name or f"consensus-{method}")
     chosen = source_annotators(dataset, annotators, annotator)
@@ -87,9 +85,10 @@ def write_consensus(
             of_image.setdefault(case.id, []).append(case)
     check_ids(list(of_image))
     if not of_image:
-        raise ValueError(
-            "Invalid value for argument `annotators`. Expected annotators who drew an image of "
-            f"the split. Received: {', '.join(chosen)} with split={split!r}."
+        raise invalid(
+            "annotators",
+            "annotators who drew an image of the split",
+            said=f"{', '.join(chosen)} with split={split!r}",
         )
     home = writable_home(dataset, output)
     folder = annotator_folder(home, annotator, CONSENSUS_JOURNAL)

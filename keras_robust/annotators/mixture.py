@@ -15,6 +15,7 @@ from keras_robust.annotators.writing import (
     write_annotator,
     write_mask,
 )
+from keras_robust.common.errors import invalid
 from keras_robust.common.hashes import sha256
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
@@ -70,7 +71,7 @@ def mix_annotators(
     115
     """
     if seed < 0:
-        raise ValueError(f"Invalid value for argument `seed`. Expected 0 or more. Received: {seed}")
+        raise invalid("seed", "0 or more", said=f"{seed}")
     dataset = Dataset.open(path)
     annotator = check_annotator(name)
     chosen = source_annotators(dataset, annotators, annotator)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.dataset import Dataset
 
 __all__ = [
@@ -84,10 +85,13 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
     for pattern in dict.fromkeys(patterns):
         found = [name for name in dataset.annotators if fnmatchcase(name, pattern)]
         if not found:
-            raise ValueError(
-                "Invalid value for argument `annotators`. Expected names of the dataset's "
-                f"annotators, or patterns such as 'expert_*': {', '.join(dataset.annotators)}. "
-                f"Received: {pattern!r}, which is none."
+            raise invalid(
+                "annotators",
+                (
+                    "names of the dataset's annotators, or patterns such as 'expert_*': "
+                    f"{', '.join(dataset.annotators)}"
+                ),
+                said=f"{pattern!r}, which is none",
             )
         groups[pattern] = tuple(name for name in found if name not in taken)
         taken.update(found)
@@ -107,15 +111,16 @@ def source_annotators(dataset: Dataset, patterns: Sequence[str], name: str) -> l
     """
     chosen = [found for group in match_annotators(dataset, patterns).values() for found in group]
     if name in chosen:
-        raise ValueError(
-            "Invalid value for argument `name`. Expected a name other than those it is made of. "
-            f"Received: name={name!r}. Originals are never written to."
+        raise invalid(
+            "name", "a name other than those it is made of", name, "Originals are never written to."
         )
     soft = sorted({*chosen} & {*dataset.soft_annotators})
     if soft:
-        raise ValueError(
-            "Invalid value for argument `annotators`. Expected annotators who drew labels. "
-            f"Received: {', '.join(soft)}, whose masks are probabilities. Leave them out."
+        raise invalid(
+            "annotators",
+            "annotators who drew labels",
+            said=f"{', '.join(soft)}, whose masks are probabilities",
+            remedy="Leave them out.",
         )
     return chosen
 

@@ -18,6 +18,7 @@ from keras_robust.annotators.writing import (
     write_annotator,
     write_mask,
 )
+from keras_robust.common.errors import invalid
 from keras_robust.common.hashes import sha256
 from keras_robust.common.workers import run_jobs
 from keras_robust.data.cases import Case
@@ -253,22 +254,29 @@ def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) ->
         simulated = simulated_annotators(dataset)
         drawn = [name for name in dataset.annotators if name not in simulated]
         if len(drawn) != 1:
-            raise ValueError(
-                "Invalid value for argument `source`. Expected the annotator to corrupt, since "
-                f"the dataset has {len(drawn)}: {', '.join(drawn) or 'none'}. Received: none. "
-                "Name one (on the command line --annotator NAME)."
+            raise invalid(
+                "source",
+                (
+                    f"the annotator to corrupt, since the dataset has {len(drawn)}: "
+                    f"{', '.join(drawn) or 'none'}"
+                ),
+                said="none",
+                remedy="Name one (on the command line --annotator NAME).",
             )
         source = drawn[0]
     if source == annotator:
-        raise ValueError(
-            "Invalid value for argument `annotator`. Expected a name other than the source's. "
-            f"Received: annotator={annotator!r}. Originals are never written to."
+        raise invalid(
+            "annotator",
+            "a name other than the source's",
+            annotator,
+            "Originals are never written to.",
         )
     if source in dataset.soft_annotators:
-        raise ValueError(
-            "Invalid value for argument `source`. Expected an annotator who drew labels. Received: "
-            f"source={source!r}, whose masks are probabilities. Name another (on the command line "
-            "--annotator NAME)."
+        raise invalid(
+            "source",
+            "an annotator who drew labels",
+            said=f"source={source!r}, whose masks are probabilities",
+            remedy="Name another (on the command line --annotator NAME).",
         )
     chosen = dataset.select(annotator=source)
     if dataset.splits:
@@ -278,9 +286,13 @@ def _chosen(dataset: Dataset, source: str | None, annotator: str, split: str) ->
 
 
 def _no_split(dataset: Dataset, split: str) -> Dataset:
-    raise ValueError(
-        "Invalid value for argument `split`. Expected a split in which the source annotator has "
-        f"masks: {', '.join(dataset.splits) or 'there is none'}. Received: split={split!r}."
+    raise invalid(
+        "split",
+        (
+            "a split in which the source annotator has masks: "
+            f"{', '.join(dataset.splits) or 'there is none'}"
+        ),
+        split,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -61,10 +62,7 @@ def check_annotator(annotator: str) -> str:
     """
     message = name_problem("annotator", annotator)
     if message:
-        raise ValueError(
-            "Invalid value for argument `annotator`. Expected a name that can be a folder. "
-            f"Received: {message}."
-        )
+        raise invalid("annotator", "a name that can be a folder", said=f"{message}")
     return annotator
 
 
@@ -131,10 +129,7 @@ def write_annotator(
         BlockingIOError: Another process is writing it.
     """
     if workers < 1:
-        raise ValueError(
-            "Invalid value for argument `workers`. Expected a whole number from 1. "
-            f"Received: workers={workers}"
-        )
+        raise invalid("workers", "a whole number from 1", said=f"workers={workers}")
     ids = "\n".join(job.id for job in jobs)
     which = {"masks": len(jobs), "ids_sha256": hashlib.sha256(ids.encode()).hexdigest()}
     parameters = json.loads(json.dumps({**parameters, **which}))
@@ -165,9 +160,10 @@ def check_ids(ids: Sequence[str]) -> None:
         message = name_problem("id", id)
         other = seen.setdefault(id.casefold(), id)
         if message or other != id:
-            raise ValueError(
-                "Invalid value for argument `path`. Expected ids that can be file names. "
-                f"Received: {message or f'{other!r} and {id!r}, which differ by case alone'}."
+            raise invalid(
+                "path",
+                "ids that can be file names",
+                said=f"{message or f'{other!r} and {id!r}, which differ by case alone'}",
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.artefacts import DamagedFileError, read_artefact
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import read_json, shown
 from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.files.maps import above_half, read_map
@@ -190,19 +191,24 @@ def read_audit(folder: str | Path) -> Audit:
             raise ValueError("it has fewer than two classes, or ranks by nothing")
         table = read_artefact(folder, TABLE, info, _REMEDY) if finished else b""
     except FileNotFoundError:
-        raise FileNotFoundError(
-            "Invalid value for argument `folder`. Expected the folder of an audit, with "
-            f"{INFO} and {TABLE}. Received: folder={str(folder)!r}. Make one with "
-            "`keras-robust audit DATASET`."
+        raise invalid(
+            "folder",
+            f"the folder of an audit, with {INFO} and {TABLE}",
+            str(folder),
+            "Make one with `keras-robust audit DATASET`.",
+            kind=FileNotFoundError,
         ) from None
     except DamagedFileError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as reason:
         raise _damaged(folder / INFO, reason) from reason
     if not finished:
-        raise FileNotFoundError(
-            "Invalid value for argument `folder`. Expected a finished audit. Received: "
-            f"folder={str(folder)!r}, which is not finished. The same command again continues it."
+        raise invalid(
+            "folder",
+            "a finished audit",
+            said=f"folder={str(folder)!r}, which is not finished",
+            remedy="The same command again continues it.",
+            kind=FileNotFoundError,
         )
     try:
         cases = tuple(_case(row, str(info["ranked_by"])) for row in read_table(table)[1])
@@ -264,8 +270,9 @@ def _number(text: str) -> float:
 
 
 def _damaged(path: Path, reason: Exception) -> ValueError:
-    return ValueError(
-        f"Invalid value for argument `folder`. Expected {path.name} as `keras-robust audit` wrote "
-        f"it. Received: {str(path)!r}, which is damaged ({type(reason).__name__}: {reason}). "
-        "Remove it; the same command writes it again."
+    return invalid(
+        "folder",
+        f"{path.name} as `keras-robust audit` wrote it",
+        said=(f"{str(path)!r}, which is damaged ({type(reason).__name__}: {reason})"),
+        remedy="Remove it; the same command writes it again.",
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_robust.audit.inputs import AuditInputs
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import locked
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.images import image_shape
@@ -60,9 +61,10 @@ def training_config(
     clash = [f"data.{name}" for name in given if name in (*data, "fold")]
     clash += [name for name in training if name in _FIXED]
     if clash:
-        raise ValueError(
-            "Invalid value for argument `training`. Expected fields that an audit leaves open, "
-            f"such as epochs or data.size. Received: {', '.join(clash)}, which it sets by itself."
+        raise invalid(
+            "training",
+            "fields that an audit leaves open, such as epochs or data.size",
+            said=f"{', '.join(clash)}, which it sets by itself",
         )
     shape = _typical_shape(inputs.dataset)
     defaults: dict[str, Any] = {}
@@ -212,10 +214,13 @@ def _held_out(inputs: AuditInputs, runs: Sequence[Path]) -> dict[str, int]:
         fold_of |= dict.fromkeys(RunRecord.read(run).tested["id"], number)
     seen = [id for id in trained.ids if id not in fold_of]
     if seen:
-        raise ValueError(
-            "Invalid value for argument `dataset`. Expected the folds that the models were trained "
-            f"with. Received: others, since every model has seen {seen[:3]} (of {len(seen)}). "
-            "Restore manifest.csv, or audit the dataset anew into another folder (--output)."
+        raise invalid(
+            "dataset",
+            "the folds that the models were trained with",
+            said=f"others, since every model has seen {seen[:3]} (of {len(seen)})",
+            remedy=(
+                "Restore manifest.csv, or audit the dataset anew into another folder (--output)."
+            ),
         )
     of_group = {case.group: fold_of[case.id] for case in trained if case.group}
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import open_plain
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.formats import read_picture
@@ -57,11 +58,18 @@ class GivenPredictions:
         missing = [id for id, files in found.items() if not files]
         if missing:
             of_classes = f", or ID_0 to ID_{classes - 1} for the classes" if classes > 2 else ""
-            raise FileNotFoundError(
-                "Invalid value for argument `predictions`. Expected a folder with a file ID.png, "
-                f"ID.npy or ID.nii.gz for each of the {len(wanted)} images{of_classes}. Received: "
-                f"predictions={str(folder)!r} without {len(missing)} of them, such as "
-                f"{missing[0]!r}. Predict all images, or choose a split (--split)."
+            raise invalid(
+                "predictions",
+                (
+                    "a folder with a file ID.png, ID.npy or ID.nii.gz for each of the "
+                    f"{len(wanted)} images{of_classes}"
+                ),
+                said=(
+                    f"predictions={str(folder)!r} without {len(missing)} of them, such as "
+                    f"{missing[0]!r}"
+                ),
+                remedy="Predict all images, or choose a split (--split).",
+                kind=FileNotFoundError,
             )
         return cls(found, classes)
 
@@ -108,12 +116,17 @@ class GivenPredictions:
         channels = (1, 2) if self.classes == 2 else (self.classes,)
         if array.shape[:-1] != shape or array.shape[-1] not in channels:
             expected = " x ".join(map(str, shape))
-            raise ValueError(
-                f"Invalid value for argument `predictions`. Expected {expected} elements, as the "
-                f"mask of {case.id!r} has, and for each {' or '.join(map(str, channels))} "
-                f"probabilities (the last axis). Received: {str(files[0])!r} of shape "
-                f"{arrays[0].shape}. Predict in the size of the original image, as "
-                "`keras-robust predict --probabilities` does."
+            raise invalid(
+                "predictions",
+                (
+                    f"{expected} elements, as the mask of {case.id!r} has, and for each "
+                    f"{' or '.join(map(str, channels))} probabilities (the last axis)"
+                ),
+                said=f"{str(files[0])!r} of shape {arrays[0].shape}",
+                remedy=(
+                    "Predict in the size of the original image, as `keras-robust predict "
+                    "--probabilities` does."
+                ),
             )
         for path in files:
             check_prediction(case.image, path)
@@ -133,10 +146,13 @@ class GivenPredictions:
         with np.errstate(invalid="ignore"):
             labels = array.astype(np.uint8)
         if (labels != array).any() or labels.max(initial=0) >= self.classes:
-            raise ValueError(
-                "Invalid value for argument `predictions`. Expected labels from 0 to "
-                f"{self.classes - 1}, or one file per class. Received: "
-                f"{str(self.files[case.id][0])!r} with values from {array.min()} to {array.max()}."
+            raise invalid(
+                "predictions",
+                f"labels from 0 to {self.classes - 1}, or one file per class",
+                said=(
+                    f"{str(self.files[case.id][0])!r} with values from {array.min()} to "
+                    f"{array.max()}"
+                ),
             )
         return np.equal.outer(labels, np.arange(self.classes)) * np.uint8(WHOLE)
 
@@ -183,10 +199,11 @@ def _read(path: Path, classes: int) -> NDArray:
                 raise ValueError("an archive of several arrays")
             return np.array(array)
         except (OSError, ValueError, EOFError) as reason:
-            raise ValueError(
-                "Invalid value for argument `predictions`. Expected an array of numbers. "
-                f"Received: {str(path)!r}, which cannot be read ({reason}). Write it again with "
-                "numpy.save."
+            raise invalid(
+                "predictions",
+                "an array of numbers",
+                said=f"{str(path)!r}, which cannot be read ({reason})",
+                remedy="Write it again with numpy.save.",
             ) from reason
     if path.suffix == ".png":
         picture = read_picture(path)
@@ -194,10 +211,10 @@ def _read(path: Path, classes: int) -> NDArray:
             return picture.labels(classes)
         values = picture.colours() if 1 < picture.bits < 8 else picture.values
         if (values != values[..., :1]).any():
-            raise ValueError(
-                "Invalid value for argument `predictions`. Expected grey pictures of "
-                f"probabilities or labels. Received: {str(path)!r} in colour: an image? Name "
-                "the folder of the predictions."
+            raise invalid(
+                "predictions",
+                "grey pictures of probabilities or labels",
+                said=f"{str(path)!r} in colour: an image? Name the folder of the predictions",
             )
         return values[..., 0]
     from keras_robust.data.files.volumes import read_volume
@@ -209,11 +226,16 @@ def _check_sum(array: NDArray, path: Path) -> None:
     total = array.sum(axis=-1, dtype=np.float32) / (WHOLE if array.dtype == np.uint8 else 1)
     # Each of the classes may have been cut down to whole numbers.
     if np.abs(total - 1).max(initial=0) > max(SUM_TOLERANCE, array.shape[-1] / WHOLE):
-        raise ValueError(
-            "Invalid value for argument `predictions`. Expected probabilities that add up to one "
-            f"(255 of whole numbers) over the {array.shape[-1]} classes. Received: {str(path)!r}, "
-            f"where they add up to {total.min():.3g} to {total.max():.3g} of it. End the model "
-            "with a softmax."
+        raise invalid(
+            "predictions",
+            (
+                "probabilities that add up to one (255 of whole numbers) over the "
+                f"{array.shape[-1]} classes"
+            ),
+            said=(
+                f"{str(path)!r}, where they add up to {total.min():.3g} to {total.max():.3g} of it"
+            ),
+            remedy="End the model with a softmax.",
         )
 
 
@@ -223,9 +245,10 @@ def _checked(array: NDArray, path: Path) -> NDArray:
     margin = 0 if integers else OVERSHOOT
     low, high = array.min(), array.max()
     if array.dtype.kind not in "iuf" or not -margin <= low <= high <= top + margin:
-        raise ValueError(
-            "Invalid value for argument `predictions`. Expected probabilities from 0 to 1, or "
-            f"whole numbers 0..255. Received: {str(path)!r} of {array.dtype} with values from "
-            f"{low} to {high}. End the model with a sigmoid or a softmax."
+        raise invalid(
+            "predictions",
+            "probabilities from 0 to 1, or whole numbers 0..255",
+            said=f"{str(path)!r} of {array.dtype} with values from {low} to {high}",
+            remedy="End the model with a sigmoid or a softmax.",
         )
     return array.astype(np.uint8) if integers else np.clip(array, 0.0, 1.0)

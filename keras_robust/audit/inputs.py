@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json
 from keras_robust.common.hashes import sha256
 from keras_robust.common.opening import read_json
@@ -59,10 +60,14 @@ def choose_inputs(
     """
     known = dataset.annotators
     if not judged and len(known) != 1:
-        raise ValueError(
-            "Invalid value for argument `annotator`. Expected whose masks to judge, since the "
-            f"dataset has {len(known)} annotators: {', '.join(known) or 'none'}. Received: none. "
-            "Name one or several (--annotator NAME)."
+        raise invalid(
+            "annotator",
+            (
+                f"whose masks to judge, since the dataset has {len(known)} "
+                f"annotators: {', '.join(known) or 'none'}"
+            ),
+            said="none",
+            remedy="Name one or several (--annotator NAME).",
         )
     judged = tuple(dict.fromkeys(judged)) or known
     trained_on = trained_on or judged[0]
@@ -72,9 +77,10 @@ def choose_inputs(
     kept = tuple(case for case in chosen if case.annotator in (*judged, trained_on))
     without = [name for name in (*judged, trained_on) if name not in {c.annotator for c in kept}]
     if without:
-        raise ValueError(
-            "Invalid value for argument `split`. Expected one in which every annotator has masks. "
-            f"Received: split={split!r}, without any by {', '.join(without)}."
+        raise invalid(
+            "split",
+            "one in which every annotator has masks",
+            said=f"split={split!r}, without any by {', '.join(without)}",
         )
     return AuditInputs(replace(chosen, cases=kept), judged, trained_on)
 
@@ -123,10 +129,11 @@ def require_same(
         ).items()
     ]
     if changed:
-        raise ValueError(
-            f"Invalid value for argument `output`. Expected the settings with which {str(output)!r}"
-            f" was begun. Received: {'; '.join(changed)}. Give another folder (--output), or "
-            "remove this one."
+        raise invalid(
+            "output",
+            f"the settings with which {str(output)!r} was begun",
+            said="; ".join(changed),
+            remedy="Give another folder (--output), or remove this one.",
         )
     try:
         before = read_json(output / INPUTS, dict)
@@ -135,10 +142,11 @@ def require_same(
     if before is None:
         atomic_write_json(output / INPUTS, hashes)
     elif before != (hashes := _as_before(before, hashes)):
-        raise ValueError(
-            f"Invalid value for argument `dataset`. Expected the files with which {str(output)!r} "
-            f"was begun. Received: other ones ({'; '.join(_changes(before, hashes))}). Audit the "
-            "dataset anew into another folder (--output), or remove this one."
+        raise invalid(
+            "dataset",
+            f"the files with which {str(output)!r} was begun",
+            said=f"other ones ({'; '.join(_changes(before, hashes))})",
+            remedy=("Audit the dataset anew into another folder (--output), or remove this one."),
         )
 
 

@@ -34,6 +34,7 @@ from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.report import write_audit_report
 from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
 from keras_robust.common.artefacts import ARTEFACTS, damages, describe
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json, locked
 from keras_robust.common.hashes import sha256_if_there
 from keras_robust.common.opening import read_json
@@ -208,10 +209,11 @@ def _begin(
     stored = _read_info(output / INFO)
     if stored is None:
         if output.is_dir() and any(path.name[0] != "." for path in output.iterdir()):
-            raise ValueError(
-                "Invalid value for argument `output`. Expected a new folder, or that of an audit "
-                f"to continue. Received: {str(output)!r}, which holds other files. Name another "
-                "(--output)."
+            raise invalid(
+                "output",
+                "a new folder, or that of an audit to continue",
+                said=f"{str(output)!r}, which holds other files",
+                remedy="Name another (--output).",
             )
         source.check(inputs)
         check_files(inputs.dataset, lambda done, total: tell("files", done, total))
@@ -346,10 +348,11 @@ def _read_info(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as reason:
-        raise ValueError(
-            "Invalid value for argument `output`. Expected a new folder, or that of an audit to "
-            f"continue. Received: {str(path.parent)!r}, whose {path.name} is damaged ({reason}). "
-            "Name another (--output), or remove this one."
+        raise invalid(
+            "output",
+            "a new folder, or that of an audit to continue",
+            said=f"{str(path.parent)!r}, whose {path.name} is damaged ({reason})",
+            remedy="Name another (--output), or remove this one.",
         ) from reason
 
 

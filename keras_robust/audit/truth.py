@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import JOURNAL
 from keras_robust.audit.folder import Audit, AuditCase
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.opening import parse_json, read_text
 from keras_robust.common.tables import frame_csv
@@ -169,24 +170,26 @@ def check_truth(
     """
     ids = {case.id for case in dataset.select(annotator=annotator)}
     if annotator in judged or not ids & {c.id for c in dataset if c.annotator in judged}:
-        raise ValueError(
-            "Invalid value for argument `truth`. Expected an annotator whose masks are not judged "
-            f"and who drew masks of the judged images. Received: truth={annotator!r}; judged are "
-            f"{', '.join(judged)}."
+        raise invalid(
+            "truth",
+            ("an annotator whose masks are not judged and who drew masks of the judged images"),
+            said=f"truth={annotator!r}; judged are {', '.join(judged)}",
         )
     if wrong_below is not None and not 0 < wrong_below <= 1:
-        raise ValueError(
-            "Invalid value for argument `wrong_below`. Expected a Dice above 0 and up to 1. "
-            f"Received: wrong_below={wrong_below}"
+        raise invalid(
+            "wrong_below", "a Dice above 0 and up to 1", said=f"wrong_below={wrong_below}"
         )
 
 
 def _dice(dataset: Dataset, one: Case, other: Case) -> float:
     masks = [dataset.read_mask(case) for case in (one, other)]
     if masks[0].shape != masks[1].shape:
-        raise ValueError(
-            "Invalid value for argument `truth`. Expected masks of one size. Received: "
-            f"{str(one.mask)!r} of {masks[0].shape} and {str(other.mask)!r} of {masks[1].shape}."
+        raise invalid(
+            "truth",
+            "masks of one size",
+            said=(
+                f"{str(one.mask)!r} of {masks[0].shape} and {str(other.mask)!r} of {masks[1].shape}"
+            ),
         )
     return drawn_dice(masks[0], masks[1], dataset.classes, dataset.ignore_label)
 

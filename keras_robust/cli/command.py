@@ -7,6 +7,7 @@ import typer
 
 from keras_robust.cli.console import friendly_errors
 from keras_robust.cli.names import ListsNames
+from keras_robust.common.errors import invalid
 
 # What took the place of options of earlier versions, in commands that have them no more.
 _REPLACED = {
@@ -55,9 +56,11 @@ def one_dataset(dataset: Path | None, data: Path | None) -> Path | None:
         ValueError: Both are given, and differ.
     """
     if dataset is not None and data is not None and dataset.absolute() != data.absolute():
-        raise ValueError(
-            "Invalid value for argument `data`. Expected none beside DATASET, which says the same. "
-            f"Received: data={str(data)!r} beside {str(dataset)!r}. Leave one out."
+        raise invalid(
+            "data",
+            "none beside DATASET, which says the same",
+            said=f"data={str(data)!r} beside {str(dataset)!r}",
+            remedy="Leave one out.",
         )
     return data if dataset is None else dataset
 
@@ -75,10 +78,7 @@ def numbers_of_size(text: str | None) -> tuple[int, ...] | None:
         return None
     parts = text.lower().replace(",", "x").split("x")
     if not all(part.strip().isdecimal() for part in parts):
-        raise ValueError(
-            "Invalid value for argument `size`. Expected whole numbers, as in 256x256 or "
-            f"64x128x128. Received: size={text!r}"
-        )
+        raise invalid("size", "whole numbers, as in 256x256 or 64x128x128", text)
     return tuple(int(part) for part in parts)
 
 

@@ -8,6 +8,7 @@ import typer
 from keras_robust.cli._options import DatasetFolder, Processes, Quiet, Size
 from keras_robust.cli.command import numbers_of_size
 from keras_robust.cli.console import friendly_errors, progress_bar, progress_bars
+from keras_robust.common.errors import invalid
 
 
 def agree(
@@ -43,9 +44,8 @@ def agree(
     """Compare annotators with each other, or write their consensus as a new annotator."""
     with friendly_errors():
         if consensus is None and name is not None:
-            raise ValueError(
-                "Invalid value for argument `name`. Expected none without --consensus. Received: "
-                f"name={name!r}. Add --consensus, or leave it out."
+            raise invalid(
+                "name", "none without --consensus", name, "Add --consensus, or leave it out."
             )
     if consensus is not None:
         from keras_robust.annotators import write_consensus

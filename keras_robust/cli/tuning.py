@@ -8,6 +8,7 @@ import typer
 from keras_robust.cli._options import Moved, Quiet
 from keras_robust.cli.command import one_dataset
 from keras_robust.cli.console import friendly_errors, hint, is_quiet
+from keras_robust.common.errors import invalid
 
 if TYPE_CHECKING:
     from keras_robust.tuning.loop import TuningState
@@ -85,9 +86,8 @@ def tune(
 
     with friendly_errors(continues=True):
         if space is None:
-            raise ValueError(
-                "Invalid value for argument `space`. Expected what to search, such as "
-                "--space stocot, or a YAML file. Received: none"
+            raise invalid(
+                "space", "what to search, such as --space stocot, or a YAML file", said="none"
             )
         searched = load_space(space).with_fixed(parse_assignments(set_ or []))
         base, _ = run_config(config, None, {"data.path": one_dataset(dataset, data)}, [])

@@ -4,14 +4,34 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+_UNSAID = object()
 
-def invalid(argument: str, expected: str, received: Any, remedy: str = "") -> ValueError:
-    """The error for an argument outside its range, in the grammar of Keras."""
-    message = (
-        f"Invalid value for argument `{argument}`. Expected {expected}. "
-        f"Received: {argument}={received!r}"
-    )
-    return ValueError(f"{message}. {remedy}" if remedy else message)
+
+def invalid(
+    argument: str,
+    expected: str,
+    received: Any = _UNSAID,
+    remedy: str = "",
+    *,
+    said: str = "",
+    kind: type[Exception] = ValueError,
+) -> Any:
+    """The error for an argument outside its range, in the grammar of Keras.
+
+    Args:
+        argument: Its name.
+        expected: What it may be.
+        received: What it is.
+        remedy: What to do, in sentences.
+        said: What was received, in words, in place of `received`.
+        kind: Class of the error.
+
+    >>> invalid("q", "0 < q <= 1", 1.5)
+    ValueError('Invalid value for argument `q`. Expected 0 < q <= 1. Received: q=1.5')
+    """
+    what = said or ("none" if received is _UNSAID else f"{argument}={received!r}")
+    message = f"Invalid value for argument `{argument}`. Expected {expected}. Received: {what}"
+    return kind(f"{message}. {remedy}" if remedy else message)
 
 
 def made(cls: Any, options: Mapping[str, Any], *arguments: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case, image_of, ordered
 from keras_robust.data.files.grid import check_grid
 from keras_robust.data.files.images import Size, read_mask
@@ -214,9 +215,11 @@ def _id_of(case: Case) -> str:
 
 def _mask_of(case: Case) -> Path:
     if case.mask is None:
-        raise ValueError(
-            "Invalid value for argument `case`. Expected a case with a mask. "
-            f"Received: case {case.id!r} without one. Select an annotator first."
+        raise invalid(
+            "case",
+            "a case with a mask",
+            said=f"case {case.id!r} without one",
+            remedy="Select an annotator first.",
         )
     return case.mask
 
@@ -226,7 +229,8 @@ def _require(argument: str, wanted: Collection[str], known: Collection[str]) -> 
     if missing:
         shown = sorted(known)
         choice = ", ".join(map(repr, shown[:20])) + (", ..." if len(shown) > 20 else "")
-        raise ValueError(
-            f"Invalid value for argument `{argument}`. Expected one of the dataset's: "
-            f"{choice or 'it has none'}. Received: {', '.join(map(repr, missing[:20]))}."
+        raise invalid(
+            argument,
+            f"one of the dataset's: {choice or 'it has none'}",
+            said=", ".join(map(repr, missing[:20])),
         )

@@ -4,6 +4,8 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["folds", "split"]
 
 
@@ -40,16 +42,14 @@ def split(
     (7, 3, set())
     """
     if not 0 < fraction < 1:
-        raise ValueError(
-            "Invalid value for argument `fraction`. Expected 0 < fraction < 1. "
-            f"Received: fraction={fraction}"
-        )
+        raise invalid("fraction", "0 < fraction < 1", said=f"fraction={fraction}")
     _check_ids(ids, stratify=stratify, group=group)
     units = _units(ids, group)
     if len(units) < 2:
-        raise ValueError(
-            f"Invalid value for argument `{'group' if group else 'ids'}`. Expected at least two "
-            f"{'groups' if group else 'ids'}, one for each part. Received: {len(units)}."
+        raise invalid(
+            "group" if group else "ids",
+            f"at least two {'groups' if group else 'ids'}, one for each part",
+            said=f"{len(units)}",
         )
     strata: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for unit in sorted(units, key=lambda unit: _draw(seed, unit[0])):
@@ -98,9 +98,8 @@ def folds(
     units = _units(ids, group)
     if not 2 <= count <= len(units):
         what = "groups" if group is not None else "ids"
-        raise ValueError(
-            f"Invalid value for argument `count`. Expected 2 to {len(units)} folds, the number of "
-            f"{what}. Received: count={count}"
+        raise invalid(
+            "count", f"2 to {len(units)} folds, the number of {what}", said=f"count={count}"
         )
     strata: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for unit in units:
@@ -126,16 +125,12 @@ def _stratum(unit: tuple[str, ...], stratify: Mapping[str, Hashable] | None) -> 
 def _check_ids(ids: Collection[str], **mappings: Mapping[str, Hashable] | None) -> None:
     repeated = [id for id, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise ValueError(
-            "Invalid value for argument `ids`. Expected distinct ids. "
-            f"Received: {repeated[:5]} more than once."
-        )
+        raise invalid("ids", "distinct ids", said=f"{repeated[:5]} more than once")
     for name, mapping in mappings.items():
         missing = [] if mapping is None else [id for id in ids if id not in mapping]
         if missing:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Expected an entry for every id. "
-                f"Received: none for {missing[:5]} (of {len(missing)})."
+            raise invalid(
+                name, "an entry for every id", said=f"none for {missing[:5]} (of {len(missing)})"
             )
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array
 from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset
@@ -52,16 +53,14 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Predicts]):
         if not members:
-            raise ValueError(
-                "Invalid value for argument `members`. Expected at least one predictor. "
-                "Received: none"
-            )
+            raise invalid("members", "at least one predictor", said="none")
         self.members = tuple(members)
         self.regions = self.members[0].regions
         if any(member.regions != self.regions for member in self.members):
-            raise ValueError(
-                "Invalid value for argument `members`. Expected models of the same regions. "
-                f"Received: {[member.regions for member in self.members]}"
+            raise invalid(
+                "members",
+                "models of the same regions",
+                said=f"{[member.regions for member in self.members]}",
             )
 
     def probabilities(
@@ -89,9 +88,10 @@ class Ensemble:
         total += first
         for values in predictions:
             if values.shape != total.shape:
-                raise ValueError(
-                    "Invalid value for argument `members`. Expected models of the same classes. "
-                    f"Received: {total.shape[-1]} and {values.shape[-1]} channels."
+                raise invalid(
+                    "members",
+                    "models of the same classes",
+                    said=f"{total.shape[-1]} and {values.shape[-1]} channels",
                 )
             total += values
         total /= np.float32(len(self.members))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.annotators import clean_annotator
+from keras_robust.common.errors import invalid
 from keras_robust.common.tables import write_csv
 from keras_robust.data import (
     Case,
@@ -182,16 +183,11 @@ def evaluate(
             has another size than its mask, or is a volume that does not lie where its mask lies.
     """
     if grid not in GRIDS:
-        raise ValueError(
-            f"Invalid value for argument `grid`. Expected one of {GRIDS}. Received: grid={grid!r}"
-        )
+        raise invalid("grid", f"one of {GRIDS}", grid)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
     if not len(chosen):
-        raise ValueError(
-            "Invalid value for argument `split`. Expected a split with masks of the annotator. "
-            f"Received: split={split!r}"
-        )
+        raise invalid("split", "a split with masks of the annotator", split)
     unit = "mm" if all(case.spacing for case in chosen) else "px"
     options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
     if isinstance(predictions, str | Path) and is_masks(Path(predictions)):
@@ -278,9 +274,11 @@ def _trained_size(predictor: Predicts) -> tuple[int, ...]:
 
 
 def _refuse_grid(received: str) -> NoReturn:
-    raise ValueError(
-        "Invalid value for argument `grid`. Expected 'trained' with one run on whole images. "
-        f"Received: grid='trained' with {received}. Leave it out."
+    raise invalid(
+        "grid",
+        "'trained' with one run on whole images",
+        said=f"grid='trained' with {received}",
+        remedy="Leave it out.",
     )
 
 
@@ -306,11 +304,17 @@ def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[P
     files = {case.id: _file_of(path, case) for case in dataset}
     missing = [id for id, file in files.items() if not file.is_file()]
     if missing:
-        raise FileNotFoundError(
-            f"Invalid value for argument `predictions`. Expected a run folder, or a mask <id>.png "
-            f"(<id>.nii.gz of volumes) for each of the {len(dataset)} cases. Received: "
-            f"predictions={str(path)!r} without {len(missing)} of them, such as {missing[0]!r}. "
-            "Choose `split` if only one was predicted."
+        raise invalid(
+            "predictions",
+            (
+                "a run folder, or a mask <id>.png (<id>.nii.gz of volumes) for each of "
+                f"the {len(dataset)} cases"
+            ),
+            said=(
+                f"predictions={str(path)!r} without {len(missing)} of them, such as {missing[0]!r}"
+            ),
+            remedy="Choose `split` if only one was predicted.",
+            kind=FileNotFoundError,
         )
     for number, case in enumerate(dataset, start=1):
         yield case, _read_prediction(files[case.id], case, dataset.classes), None
@@ -333,10 +337,11 @@ def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
     volume = is_volume(case.mask)
     size = read_header(case.mask, channels=True).shape if volume else image_shape(case.mask)
     if labels.shape != size:
-        raise ValueError(
-            "Invalid value for argument `predictions`. Expected masks of the size of the "
-            f"dataset's, {listed_size(size)} for {case.id!r}. Received: {str(file)!r} of "
-            f"{listed_size(labels.shape)}. Predict in the grid of the original images."
+        raise invalid(
+            "predictions",
+            (f"masks of the size of the dataset's, {listed_size(size)} for {case.id!r}"),
+            said=f"{str(file)!r} of {listed_size(labels.shape)}",
+            remedy="Predict in the grid of the original images.",
         )
     check_prediction(case.mask, file)  # the image may be lost
     return labels
@@ -345,9 +350,10 @@ def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
 def _only_drawn(dataset: Dataset) -> str:
     name = clean_annotator(dataset)
     if name is None:
-        raise ValueError(
-            "Invalid value for argument `annotator`. Expected one of the dataset's annotators "
-            f"{dataset.annotators}. Received: annotator=None. Name one (on the command line "
-            "--annotator NAME)."
+        raise invalid(
+            "annotator",
+            f"one of the dataset's annotators {dataset.annotators}",
+            said="annotator=None",
+            remedy="Name one (on the command line --annotator NAME).",
         )
     return name

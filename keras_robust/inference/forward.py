@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["forward", "input_shape_of"]
 
 
@@ -22,12 +24,18 @@ def input_shape_of(model: keras.Model) -> tuple[Any, ...]:
     except AttributeError:
         shape = None  # subclassed, or not built
     if not (isinstance(shape, tuple) and len(shape) in (4, 5) and shape[-1]):
-        raise ValueError(
-            "Invalid value for argument `model`. Expected one input of a known shape, (batch, "
-            "*spatial, channels) with two or three spatial axes. Received: a "
-            f"{type(model).__name__} of the input shape {shape}. Wrap a model that is subclassed "
-            "or not built: `inputs = keras.Input((256, 256, 3))`, then `keras.Model(inputs, "
-            "model(inputs))`."
+        raise invalid(
+            "model",
+            (
+                "one input of a known shape, (batch, *spatial, channels) with two or "
+                "three spatial axes"
+            ),
+            said=f"a {type(model).__name__} of the input shape {shape}",
+            remedy=(
+                "Wrap a model that is subclassed or not built: `inputs = "
+                "keras.Input((256, 256, 3))`, then `keras.Model(inputs, "
+                "model(inputs))`."
+            ),
         )
     return shape[1:]
 
@@ -61,10 +69,11 @@ def forward(
         returned = compiled(tf.constant(images))
         found = sorted(returned) if isinstance(returned, dict) else tuple(returned.shape)
         if len(found) != images.ndim or isinstance(returned, dict):
-            raise ValueError(
-                "Invalid value for argument `model`. Expected an output (batch, *spatial, "
-                f"classes), or a list that begins with it. Received: {found}. Choose an output: "
-                "`keras.Model(model.inputs, model.outputs[0])`."
+            raise invalid(
+                "model",
+                "an output (batch, *spatial, classes), or a list that begins with it",
+                said=f"{found}",
+                remedy="Choose an output: `keras.Model(model.inputs, model.outputs[0])`.",
             )
         probabilities = np.asarray(returned)
         low, high = probabilities.min(), probabilities.max()
@@ -73,9 +82,10 @@ def forward(
             remedy = "End the model with a sigmoid or a softmax."
             if not np.isfinite(low + high):
                 remedy = "Look whether its weights are finite, and how large the values of images."
-            raise ValueError(
-                "Invalid value for argument `model`. Expected a model that returns probabilities, "
-                f"0 to 1. Received: values from {low:.3g} to {high:.3g}. {remedy}"
+            raise invalid(
+                "model",
+                "a model that returns probabilities, 0 to 1",
+                said=f"values from {low:.3g} to {high:.3g}. {remedy}",
             )
         return probabilities
 

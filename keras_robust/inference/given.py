@@ -4,6 +4,7 @@ imported."""
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.layouts.registry import has_layout
 from keras_robust.training.run import Run
 
@@ -35,12 +36,13 @@ def require_model(path: Path) -> None:
         ValueError: A file of another kind; these can hold code.
     """
     if not path.is_dir() and path.suffix != ".keras":
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a run folder or a .keras file (other "
-            f"files of models can hold code). Received: path={str(path)!r}"
+        raise invalid(
+            "path", "a run folder or a .keras file (other files of models can hold code)", str(path)
         )
     if not path.exists() or (path.is_dir() and Run(path).status == "absent"):
-        raise FileNotFoundError(
-            "Invalid value for argument `path`. Expected a run folder (with run.json) or a "
-            f".keras file. Received: path={str(path)!r}"
+        raise invalid(
+            "path",
+            "a run folder (with run.json) or a .keras file",
+            str(path),
+            kind=FileNotFoundError,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_robust.common.errors import invalid
 from keras_robust.inference.evaluate import Evaluation, evaluate
 from keras_robust.training.choosing import choose_annotators, chosen_cases
 from keras_robust.training.records.finished import EVALUATION, RELIABILITY
@@ -42,19 +43,17 @@ def evaluate_run(
     """
     run = Run(folder)
     if run.status == "absent":
-        raise FileNotFoundError(
-            "Invalid value for argument `folder`. Expected a run folder (with run.json). "
-            f"Received: folder={str(folder)!r}"
-        )
+        raise invalid("folder", "a run folder (with run.json)", str(folder), kind=FileNotFoundError)
     options = run.config.data
     dataset = dataset_of(run.folder, options.path)
     annotator, clean_annotator = choose_annotators(dataset, options)
     _, held_out = chosen_cases(dataset, options, annotator, clean_annotator)
     if held_out is None:
-        raise ValueError(
-            "Invalid value for argument `folder`. Expected a run with a test split or a fold. "
-            f"Received: folder={str(folder)!r} without either. Score it on another data set with "
-            "`keras_robust.inference.evaluate`."
+        raise invalid(
+            "folder",
+            "a run with a test split or a fold",
+            said=f"folder={str(folder)!r} without either",
+            remedy="Score it on another data set with `keras_robust.inference.evaluate`.",
         )
     require_same_cases(run.folder, held_out, options.path)
     result = evaluate(

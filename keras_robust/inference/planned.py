@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data import Case, Dataset
 from keras_robust.data.cases import image_of
 from keras_robust.data.files.finite import require_finite
@@ -62,9 +63,10 @@ class PlannedPredictor:
         expected = (*plan.patch_size, len(plan.normalization))
         taken = input_shape_of(model)
         if taken != expected:
-            raise ValueError(
-                f"Invalid value for argument `model`. Expected one that takes {expected}, patches "
-                f"and channels as planned. Received: a model that takes {taken}"
+            raise invalid(
+                "model",
+                f"one that takes {expected}, patches and channels as planned",
+                said=f"a model that takes {taken}",
             )
         self.model, self.plan, self.fingerprint = model, plan, fingerprint
         self.mirror_axes = tuple(range(len(plan.axes)) if mirror_axes is None else mirror_axes)

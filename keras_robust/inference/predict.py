@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import open_plain, shortened
 from keras_robust.common.regions import Regions
 from keras_robust.data import Case, Dataset, image_shape
@@ -61,10 +62,7 @@ class Predictor:
         self, model: keras.Model, normalize: str = "range", size: tuple[int, ...] | None = None
     ):
         if normalize not in NORMALIZE:
-            raise ValueError(
-                f"Invalid value for argument `normalize`. Expected one of {NORMALIZE}. "
-                f"Received: normalize={normalize!r}"
-            )
+            raise invalid("normalize", f"one of {NORMALIZE}", normalize)
         self.model = model
         self.normalize = normalize
         self.regions: Regions = ()
@@ -90,10 +88,13 @@ class Predictor:
         volume with three axes; whatever its spacing."""
         image = np.asarray(image)
         if image.ndim != len(self.size) + 1 or image.shape[-1] != self.channels:
-            raise ValueError(
-                f"Invalid value for argument `image`. Expected {len(self.size)} axes and one of "
-                f"channels, {self.channels}, as the model was trained with. Received: "
-                f"shape={image.shape}"
+            raise invalid(
+                "image",
+                (
+                    f"{len(self.size)} axes and one of channels, {self.channels}, as "
+                    "the model was trained with"
+                ),
+                said=f"shape={image.shape}",
             )
         if image.ndim == 4 or image.dtype != np.uint8:
             image = image.astype(np.float32)  # as volumes and deeper images are read
@@ -159,10 +160,16 @@ def _taken(model: keras.Model, size: tuple[int, ...] | None) -> tuple[tuple[int,
         own in (None, given) for given, own in zip(known, spatial, strict=True)
     )
     if not fits:
-        raise ValueError(
-            "Invalid value for argument `size`. Expected the size of the images that the model was "
-            f"trained with, as it takes {tuple(spatial)}. Received: size={size}. Say "
-            "`Predictor(model, size=(256, 256))`, or build the model with a fixed size."
+        raise invalid(
+            "size",
+            (
+                "the size of the images that the model was trained with, as it takes "
+                f"{tuple(spatial)}"
+            ),
+            said=f"size={size}",
+            remedy=(
+                "Say `Predictor(model, size=(256, 256))`, or build the model with a fixed size."
+            ),
         )
     return known, channels
 
@@ -199,10 +206,7 @@ def load_predictor(
             run was trained with.
     """
     if peers not in PEERS:
-        raise ValueError(
-            f"Invalid value for argument `peers`. Expected one of {PEERS}. Received: "
-            f"peers={peers!r}"
-        )
+        raise invalid("peers", f"one of {PEERS}", peers)
     if not isinstance(path, str | Path):
         members = [load_predictor(one, normalize, peers=peers, mirror=mirror) for one in path]
         return members[0] if len(members) == 1 else Ensemble(members)
@@ -222,17 +226,23 @@ def _load_keras_file(path: Path) -> keras.Model:
                     raise ValueError(f"{part.filename} would unpack to {part.file_size:,} bytes")
         return load_model(path, compile=False)
     except FileNotFoundError:
-        raise FileNotFoundError(
-            "Invalid value for argument `path`. Expected a run folder or a .keras file. Received: "
-            f"path={str(path)!r}, which does not exist. Check its spelling."
+        raise invalid(
+            "path",
+            "a run folder or a .keras file",
+            said=f"path={str(path)!r}, which does not exist",
+            remedy="Check its spelling.",
+            kind=FileNotFoundError,
         ) from None
     except Exception as error:  # of any kind: Keras, h5py and zipfile each have their own
         reason = shortened(f"{type(error).__name__}: {error}".strip(), 500)
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a .keras file whose layers are known. "
-            f"Received: path={str(path)!r}, which cannot be read ({reason}). Name the modules that "
-            "register layers of your own in the variable KERAS_ROBUST_IMPORT; restore a damaged "
-            "file from its source."
+        raise invalid(
+            "path",
+            "a .keras file whose layers are known",
+            said=f"path={str(path)!r}, which cannot be read ({reason})",
+            remedy=(
+                "Name the modules that register layers of your own in the variable "
+                "KERAS_ROBUST_IMPORT; restore a damaged file from its source."
+            ),
         ) from error
 
 
@@ -253,17 +263,15 @@ def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predic
     planned, config = run.plan, run.config
     if planned is not None:
         if normalize is not None:
-            raise ValueError(
-                "Invalid value for argument `normalize`. Expected none for a run with a plan, "
-                f"which says it. Received: normalize={normalize!r}. Leave it out."
+            raise invalid(
+                "normalize", "none for a run with a plan, which says it", normalize, "Leave it out."
             )
         axes = config.plan.mirror_axes if config.plan and config.augment and mirror else ()
         return PlannedPredictor(run.load_model(peers=peers), *planned, mirror_axes=axes)
     trained = config.data.normalize
     if normalize not in (None, trained):
-        raise ValueError(
-            f"Invalid value for argument `normalize`. Expected {trained!r}, with which the "
-            f"run was trained. Received: normalize={normalize!r}. Leave it out."
+        raise invalid(
+            "normalize", f"{trained!r}, with which the run was trained", normalize, "Leave it out."
         )
     return Predictor(run.load_model(peers=peers), trained)
 

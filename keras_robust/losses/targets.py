@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_robust.common.errors import invalid
 from keras_robust.losses.label_check import require_classes, require_probabilities
 
 
@@ -95,10 +96,13 @@ def voxel_weights(sample_weight, like) -> tuple[Any, Any]:
         return ops.reshape(weights, (-1,)), None
     if _fits(weights.shape, like.shape):
         return None, weights
-    raise ValueError(
-        "Invalid value for argument `sample_weight`. Expected one weight per image, shape "
-        f"{tuple(like.shape[:1])}, or one per voxel, shape {tuple(like.shape)}. "
-        f"Received: sample_weight of shape {tuple(weights.shape)}"
+    raise invalid(
+        "sample_weight",
+        (
+            f"one weight per image, shape {tuple(like.shape[:1])}, or one per "
+            f"voxel, shape {tuple(like.shape)}"
+        ),
+        said=f"sample_weight of shape {tuple(weights.shape)}",
     )
 
 

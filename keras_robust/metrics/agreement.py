@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.metrics.labels import checked_spacing, label_pair
 
 __all__ = [
@@ -246,21 +247,17 @@ def bootstrap_interval(
     (0.725, 0.875)
     """
     if not 0 < confidence < 1:
-        raise ValueError(
-            "Invalid value for argument `confidence`. Expected a number between 0 and 1. "
-            f"Received: confidence={confidence}"
-        )
+        raise invalid("confidence", "a number between 0 and 1", said=f"confidence={confidence}")
     array = np.asarray(values, float)
     if not np.isfinite(array).all():
-        raise ValueError(
-            "Invalid value for argument `values`. Expected finite numbers. Received: "
-            f"{np.count_nonzero(~np.isfinite(array))} others. Leave out images without a value."
+        raise invalid(
+            "values",
+            "finite numbers",
+            said=f"{np.count_nonzero(~np.isfinite(array))} others",
+            remedy="Leave out images without a value.",
         )
     if groups is not None and len(groups) != len(array):
-        raise ValueError(
-            f"Invalid value for argument `groups`. Expected one per image, {len(array)}. "
-            f"Received: {len(groups)}."
-        )
+        raise invalid("groups", f"one per image, {len(array)}", said=f"{len(groups)}")
     numbers = dict[object, int]()
     drawn_with = [
         numbers.setdefault(group, len(numbers))

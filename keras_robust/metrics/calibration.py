@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.metrics.labels import label_array
 
 __all__ = ["Reliability", "expected_calibration_error", "reliability"]
@@ -98,25 +99,25 @@ def reliability(
     (array([0.1, 0.7]), array([0. , 0.5]))
     """
     if bins < 1:
-        raise ValueError(
-            f"Invalid value for argument `bins`. Expected at least 1. Received: bins={bins}"
-        )
+        raise invalid("bins", "at least 1", said=f"bins={bins}")
     predicted, true = np.asarray(probabilities), np.asarray(labels)
     if predicted.shape == (*true.shape, 1):
         predicted = predicted[..., 0]
     channels = predicted.shape[-1] if predicted.shape[:-1] == true.shape != predicted.shape else 0
     if not channels and predicted.shape != true.shape:
-        raise ValueError(
-            "Invalid value for argument `probabilities`. Expected the shape of `labels`, with or "
-            f"without channels at the end. Received: probabilities.shape={predicted.shape}, "
-            f"labels.shape={true.shape}"
+        raise invalid(
+            "probabilities",
+            "the shape of `labels`, with or without channels at the end",
+            said=f"probabilities.shape={predicted.shape}, labels.shape={true.shape}",
         )
     if not np.issubdtype(predicted.dtype, np.number):
         predicted = predicted.astype(float)
     if predicted.size and not (0 <= predicted.min() and predicted.max() <= 1):
-        raise ValueError(
-            "Invalid value for argument `probabilities`. Expected values in [0, 1]. Received: "
-            f"values from {predicted.min()} to {predicted.max()}. Apply sigmoid or softmax first."
+        raise invalid(
+            "probabilities",
+            "values in [0, 1]",
+            said=f"values from {predicted.min()} to {predicted.max()}",
+            remedy="Apply sigmoid or softmax first.",
         )
     kept = np.ones(true.shape, bool) if ignore_label is None else true != ignore_label
     predicted, true = predicted[kept], true[kept]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["Score", "checked_spacing", "label_array", "label_pair", "scores"]
 
 Score = float | NDArray[np.float64]
@@ -20,9 +22,11 @@ def label_pair(
     """
     first, second = np.asarray(a), np.asarray(b)
     if first.shape != second.shape:
-        raise ValueError(
-            "Invalid value for argument `b`. Expected the shape of `a`. Received: "
-            f"a.shape={first.shape}, b.shape={second.shape}. Resize one to the other first."
+        raise invalid(
+            "b",
+            "the shape of `a`",
+            said=f"a.shape={first.shape}, b.shape={second.shape}",
+            remedy="Resize one to the other first.",
         )
     if ignore_label is not None:
         kept = (first != ignore_label) & (second != ignore_label)
@@ -32,15 +36,14 @@ def label_pair(
 
 def label_array(name: str, value: ArrayLike, classes: int) -> NDArray[np.integer]:
     if classes < 2:
-        raise ValueError(
-            "Invalid value for argument `classes`. Expected at least 2 (background included). "
-            f"Received: classes={classes}"
-        )
+        raise invalid("classes", "at least 2 (background included)", said=f"classes={classes}")
     labels = np.asarray(value)
     if labels.dtype != bool and not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected booleans or integer labels. "
-            f"Received: dtype={labels.dtype}. Threshold probabilities first, as in `p > 0.5`."
+        raise invalid(
+            name,
+            "booleans or integer labels",
+            said=f"dtype={labels.dtype}",
+            remedy="Threshold probabilities first, as in `p > 0.5`.",
         )
     if labels.dtype == bool:
         return labels.view(np.uint8)
@@ -48,10 +51,14 @@ def label_array(name: str, value: ArrayLike, classes: int) -> NDArray[np.integer
         # 0/255 masks are as common as 0/1.
         return (labels != 0).view(np.uint8)
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected labels from 0 to {classes - 1}. "
-            f"Received: labels from {labels.min()} to {labels.max()}. Set `classes`, or leave the "
-            "elements of other labels out (`ignore_label`, where there is one)."
+        raise invalid(
+            name,
+            f"labels from 0 to {classes - 1}",
+            said=f"labels from {labels.min()} to {labels.max()}",
+            remedy=(
+                "Set `classes`, or leave the elements of other labels out "
+                "(`ignore_label`, where there is one)."
+            ),
         )
     return labels
 
@@ -60,10 +67,11 @@ def checked_spacing(spacing_mm: Sequence[float], ndim: int) -> tuple[float, ...]
     """The spacing as a tuple of `ndim` positive, finite floats."""
     spacing = tuple(float(s) for s in np.ravel(spacing_mm))
     if len(spacing) != ndim or not all(0 < s < math.inf for s in spacing):
-        raise ValueError(
-            "Invalid value for argument `spacing_mm`. Expected one positive, finite number for "
-            f"each of the {ndim} axes. Received: spacing_mm={spacing_mm}. "
-            "Use 1.0 for every axis to measure in elements."
+        raise invalid(
+            "spacing_mm",
+            f"one positive, finite number for each of the {ndim} axes",
+            said=f"spacing_mm={spacing_mm}",
+            remedy="Use 1.0 for every axis to measure in elements.",
         )
     return spacing
 

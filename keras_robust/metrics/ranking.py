@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["auroc", "average_precision", "precision_at_k", "spearman"]
 
 
@@ -89,7 +91,7 @@ def precision_at_k(scores: ArrayLike, wrong: ArrayLike, k: int) -> float:
     0.75
     """
     if k < 1:
-        raise ValueError(f"Invalid value for argument `k`. Expected k >= 1. Received: k={k}")
+        raise invalid("k", "k >= 1", said=f"k={k}")
     _, counts, positives = _groups(scores, wrong)
     k = min(k, int(counts.sum()))
     before = np.cumsum(counts) - counts
@@ -131,7 +133,7 @@ def _groups(scores: ArrayLike, wrong: ArrayLike) -> tuple[NDArray, NDArray, NDAr
     if labels.shape != values.shape:
         raise _shape_error("wrong", values.shape, labels.shape)
     if not values.size:
-        raise ValueError("Invalid value for argument `scores`. Expected at least one. Received: 0")
+        raise invalid("scores", "at least one", said="0")
     distinct, members = np.unique(-values, return_inverse=True)
     counts = np.bincount(members, minlength=len(distinct))
     positives = np.bincount(members, weights=labels.astype(bool), minlength=len(distinct))
@@ -147,15 +149,9 @@ def _vector(argument: str, values: ArrayLike) -> NDArray[np.float64]:
     vector = np.asarray(values, np.float64)
     if vector.ndim != 1 or np.isnan(vector).any():
         received = f"shape {vector.shape}" if vector.ndim != 1 else "NaN among them"
-        raise ValueError(
-            f"Invalid value for argument `{argument}`. Expected a vector of numbers. "
-            f"Received: {received}"
-        )
+        raise invalid(argument, "a vector of numbers", said=f"{received}")
     return vector
 
 
 def _shape_error(argument: str, expected: Sequence[int], received: Sequence[int]) -> ValueError:
-    return ValueError(
-        f"Invalid value for argument `{argument}`. Expected shape {tuple(expected)}. "
-        f"Received: shape {tuple(received)}"
-    )
+    return invalid(argument, f"shape {tuple(expected)}", said=f"shape {tuple(received)}")

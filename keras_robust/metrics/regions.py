@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_robust.common.errors import invalid
 from keras_robust.metrics.labels import label_array
 
 __all__ = ["per_region"]
@@ -42,9 +43,10 @@ def per_region(
     {'kidney and masses': 0.8571428571428571, 'masses': 1.0, 'tumour': 0.6666666666666666}
     """
     if not regions or not all(len(labels) for labels in regions.values()):
-        raise ValueError(
-            "Invalid value for argument `regions`. Expected at least one region, each with at "
-            f"least one label. Received: regions={regions}"
+        raise invalid(
+            "regions",
+            "at least one region, each with at least one label",
+            said=f"regions={regions}",
         )
     first, second = np.asarray(a), np.asarray(b)
     for name, array in (("a", first), ("b", second)):

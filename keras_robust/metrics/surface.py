@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import find_objects
 
+from keras_robust.common.errors import invalid
 from keras_robust.metrics.labels import Score, checked_spacing, label_pair, scores
 from keras_robust.metrics.surface_distances import SurfaceDistances, surface_distances
 
@@ -161,10 +162,7 @@ def hausdorff_distance(
     1.0
     """
     if not 0 < percentile <= 100:
-        raise ValueError(
-            "Invalid value for argument `percentile`. Expected 0 < percentile <= 100. "
-            f"Received: percentile={percentile}"
-        )
+        raise invalid("percentile", "0 < percentile <= 100", said=f"percentile={percentile}")
 
     def measure(distances: SurfaceDistances) -> float:
         return distances.percentile(percentile)
@@ -261,9 +259,11 @@ def _checked(
 ) -> tuple[NDArray[np.integer], NDArray[np.integer], tuple[float, ...]]:
     first, second = label_pair(a, b, classes)
     if first.ndim not in (2, 3):
-        raise ValueError(
-            "Invalid value for argument `a`. Expected 2 or 3 dimensions. "
-            f"Received: a.shape={first.shape}. Pass one image at a time, without channels."
+        raise invalid(
+            "a",
+            "2 or 3 dimensions",
+            said=f"a.shape={first.shape}",
+            remedy="Pass one image at a time, without channels.",
         )
     return first, second, checked_spacing(spacing_mm, first.ndim)
 
@@ -271,9 +271,9 @@ def _checked(
 def _tolerances(tolerance_mm: float | Sequence[float], classes: int) -> NDArray[np.float64]:
     given = np.asarray(tolerance_mm, float)
     if given.shape not in ((), (classes - 1,)) or not (given >= 0).all():
-        raise ValueError(
-            "Invalid value for argument `tolerance_mm`. Expected a number that is not negative, or "
-            f"{classes - 1} of them, one per foreground label. "
-            f"Received: tolerance_mm={tolerance_mm}"
+        raise invalid(
+            "tolerance_mm",
+            (f"a number that is not negative, or {classes - 1} of them, one per foreground label"),
+            said=f"tolerance_mm={tolerance_mm}",
         )
     return np.broadcast_to(given, (classes - 1,))

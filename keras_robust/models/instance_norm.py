@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_robust.common.errors import invalid
+
 LARGEST_BATCH = 16  # that is normalised sample by sample
 
 
@@ -42,9 +44,10 @@ class InstanceNormalization(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         if channels is None or len(input_shape) < 3:
-            raise ValueError(
-                "Invalid value for argument `inputs`. Expected shape (batch, *spatial, channels) "
-                f"with a known number of channels. Received: inputs.shape={tuple(input_shape)}"
+            raise invalid(
+                "inputs",
+                "shape (batch, *spatial, channels) with a known number of channels",
+                said=f"inputs.shape={tuple(input_shape)}",
             )
         self.gamma = self.add_weight(
             shape=(channels,),

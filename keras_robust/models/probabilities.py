@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_robust.common.errors import invalid
 from keras_robust.losses.probabilities import with_logits
 
 __all__ = ["Probabilities"]
@@ -34,10 +35,7 @@ class Probabilities(keras.layers.Activation):
 
     def __init__(self, activation: str = "softmax", **options: Any):
         if activation not in ("sigmoid", "softmax"):
-            raise ValueError(
-                "Invalid value for argument `activation`. Expected one of 'sigmoid', 'softmax'. "
-                f"Received: activation={activation!r}"
-            )
+            raise invalid("activation", "one of 'sigmoid', 'softmax'", activation)
         options.setdefault("dtype", "float32")
         super().__init__(activation, **options)
         self.kind = activation

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["Topology", "plan_topology", "residual_blocks"]
 
 SMALLEST_EDGE = 4  # of the feature maps of the bottleneck
@@ -68,9 +70,10 @@ def plan_topology(spacing: Sequence[float], patch: Sequence[float]) -> Topology:
     (40, 56, 40)
     """
     if len(spacing) != len(patch) or not all(value > 0 for value in (*spacing, *patch)):
-        raise ValueError(
-            "Invalid value for argument `patch`. Expected positive sizes, as many as spacings. "
-            f"Received: patch={tuple(patch)}, spacing={tuple(spacing)}"
+        raise invalid(
+            "patch",
+            "positive sizes, as many as spacings",
+            said=f"patch={tuple(patch)}, spacing={tuple(spacing)}",
         )
     sizes, spacings = list(patch), [float(value) for value in spacing]
     axes = range(len(sizes))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_robust.common.errors import invalid
 from keras_robust.models.blocks import Blocks
 from keras_robust.models.model import Model
 from keras_robust.models.probabilities import Probabilities
@@ -40,10 +41,14 @@ def pooling_strides(
     if depth is None:
         return strides
     if not 0 <= depth <= len(strides):
-        raise ValueError(
-            f"Invalid value for argument `depth`. Expected 0 <= depth <= {len(strides)} for an "
-            f"input of {tuple(spatial_shape)}, whose axes are halved while at least "
-            f"{SMALLEST_POOLED_EDGE} long. Received: depth={depth}"
+        raise invalid(
+            "depth",
+            (
+                f"0 <= depth <= {len(strides)} for an input of "
+                f"{tuple(spatial_shape)}, whose axes are halved while at least "
+                f"{SMALLEST_POOLED_EDGE} long"
+            ),
+            said=f"depth={depth}",
         )
     return strides[:depth]
 
@@ -110,21 +115,16 @@ def UNet(
     """
     *spatial, channels = input_shape
     if len(spatial) not in (2, 3) or not all(size and size > 0 for size in input_shape):
-        raise ValueError(
-            "Invalid value for argument `input_shape`. Expected two or three positive spatial "
-            f"sizes and a number of channels. Received: input_shape={tuple(input_shape)}"
+        raise invalid(
+            "input_shape",
+            "two or three positive spatial sizes and a number of channels",
+            said=f"input_shape={tuple(input_shape)}",
         )
     for key, value in {"classes": classes, "features": features}.items():
         if value < 1:
-            raise ValueError(
-                f"Invalid value for argument `{key}`. Expected a positive integer. "
-                f"Received: {key}={value}"
-            )
+            raise invalid(key, "a positive integer", said=f"{key}={value}")
     if encoder not in _ENCODERS:
-        raise ValueError(
-            f"Invalid value for argument `encoder`. Expected one of {tuple(_ENCODERS)}. "
-            f"Received: encoder={encoder!r}"
-        )
+        raise invalid("encoder", f"one of {tuple(_ENCODERS)}", encoder)
     sizes = tuple(size for size in spatial if size)
     if strides is None:
         steps = pooling_strides(sizes, depth)
@@ -134,18 +134,20 @@ def UNet(
         kernels = [(3,) * len(sizes)] * (len(steps) + 1)
     reach = _checked("kernels", kernels, sizes)
     if len(reach) != len(steps) + 1:
-        raise ValueError(
-            f"Invalid value for argument `kernels`. Expected {len(steps) + 1}, one more than there "
-            f"are down-samplings. Received: {len(reach)}, kernels={kernels}"
+        raise invalid(
+            "kernels",
+            f"{len(steps) + 1}, one more than there are down-samplings",
+            said=f"{len(reach)}, kernels={kernels}",
         )
     widths = [min(features * 2**i, max_features) for i in range(len(steps) + 1)]
     padding = _padding(spatial, steps)
     padded = any(sum(pair) for pair in padding)
     if padded and deep_supervision:
-        raise ValueError(
-            "Invalid value for argument `input_shape`. Expected sizes that the strides divide, "
-            f"since coarser outputs cannot be cropped. Received: input_shape={tuple(input_shape)}. "
-            "Use the `patch` of `keras_robust.models.plan_topology`."
+        raise invalid(
+            "input_shape",
+            "sizes that the strides divide, since coarser outputs cannot be cropped",
+            said=f"input_shape={tuple(input_shape)}",
+            remedy="Use the `patch` of `keras_robust.models.plan_topology`.",
         )
     blocks, (encode, up_convolutions) = Blocks(len(spatial)), _ENCODERS[encoder]
     inputs = keras.Input((*spatial, channels), name="image")
@@ -209,9 +211,8 @@ def _checked(
     """Strides or kernels as tuples of positive integers, one per axis."""
     tuples = [tuple(int(number) for number in value) for value in values]
     if any(len(value) != len(sizes) or min(value) < 1 for value in tuples):
-        raise ValueError(
-            f"Invalid value for argument `{argument}`. Expected {len(sizes)} positive integers for "
-            f"each stage. Received: {argument}={values}"
+        raise invalid(
+            argument, f"{len(sizes)} positive integers for each stage", said=f"{argument}={values}"
         )
     return tuples
 

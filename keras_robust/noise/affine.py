@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 from .structures import bounding_box, map_structures
 
 
@@ -50,29 +52,17 @@ def affine(
         return affine_object(own, allowed, angle, shift, middle, axis)
 
     if not np.isfinite(angle):
-        raise ValueError(
-            "Invalid value for argument `angle`. Expected a finite number of degrees. "
-            f"Received: angle={angle}."
-        )
+        raise invalid("angle", "a finite number of degrees", said=f"angle={angle}")
     if not all(float(s).is_integer() for s in shift):
-        raise ValueError(
-            "Invalid value for argument `shift`. Expected whole voxels. "
-            f"Received: shift={shift}. Round it."
-        )
+        raise invalid("shift", "whole voxels", said=f"shift={shift}", remedy="Round it.")
     if axis is not None and (len(axis) != 3 or not 0 < np.linalg.norm(axis) < np.inf):
-        raise ValueError(
-            "Invalid value for argument `axis`. Expected a direction of three numbers, for volumes "
-            f"only. Received: axis={axis}."
-        )
+        raise invalid("axis", "a direction of three numbers, for volumes only", said=f"axis={axis}")
     return map_structures(mask, operate)
 
 
 def _check_vector(name: str, vector: Sequence[float], rank: int) -> Sequence[float]:
     if len(vector) != rank:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected one number per axis of the mask "
-            f"({rank}). Received: {name}={vector}."
-        )
+        raise invalid(name, f"one number per axis of the mask ({rank})", said=f"{name}={vector}")
     return vector
 
 

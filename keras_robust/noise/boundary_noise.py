@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 from .boundary import resize_object
 from .corruption import Corruption
 from .draws import generator_of, unit_vector
@@ -61,15 +63,9 @@ class BoundaryNoise:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.mean_dice <= 1:
-            raise ValueError(
-                "Invalid value for argument `mean_dice`. Expected 0.5 <= mean_dice <= 1. "
-                f"Received: mean_dice={self.mean_dice}."
-            )
+            raise invalid("mean_dice", "0.5 <= mean_dice <= 1", said=f"mean_dice={self.mean_dice}")
         if not isinstance(self.seed, Integral) or self.seed < 0:
-            raise ValueError(
-                "Invalid value for argument `seed`. Expected an integer >= 0. "
-                f"Received: seed={self.seed!r}."
-            )
+            raise invalid("seed", "an integer >= 0", self.seed)
         object.__setattr__(self, "seed", int(self.seed))
         object.__setattr__(self, "severity", dict(self.severity))
 
@@ -113,10 +109,7 @@ class BoundaryNoise:
         if kind == "clean":
             return np.array(mask), Corruption(id, "clean")
         if kind != KIND:
-            raise ValueError(
-                f"Invalid value for argument `kind`. Expected 'clean' or {KIND!r}. "
-                f"Received: kind={kind!r}."
-            )
+            raise invalid("kind", f"'clean' or {KIND!r}", kind)
         parameters: dict[str, dict[str, Any]] = {}
         unchanged: list[str] = []
         asked = changed = total = 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.opening import parse_json, read_text
 
@@ -67,9 +68,10 @@ class Corruption:
             return np.array(mask)
         labels = [str(label) for label in labels_of(check_mask(mask))]
         if labels != list(self.parameters):
-            raise ValueError(
-                f"Invalid value for argument `mask`. Expected the clean mask of {self.id!r}, with "
-                f"labels {list(self.parameters)}. Received: mask with labels {labels}."
+            raise invalid(
+                "mask",
+                f"the clean mask of {self.id!r}, with labels {list(self.parameters)}",
+                said=f"mask with labels {labels}",
             )
 
         whole = self.whole

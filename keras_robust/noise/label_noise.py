@@ -109,10 +109,7 @@ class LabelNoise:
             ("max_angle", 0 <= self.max_angle <= 180, "degrees between 0 and 180"),
         ):
             if not good:
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Expected {expected}. "
-                    f"Received: {name}={getattr(self, name)!r}."
-                )
+                raise invalid(name, f"{expected}", said=f"{name}={getattr(self, name)!r}")
         known = KINDS if self.mode == "reference" else NOISES
         once = len(set(self.kinds)) == len(self.kinds) > 0
         if not (once and all(kind in known for kind in self.kinds)):
@@ -189,9 +186,11 @@ class LabelNoise:
             except NotHere as error:
                 why = why or str(error)
         if why and planned is None:
-            raise ValueError(
-                "Invalid value for argument `kind`. Expected a kind of error that can be made in "
-                f"the mask of {id!r}. Received: kind={str(kind)!r}: {why}. Choose another kind."
+            raise invalid(
+                "kind",
+                f"a kind of error that can be made in the mask of {id!r}",
+                said=f"kind={str(kind)!r}: {why}",
+                remedy="Choose another kind.",
             )
         parameters = dict.fromkeys(map(str, labels))
         note = unchanged_note(list(parameters), list(parameters), why)

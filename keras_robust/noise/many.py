@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 from .catalogue import KINDS
 from .corruption import Corruption
 
@@ -65,9 +67,11 @@ def check_possible(
             if done.parameters:
                 why = why or f"{done.id}: {done.note}"
     if why:
-        raise ValueError(
-            "Invalid value for argument `kinds`. Expected kinds of error of which one can be made "
-            f"in one of the masks at least. Received: kinds={tuple(kinds)}; {why}. Add others."
+        raise invalid(
+            "kinds",
+            "kinds of error of which one can be made in one of the masks at least",
+            said=f"kinds={tuple(kinds)}; {why}",
+            remedy="Add others.",
         )
 
 
@@ -80,9 +84,11 @@ def each_once(ids: Iterable[str]) -> list[str]:
     counts = Counter(str(id) for id in ids)
     twice = sorted(id for id, count in counts.items() if count > 1)
     if twice:
-        raise ValueError(
-            "Invalid value for argument `ids`. Expected every id once. "
-            f"Received: {twice[:5]} more than once. Plan each annotator's masks on their own."
+        raise invalid(
+            "ids",
+            "every id once",
+            said=f"{twice[:5]} more than once",
+            remedy="Plan each annotator's masks on their own.",
         )
     return list(counts)
 
@@ -94,10 +100,7 @@ def check_length(masks: Sequence[np.ndarray] | np.ndarray, ids: Sequence[str]) -
         ValueError: they are not.
     """
     if len(masks) != len(ids):
-        raise ValueError(
-            "Invalid value for argument `ids`. Expected one id per mask. "
-            f"Received: {len(ids)} ids for {len(masks)} masks."
-        )
+        raise invalid("ids", "one id per mask", said=f"{len(ids)} ids for {len(masks)} masks")
 
 
 def corrupt_all(

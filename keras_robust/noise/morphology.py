@@ -11,6 +11,8 @@ from math import ceil, factorial
 import numpy as np
 from scipy.ndimage import distance_transform_cdt
 
+from keras_robust.common.errors import invalid
+
 from .structures import Window, bounding_box, map_structures
 
 
@@ -80,9 +82,11 @@ def erode(mask: np.ndarray, beta: float) -> np.ndarray:
 
 def check_beta(beta: float) -> None:
     if not 0 <= beta < float("inf"):
-        raise ValueError(
-            "Invalid value for argument `beta`. Expected a finite number >= 0. "
-            f"Received: beta={beta}. It is the relative change of area, 0.7 for example."
+        raise invalid(
+            "beta",
+            "a finite number >= 0",
+            said=f"beta={beta}",
+            remedy="It is the relative change of area, 0.7 for example.",
         )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 # Drawn from as listed, (-1, 1) twice; the sign is lost when the shift is applied.
 DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, 1), (0, -1), (1, -1))
 MAX_STEP = 100
@@ -69,9 +71,11 @@ def reference_affine_object(
 
 def _rotate(own: np.ndarray, angle: float) -> np.ndarray:
     if own.ndim != 2:
-        raise ValueError(
-            "Invalid value for argument `mask`. Expected (H, W): the published affine noise is for "
-            f"images. Received: mask of shape {own.shape}. Use mode='unbiased' for volumes."
+        raise invalid(
+            "mask",
+            "(H, W): the published affine noise is for images",
+            said=f"mask of shape {own.shape}",
+            remedy="Use mode='unbiased' for volumes.",
         )
     from skimage.transform import rotate  # costs half a second, and only this mode needs it
 

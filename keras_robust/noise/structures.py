@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 Window = tuple[slice, ...]
 Operator = Callable[[int, np.ndarray, np.ndarray | None], np.ndarray]
 
@@ -12,19 +14,25 @@ def check_mask(mask: np.ndarray) -> np.ndarray:
     """`mask` as an array, or an error that says what is wrong with it."""
     mask = np.asarray(mask)
     if mask.ndim not in (2, 3):
-        raise ValueError(
-            "Invalid value for argument `mask`. Expected 2 or 3 dimensions (H, W) or (D, H, W). "
-            f"Received: mask of shape {mask.shape}. Pass one mask at a time, without batch axis."
+        raise invalid(
+            "mask",
+            "2 or 3 dimensions (H, W) or (D, H, W)",
+            said=f"mask of shape {mask.shape}",
+            remedy="Pass one mask at a time, without batch axis.",
         )
     if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
-        raise ValueError(
-            "Invalid value for argument `mask`. Expected bool or integer labels. "
-            f"Received: mask of dtype {mask.dtype}. Convert it: `mask > 0`."
+        raise invalid(
+            "mask",
+            "bool or integer labels",
+            said=f"mask of dtype {mask.dtype}",
+            remedy="Convert it: `mask > 0`.",
         )
     if np.issubdtype(mask.dtype, np.signedinteger) and mask.size and mask.min() < 0:
-        raise ValueError(
-            "Invalid value for argument `mask`. Expected labels >= 0. "
-            f"Received: mask with label {mask.min()}. Map labels to be ignored to 0 first."
+        raise invalid(
+            "mask",
+            "labels >= 0",
+            said=f"mask with label {mask.min()}",
+            remedy="Map labels to be ignored to 0 first.",
         )
     return mask
 

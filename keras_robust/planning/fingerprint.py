@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import slabs
 from keras_robust.common.opening import read_json
 from keras_robust.data.cases import Case
@@ -106,10 +107,14 @@ def fingerprint(
     cases = [case for case in dataset if case.mask is not None]
     annotators = sorted({case.annotator for case in cases})
     if len(annotators) != 1:
-        raise ValueError(
-            "Invalid value for argument `dataset`. Expected the masks of one annotator. Received: "
-            f"{', '.join(annotators) or 'no masks'}. Choose with `dataset.select(annotator=...)` "
-            "(on the command line --annotator NAME)."
+        raise invalid(
+            "dataset",
+            "the masks of one annotator",
+            said=f"{', '.join(annotators) or 'no masks'}",
+            remedy=(
+                "Choose with `dataset.select(annotator=...)` (on the command line "
+                "--annotator NAME)."
+            ),
         )
     looked = []
     pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
@@ -123,9 +128,10 @@ def fingerprint(
     found = [case for case, _ in looked]
     kinds = {(len(case.shape), len(values)) for case, values in looked}
     if len(kinds) != 1:
-        raise ValueError(
-            "Invalid value for argument `dataset`. Expected images of the same number of axes and "
-            f"channels. Received (axes, channels): {', '.join(map(str, sorted(kinds)))}."
+        raise invalid(
+            "dataset",
+            "images of the same number of axes and channels",
+            said=f"(axes, channels): {', '.join(map(str, sorted(kinds)))}",
         )
     values = np.concatenate([values for _, values in looked], axis=1)
     return Fingerprint(

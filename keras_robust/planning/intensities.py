@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.planning.fingerprint import Intensities
 
@@ -41,14 +42,14 @@ def normalize(
     array([[-1.,  1.]], dtype=float32)
     """
     if len(schemes) != image.shape[-1]:
-        raise ValueError(
-            f"Invalid value for argument `schemes`. Expected {image.shape[-1]}, one per channel. "
-            f"Received: schemes={tuple(schemes)}"
+        raise invalid(
+            "schemes", f"{image.shape[-1]}, one per channel", said=f"schemes={tuple(schemes)}"
         )
     if intensities is None and "ct" in schemes:
-        raise ValueError(
-            "Invalid value for argument `intensities`. Expected those of the data set's "
-            'foreground, which "ct" needs. Received: intensities=None'
+        raise invalid(
+            "intensities",
+            'those of the data set\'s foreground, which "ct" needs',
+            said="intensities=None",
         )
     result = large_array(image.shape)
     for number, scheme in enumerate(schemes):
@@ -80,10 +81,7 @@ def _scaling(
         case "zscore":
             mean, std = _mean_and_std(values, inside if inside is None or inside.any() else None)
             return -np.inf, np.inf, mean, max(std, np.float64(SMALLEST_STD))
-    raise ValueError(
-        "Invalid value for argument `schemes`. Expected zscore, ct, rescale_to_0_1, rgb_to_0_1 or "
-        f"none. Received: {scheme!r}"
-    )
+    raise invalid("schemes", "zscore, ct, rescale_to_0_1, rgb_to_0_1 or none", said=f"{scheme!r}")
 
 
 def _mean_and_std(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.regions import Regions
 from keras_robust.models.topology import ISOTROPIC, Topology, plan_topology, residual_blocks
 from keras_robust.planning.fingerprint import Fingerprint
@@ -106,22 +107,23 @@ class Plan(BaseModel):
     def _fits_its_axes(self) -> "Plan":
         rank = len(self.axes)
         if rank not in (2, 3) or sorted(self.axes) != list(range(rank)):
-            raise ValueError(
-                "Invalid value for argument `axes`. Expected 0 and 1, or 0, 1 and 2, in the order "
-                f"of their use. Received: axes={self.axes}"
+            raise invalid(
+                "axes",
+                "0 and 1, or 0, 1 and 2, in the order of their use",
+                said=f"axes={self.axes}",
             )
         for name in ("spacing_mm", "median_shape", "patch_size", "strides", "kernels"):
             values = getattr(self, name)
             each = values if name in ("strides", "kernels") else [values]
             if any(len(value) != rank for value in each):
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Expected one number for each of the "
-                    f"{rank} axes. Received: {name}={values}"
+                raise invalid(
+                    name, f"one number for each of the {rank} axes", said=f"{name}={values}"
                 )
         if len(self.kernels) != len(self.strides) + 1:
-            raise ValueError(
-                f"Invalid value for argument `kernels`. Expected {len(self.strides) + 1}, one more "
-                f"than there are strides. Received: kernels={self.kernels}"
+            raise invalid(
+                "kernels",
+                f"{len(self.strides) + 1}, one more than there are strides",
+                said=f"kernels={self.kernels}",
             )
         return self
 
@@ -160,17 +162,11 @@ def make_plan(
         [Isensee et al., 2024](https://arxiv.org/abs/2404.09556) (presets M and L)
     """
     if preset not in PRESETS:
-        raise ValueError(
-            f"Invalid value for argument `preset`. Expected one of {tuple(PRESETS)}. "
-            f"Received: preset={preset!r}"
-        )
+        raise invalid("preset", f"one of {tuple(PRESETS)}", preset)
     settings = PRESETS[preset]
     memory_gib = settings.memory_gib if memory_gib is None else memory_gib
     if not memory_gib > 0:
-        raise ValueError(
-            "Invalid value for argument `memory_gib`. Expected a positive number. "
-            f"Received: memory_gib={memory_gib}"
-        )
+        raise invalid("memory_gib", "a positive number", said=f"memory_gib={memory_gib}")
     spacings = np.array([case.spacing_mm for case in fingerprint.cases], float)
     shapes = np.array([case.cropped_shape for case in fingerprint.cases], float)
     target = target_spacing(spacings, shapes)
@@ -279,10 +275,13 @@ def _fitting(
         # Two looks, so that no valid size is skipped: 256 goes to 224, not to 192.
         step = 2 ** network.pools[axis]
         if patch[axis] <= step:
-            raise ValueError(
-                "Invalid value for argument `memory_gib`. Expected enough for some patch "
-                f"{patches} times. Received a budget of {budget:.3g} voxels of feature maps, but "
-                f"even a patch of {network.patch} takes {size:.3g}."
+            raise invalid(
+                "memory_gib",
+                f"enough for some patch {patches} times",
+                said=(
+                    f"a budget of {budget:.3g} voxels of feature maps, but even a patch of "
+                    f"{network.patch} takes {size:.3g}"
+                ),
             )
         smaller = [*patch]
         smaller[axis] -= step

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import read_bytes
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
@@ -39,11 +40,15 @@ def require_plan_of(folder: Path, plan: Plan, fingerprint: Fingerprint) -> None:
         ValueError: The plan has changed since.
     """
     if load_plan(folder, "training_plan.json") != (plan, fingerprint):
-        raise ValueError(
-            "Invalid value for argument `plan.folder`. Expected the plan that the run in "
-            f"{str(folder)!r} began with. Received: another, of other images or settings. Put "
-            "back training_plan.json and fingerprint.json of the run, as plan.json and "
-            "fingerprint.json, or take another folder for another plan."
+        raise invalid(
+            "plan.folder",
+            f"the plan that the run in {str(folder)!r} began with",
+            said="another, of other images or settings",
+            remedy=(
+                "Put back training_plan.json and fingerprint.json of the run, as "
+                "plan.json and fingerprint.json, or take another folder for another "
+                "plan."
+            ),
         )
 
 
@@ -52,18 +57,21 @@ def _read(path: Path, kind: type[Record]) -> Record:
     try:
         return kind.model_validate_json(read_bytes(path))
     except FileNotFoundError:
-        raise FileNotFoundError(
-            "Invalid value for argument `plan.folder`. Expected a folder with plan.json and "
-            f"fingerprint.json. Received: {folder}, which lacks {path.name}. Write them: "
-            f"keras-robust plan DATASET --output {path.parent}"
+        raise invalid(
+            "plan.folder",
+            "a folder with plan.json and fingerprint.json",
+            said=f"{folder}, which lacks {path.name}",
+            remedy=f"Write them: keras-robust plan DATASET --output {path.parent}",
+            kind=FileNotFoundError,
         ) from None
     except ValidationError as error:
         found = [
             f"{'.'.join(map(str, one['loc'])) or path.name}: {one['msg']}"
             for one in error.errors(include_url=False)
         ]
-        raise ValueError(
-            "Invalid value for argument `plan.folder`. Expected files as `keras-robust plan` "
-            f"writes them, or edited with care. Received: {folder}, whose {path.name} does not "
-            f"fit. {'; '.join(found)}. Correct it, or plan again."
+        raise invalid(
+            "plan.folder",
+            "files as `keras-robust plan` writes them, or edited with care",
+            said=f"{folder}, whose {path.name} does not fit. {'; '.join(found)}",
+            remedy="Correct it, or plan again.",
         ) from error

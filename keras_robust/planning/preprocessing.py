@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.common.opening import read_json
@@ -92,9 +93,10 @@ def preprocess_image(
     """
     rank = image.ndim - 1
     if rank != len(plan.axes) or image.shape[-1] != len(plan.normalization):
-        raise ValueError(
-            f"Invalid value for argument `image`. Expected {len(plan.axes)} spatial axes and "
-            f"{len(plan.normalization)} channels, as planned. Received: shape={image.shape}"
+        raise invalid(
+            "image",
+            (f"{len(plan.axes)} spatial axes and {len(plan.normalization)} channels, as planned"),
+            said=f"shape={image.shape}",
         )
     spacing = spacing_mm or (1.0,) * rank
     shape = image.shape[:-1]

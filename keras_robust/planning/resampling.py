@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array, slabs
 
 __all__ = ["resample_image", "resample_labels", "resampled_shape", "thick_axis"]
@@ -224,8 +225,9 @@ def _weights(old: int, new: int, order: int | None) -> NDArray[np.float32]:
 def _checked(current: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...]:
     wished = tuple(int(n) for n in shape)
     if len(wished) != len(current) or min(wished) < 1:
-        raise ValueError(
-            f"Invalid value for argument `shape`. Expected {len(current)} sizes from 1 for an "
-            f"array of {current}. Received: shape={wished}"
+        raise invalid(
+            "shape",
+            f"{len(current)} sizes from 1 for an array of {current}",
+            said=f"shape={wished}",
         )
     return wished

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array
 
 __all__ = ["gaussian_weights", "sliding_window", "window_starts"]
@@ -214,9 +215,13 @@ def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArra
         flipped = tuple(axis + 1 for axis in subset)
         values = np.flip(np.asarray(predict(np.flip(patches, flipped)), np.float32), flipped)
         if values.shape[:-1] != patches.shape[:-1]:
-            raise ValueError(
-                "Invalid value for argument `predict`. Expected a prediction for every voxel, "
-                f"(batch, *patch_size, K) with {patches.shape[:-1]}. Received: {values.shape}"
+            raise invalid(
+                "predict",
+                (
+                    "a prediction for every voxel, (batch, *patch_size, K) with "
+                    f"{patches.shape[:-1]}"
+                ),
+                said=f"{values.shape}",
             )
         total = total + values if total.size else values
     return total / np.float32(len(subsets)) if len(subsets) > 1 else total
@@ -229,17 +234,16 @@ def _batches(items: list, size: int) -> Iterator[list]:
 
 def _check(shape, patch, overlap, mirror_axes) -> None:
     if len(patch) != len(shape) or min((*shape, *patch)) < 1:
-        raise ValueError(
-            f"Invalid value for argument `patch_size`. Expected {len(shape)} positive sizes for an "
-            f"image of {shape} and its channels. Received: patch_size={patch}"
+        raise invalid(
+            "patch_size",
+            (f"{len(shape)} positive sizes for an image of {shape} and its channels"),
+            said=f"patch_size={patch}",
         )
     if not 0 <= overlap < 1:
-        raise ValueError(
-            "Invalid value for argument `overlap`. Expected 0 <= overlap < 1. "
-            f"Received: overlap={overlap}"
-        )
+        raise invalid("overlap", "0 <= overlap < 1", said=f"overlap={overlap}")
     if not all(0 <= axis < len(shape) for axis in mirror_axes):
-        raise ValueError(
-            f"Invalid value for argument `mirror_axes`. Expected axes from 0 to {len(shape) - 1}. "
-            f"Received: mirror_axes={tuple(mirror_axes)}"
+        raise invalid(
+            "mirror_axes",
+            f"axes from 0 to {len(shape) - 1}",
+            said=f"mirror_axes={tuple(mirror_axes)}",
         )

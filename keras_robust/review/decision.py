@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 
@@ -90,10 +91,7 @@ def checked_mask(
         ValueError: No such decision, a mask too much or too few, or one that does not fit.
     """
     if decision not in DECISIONS:
-        raise ValueError(
-            "Invalid value for argument `decision`. Expected one of "
-            f"{', '.join(map(repr, DECISIONS))}. Received: decision={decision!r}"
-        )
+        raise invalid("decision", f"one of {', '.join(map(repr, DECISIONS))}", decision)
     if (mask is None) != (decision != "repair") and decision in ("repair", "accept"):
         raise ValueError(
             "Invalid value for argument `mask`. Expected "
@@ -118,7 +116,9 @@ def checked_mask(
         problem = f"the label(s) {', '.join(map(str, wrong[:8]))}"
     else:
         return labels.astype(np.uint8)
-    raise ValueError(
-        f"Invalid value for argument `mask`. Expected an array of shape {grid} with the labels "
-        f"{', '.join(map(str, allowed[:12]))}. Received: {problem}. Paint with these."
+    raise invalid(
+        "mask",
+        (f"an array of shape {grid} with the labels {', '.join(map(str, allowed[:12]))}"),
+        said=f"{problem}",
+        remedy="Paint with these.",
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import REVIEW_LOG, REVIEWS
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.opening import parse_json, read_bytes, real_path
 from keras_robust.data.cases import Case
@@ -39,9 +40,10 @@ class ReviewFiles:
     def __init__(self, home: Path, reviewer: str):
         message = name_problem("reviewer", reviewer)
         if message or reviewer.startswith("."):
-            raise ValueError(
-                "Invalid value for argument `reviewer`. Expected a name that can be a folder. "
-                f"Received: {message or f'{reviewer!r}, which begins with a dot'}."
+            raise invalid(
+                "reviewer",
+                "a name that can be a folder",
+                said=f"{message or f'{reviewer!r}, which begins with a dot'}",
             )
         self.home, self.reviewer = home, reviewer
         self.folder = home / REVIEWS / reviewer
@@ -134,8 +136,5 @@ def checked(id: str) -> str:
     """
     message = name_problem("id", id)
     if message:
-        raise ValueError(
-            "Invalid value for argument `id`. Expected an id that can be a file name. "
-            f"Received: {message}."
-        )
+        raise invalid("id", "an id that can be a file name", said=f"{message}")
     return id

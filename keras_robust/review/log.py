@@ -7,6 +7,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import reviewers
+from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.review.decision import Decision
@@ -90,10 +91,7 @@ def read_log(dataset: Dataset, home: Path, reviewer: str) -> ReviewLog:
     files = ReviewFiles(home, reviewer)
     if not files.log.is_file():
         known = ", ".join(reviewers(home)) or "there is none"
-        raise ValueError(
-            f"Invalid value for argument `reviewer`. Expected one with a review log: {known}. "
-            f"Received: reviewer={reviewer!r}."
-        )
+        raise invalid("reviewer", f"one with a review log: {known}", reviewer)
     return _parsed(dataset, files)
 
 

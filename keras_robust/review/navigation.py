@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from keras_robust.common.errors import invalid
 from keras_robust.review.queue import UNDECIDED, QueueFilter, QueueItem
 
 __all__ = ["Navigation"]
@@ -36,9 +37,7 @@ class Navigation(ABC):
             ValueError: The queue has no such id.
         """
         if id not in self._by_id:
-            raise ValueError(
-                f"Invalid value for argument `id`. Expected an id of the queue. Received: id={id!r}"
-            )
+            raise invalid("id", "an id of the queue", id)
         return self._by_id[id]
 
     def filter(self, condition: QueueFilter = QueueFilter()) -> tuple[QueueItem, ...]:  # noqa: B008

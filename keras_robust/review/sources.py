@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import match_annotators, reviewers
+from keras_robust.common.errors import invalid
 from keras_robust.common.hashes import sha256_if_there
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
@@ -47,11 +48,15 @@ def refuse_other_audit(dataset: Dataset, audit: Any) -> None:
     some = known[:: max(1, len(known) // CHECKED_MASKS)]
     same = sum(sha256_if_there(masks[case.id, case.annotator]) == case.mask_sha256 for case in some)
     if same < max(1, len(some) / 2):
-        raise ValueError(
-            "Invalid value for argument `audit`. Expected an audit of this dataset. Received: "
-            f"audit={str(audit.folder)!r}, made of {str(made_of)!r}; of {len(some)} masks that "
-            f"were compared, {same} are those that it judged. Choose the audit of this dataset, "
-            "or none."
+        raise invalid(
+            "audit",
+            "an audit of this dataset",
+            said=(
+                f"audit={str(audit.folder)!r}, made of {str(made_of)!r}; of "
+                f"{len(some)} masks that were compared, {same} are those that it "
+                "judged"
+            ),
+            remedy="Choose the audit of this dataset, or none.",
         )
 
 
@@ -94,10 +99,14 @@ def reviewed_cases(
         if audited and len({case.id for case in chosen}) < len(chosen):
             chosen = tuple(case for case in chosen if (case.id, case.annotator) in audited)
         if len({case.id for case in chosen}) < len(chosen) or not chosen:
-            raise ValueError(
-                "Invalid value for argument `annotator`. Expected one of the dataset's, whose "
-                f"masks are to be reviewed: {', '.join(dataset.annotators) or 'it has none'}. "
-                "Received: annotator=None. Name one."
+            raise invalid(
+                "annotator",
+                (
+                    "one of the dataset's, whose masks are to be reviewed: "
+                    f"{', '.join(dataset.annotators) or 'it has none'}"
+                ),
+                said="annotator=None",
+                remedy="Name one.",
             )
     known = {case.id for case in chosen}
     without = {case.id: case for case in dataset if not case.annotator and case.id not in known}

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
 from keras_robust.methods import find_method, split_method
 from keras_robust.training.config import Options, SelectionConfig
@@ -52,10 +53,11 @@ class LossEntry(BaseModel):
     @model_validator(mode="after")
     def _one_selection(self) -> "LossEntry":
         if self.selection is not None and find_method(self.name):
-            raise ValueError(
-                "Invalid value for argument `selection`. Expected none beside a method with two "
-                f"peers, which has one. Received: name={self.name!r} with "
-                f"selection={self.selection.name!r}. Give its options as `options`, or name a loss."
+            raise invalid(
+                "selection",
+                "none beside a method with two peers, which has one",
+                said=f"name={self.name!r} with selection={self.selection.name!r}",
+                remedy="Give its options as `options`, or name a loss.",
             )
         return self
 
@@ -164,9 +166,11 @@ class BenchmarkConfig(BaseModel):
         given = [(entry.slug, _trained(entry)) for entry in value]
         twice = sorted({entry[0] for entry in given if given.count(entry) > 1})
         if twice:
-            raise ValueError(
-                "Invalid value for argument `losses`. Expected every loss once. "
-                f"Received: {', '.join(twice)} more than once. Remove one of them."
+            raise invalid(
+                "losses",
+                "every loss once",
+                said=f"{', '.join(twice)} more than once",
+                remedy="Remove one of them.",
             )
         return value
 
@@ -174,9 +178,8 @@ class BenchmarkConfig(BaseModel):
     def _base_varies_nothing(self) -> "BenchmarkConfig":
         for name in ("data", "noise"):
             if not isinstance(self.base.get(name) or {}, Mapping):
-                raise ValueError(
-                    f"Invalid value for argument `base`. Expected a mapping of fields as {name!r}. "
-                    f"Received: {name}={self.base[name]!r}."
+                raise invalid(
+                    "base", f"a mapping of fields as {name!r}", said=f"{name}={self.base[name]!r}"
                 )
         varied = {"loss": "losses", "loss_options": "losses", "selection": "losses"}
         varied |= {"seed": "seeds", "noise.alpha": "noise", "noise.beta": "noise"}
@@ -186,9 +189,11 @@ class BenchmarkConfig(BaseModel):
             section, _, key = name.rpartition(".")
             values = (self.base.get(section) or {}) if section else self.base
             if values.get(key) not in (None, {}):
-                raise ValueError(
-                    f"Invalid value for argument `base`. Expected no {name!r}, which `{field}` "
-                    f"gives. Received: {name}={values[key]!r}. Move it there."
+                raise invalid(
+                    "base",
+                    f"no {name!r}, which `{field}` gives",
+                    said=f"{name}={values[key]!r}",
+                    remedy="Move it there.",
                 )
         return self
 
@@ -197,9 +202,10 @@ class BenchmarkConfig(BaseModel):
     def _in_range(cls, value: list[tuple[float, float]]) -> list[tuple[float, float]]:
         for alpha, beta in value:
             if not (0 <= alpha <= 1 and beta >= 0):
-                raise ValueError(
-                    "Invalid value for argument `noise`. Expected pairs (alpha, beta) with "
-                    f"0 <= alpha <= 1 and beta >= 0. Received: ({alpha}, {beta})."
+                raise invalid(
+                    "noise",
+                    "pairs (alpha, beta) with 0 <= alpha <= 1 and beta >= 0",
+                    said=f"({alpha}, {beta})",
                 )
         # Without noisy masks beta has no meaning: (0, 0.5) and (0, 0.7) are the same run.
         return list(dict.fromkeys((a, b) if a > 0 else (0.0, 0.0) for a, b in value))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.artefacts import DamagedFileError, read_artefact, read_record
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import read_text, shown
 from keras_robust.common.tables import read_frame
 from keras_robust.common.yaml import read_yaml
@@ -203,10 +204,11 @@ def find_runs(paths: str | Path | Iterable[str | Path]) -> list[RunRecord]:
                 if candidate.is_file() and (planned or marker == "run.json"):
                     found[candidate.parent] = None
     if not found:
-        raise ValueError(
-            "Invalid value for argument `paths`. Expected folders of runs (each with run.json). "
-            f"Received: paths={[str(root) for root in roots]}. Train first: keras-robust train, "
-            "or keras-robust benchmark."
+        raise invalid(
+            "paths",
+            "folders of runs (each with run.json)",
+            said=f"paths={[str(root) for root in roots]}",
+            remedy="Train first: keras-robust train, or keras-robust benchmark.",
         )
     return sorted((RunRecord.read(folder) for folder in found), key=lambda run: str(run.folder))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
 from keras_robust.common.interrupts import interrupts
 from keras_robust.scheduling.config_check import REFUSED
@@ -195,9 +196,7 @@ def run_planned(
     Other arguments, what is returned and what is raised are as of `run_benchmark`.
     """
     if jobs < 1:
-        raise ValueError(
-            f"Invalid value for argument `jobs`. Expected jobs >= 1. Received: jobs={jobs}."
-        )
+        raise invalid("jobs", "jobs >= 1", said=f"jobs={jobs}")
     output = Path(output)
     study = StudyState(_prepare(runs, output, complete, check, retry, files or {}))
     study.done_before = sum(run.done for run in study.runs)
@@ -303,10 +302,11 @@ def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> 
     found = differences(identity(old), identity(new))
     changed = [f"{key}: {before!r} -> {after!r}" for key, (before, after) in found.items()]
     if changed:
-        raise ValueError(
-            f"Invalid value for argument `config`. Expected the configuration with which {folder} "
-            f"was begun. Received: {', '.join(changed)}. Give another output folder, or delete "
-            "this run."
+        raise invalid(
+            "config",
+            f"the configuration with which {folder} was begun",
+            said=", ".join(changed),
+            remedy="Give another output folder, or delete this run.",
         )
 
 

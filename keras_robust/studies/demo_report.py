@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order
@@ -35,9 +36,11 @@ def write_demo_report(
     records = find_runs(runs)
     settings = {run.setting for run in records}
     if len(settings) > 1:
-        raise ValueError(
-            "Invalid value for argument `runs`. Expected runs of one noise setting. Received: "
-            f"{' and '.join(setting_label(s) for s in sorted(settings))}. Use write_report."
+        raise invalid(
+            "runs",
+            "runs of one noise setting",
+            said=" and ".join(setting_label(s) for s in sorted(settings)),
+            remedy="Use write_report.",
         )
     order = in_order(label_of(run) for run in records)
     records.sort(key=lambda run: order.index(label_of(run)))

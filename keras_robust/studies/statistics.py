@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from keras_robust.common.errors import invalid
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -60,10 +62,7 @@ def compare(
     ('a', 300.0)
     """
     if not 0 < significance < 1:
-        raise ValueError(
-            "Invalid value for argument `significance`. Expected 0 < significance < 1. "
-            f"Received: significance={significance}."
-        )
+        raise invalid("significance", "0 < significance < 1", said=f"significance={significance}")
     notes: list[str] = []
     groups: dict[str, list[float]] = {}
     for loss, raw in values.items():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.files.maps import from_levels
 from keras_robust.metrics.labels import checked_spacing
 
@@ -96,10 +97,13 @@ def _probabilities(case: Judged, classes: int) -> NDArray[np.float32]:
     shape = np.shape(case.labels)
     channels = (1, 2) if classes == 2 else (classes,)
     if given.ndim != len(shape) + 1 or given.shape[:-1] != shape or given.shape[-1] not in channels:
-        raise ValueError(
-            "Invalid value for argument `probabilities`. Expected the shape of the mask and one "
-            f"last axis of {' or '.join(map(str, channels))}, for {classes} classes. Received: "
-            f"probabilities of shape {given.shape}, mask of shape {shape}, case {case.id!r}."
+        raise invalid(
+            "probabilities",
+            (
+                "the shape of the mask and one last axis of "
+                f"{' or '.join(map(str, channels))}, for {classes} classes"
+            ),
+            said=(f"probabilities of shape {given.shape}, mask of shape {shape}, case {case.id!r}"),
         )
     values = from_levels(given) if given.dtype == np.uint8 else given.astype(np.float32)
     if not (values.size and -OVERSHOOT <= values.min() <= values.max() <= 1 + OVERSHOOT):
@@ -118,18 +122,20 @@ def _labels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     given = np.asarray(case.labels)
     if given.ndim not in (2, 3) or not (given.dtype == bool or given.dtype.kind in "iu"):
-        raise ValueError(
-            "Invalid value for argument `labels`. Expected booleans or integers in 2 or 3 "
-            f"dimensions. Received: shape {given.shape}, dtype {given.dtype}, case {case.id!r}."
+        raise invalid(
+            "labels",
+            "booleans or integers in 2 or 3 dimensions",
+            said=f"shape {given.shape}, dtype {given.dtype}, case {case.id!r}",
         )
     known = np.ones(given.shape, bool) if ignore_label is None else given != ignore_label
     labels = np.where(known, given, 0)
     if classes == 2:
         return (labels != 0).astype(np.uint8), known
     if not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(
-            f"Invalid value for argument `labels`. Expected labels from 0 to {classes - 1}. "
-            f"Received: labels from {labels.min()} to {labels.max()}, case {case.id!r}. Set "
-            "`classes`, or `ignore_label` where one label stands for unknown."
+        raise invalid(
+            "labels",
+            f"labels from 0 to {classes - 1}",
+            said=f"labels from {labels.min()} to {labels.max()}, case {case.id!r}",
+            remedy="Set `classes`, or `ignore_label` where one label stands for unknown.",
         )
     return labels.astype(np.uint8), known

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from keras_robust.annotators import clean_annotator
+from keras_robust.common.errors import invalid
 from keras_robust.data import Dataset, folds
 from keras_robust.training.config import DataConfig, TrainConfig
 
@@ -16,10 +17,11 @@ def refuse_noise_on_shares(dataset: Dataset, config: TrainConfig, annotator: str
         ValueError: It has noise, and the annotator's masks are probabilities.
     """
     if config.noise is not None and annotator in dataset.soft_annotators:
-        raise ValueError(
-            "Invalid value for argument `noise`. Expected none with an annotator whose masks "
-            f"are probabilities, which it cannot corrupt. Received: annotator={annotator!r} "
-            "with noise. Name another annotator, or leave `noise` out."
+        raise invalid(
+            "noise",
+            ("none with an annotator whose masks are probabilities, which it cannot corrupt"),
+            said=f"annotator={annotator!r} with noise",
+            remedy="Name another annotator, or leave `noise` out.",
         )
 
 
@@ -36,10 +38,11 @@ def chosen_cases(
         outside, within = choose_fold(dataset, annotator, options)
         test = _drawn_by(clean_annotator, dataset, within.ids)
         if not len(test):
-            raise ValueError(
-                "Invalid value for argument `clean_annotator`. Expected one who has drawn masks of "
-                f"images in the fold {options.fold}. Received: clean_annotator={clean_annotator!r}."
-                " Name another (--clean-annotator NAME), or test on a split in place of a fold."
+            raise invalid(
+                "clean_annotator",
+                f"one who has drawn masks of images in the fold {options.fold}",
+                clean_annotator,
+                ("Name another (--clean-annotator NAME), or test on a split in place of a fold."),
             )
         return outside, test
     limits = (options.train_limit, options.limit_seed)
@@ -129,10 +132,11 @@ def _strata(dataset: Dataset, chosen: Dataset, column: str | None) -> dict[str, 
     values = {case.id: case.extra[column] for case in dataset if case.extra.get(column)}
     missing = [id for id in chosen.ids if id not in values]
     if missing:
-        raise ValueError(
-            "Invalid value for argument `stratify`. Expected a column of manifest.csv with a value "
-            f"for every image. Received: stratify={column!r}, without one for {missing[:3]} (of "
-            f"{len(missing)}). Name another (--set data.stratify=COLUMN), or leave it out."
+        raise invalid(
+            "stratify",
+            "a column of manifest.csv with a value for every image",
+            said=(f"stratify={column!r}, without one for {missing[:3]} (of {len(missing)})"),
+            remedy="Name another (--set data.stratify=COLUMN), or leave it out.",
         )
     return values
 
@@ -146,8 +150,11 @@ def _drawn(chosen: Dataset, limit: int | None, seed: int) -> Dataset:
 
 
 def _annotator_error(argument: str, known: tuple[str, ...], received: str | None) -> ValueError:
-    return ValueError(
-        f"Invalid value for argument `{argument}`. Expected one of the dataset's annotators {known}"
-        f". Received: {argument}={received!r}. Name one (`{argument}`, on the command line "
-        f"--{argument.replace('_', '-')} NAME)."
+    return invalid(
+        argument,
+        f"one of the dataset's annotators {known}",
+        said=f"{argument}={received!r}",
+        remedy=(
+            f"Name one (`{argument}`, on the command line --{argument.replace('_', '-')} NAME)."
+        ),
     )

@@ -56,9 +56,11 @@ def run_config(
     """
     path = options.get("data.path")
     if path is not None and Path(path).suffix in (".yaml", ".yml"):
-        raise ValueError(
-            "Invalid value for argument `dataset`. Expected a dataset folder. Received: "
-            f"dataset={str(path)!r}. A configuration is given by --config {path}."
+        raise invalid(
+            "dataset",
+            "a dataset folder",
+            str(path),
+            f"A configuration is given by --config {path}.",
         )
     values: dict[str, Any] = {}
     stored = output / "config.yaml" if output is not None else None
@@ -68,15 +70,21 @@ def run_config(
         values = dict(read_yaml(config, "the fields of TrainConfig"))
     given = set_fields(values, options, assignments)
     if "path" not in (values.get("data") or {}):
-        raise ValueError(
-            "Invalid value for argument `dataset`. Expected a dataset folder, as in "
-            "`keras-robust train DATASET`, or data.path in the file of --config. Received: none"
+        raise invalid(
+            "dataset",
+            (
+                "a dataset folder, as in `keras-robust train DATASET`, or data.path in "
+                "the file of --config"
+            ),
+            said="none",
         )
     chosen = TrainConfig(**values)
     for name in OF_PLANS.keys() & given.keys() if chosen.plan else ():
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected none with a plan, which has its own. "
-            f"Received: {name}={given[name]}. Give --set {OF_PLANS[name]}=... instead."
+        raise invalid(
+            name,
+            "none with a plan, which has its own",
+            said=f"{name}={given[name]}",
+            remedy=f"Give --set {OF_PLANS[name]}=... instead.",
         )
     if output is None:
         output = Path("runs") / (config.stem if config is not None else chosen.loss)
@@ -161,10 +169,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
         if not separator:
-            raise ValueError(
-                "Invalid value for argument `set`. Expected name=value, such as noise.alpha=0.7. "
-                f"Received: set={assignment!r}"
-            )
+            raise invalid("set", "name=value, such as noise.alpha=0.7", assignment)
         given[name.strip()] = parse_yaml(text, f"the option {assignment!r}")
     return given
 

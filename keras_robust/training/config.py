@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
 from keras_robust.methods import SELECTIONS
 
@@ -91,9 +92,10 @@ class DataConfig(_Section):
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(value) not in (2, 3) or min(value) < 1:
-            raise ValueError(
-                "Invalid value for argument `size`. Expected a positive height and width, or the "
-                f"three sizes of volumes. Received: size={value}"
+            raise invalid(
+                "size",
+                "a positive height and width, or the three sizes of volumes",
+                said=f"size={value}",
             )
         return value
 
@@ -101,10 +103,7 @@ class DataConfig(_Section):
     @classmethod
     def _is_a_fold(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         if value is not None and not 0 <= value[0] < value[1] >= 2:
-            raise ValueError(
-                "Invalid value for argument `fold`. Expected (k, n) with 0 <= k < n and n >= 2. "
-                f"Received: fold={value}"
-            )
+            raise invalid("fold", "(k, n) with 0 <= k < n and n >= 2", said=f"fold={value}")
         return value
 
 

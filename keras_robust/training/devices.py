@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import tensorflow as tf
 
+from keras_robust.common.errors import invalid
+
 __all__ = ["device_scope", "jit_compiles", "limit_threads", "replicas", "require_shared"]
 
 
@@ -28,9 +30,10 @@ def require_shared(batch_size: int, argument: str) -> None:
         ValueError: Its size is no multiple of their number.
     """
     if batch_size % replicas():
-        raise ValueError(
-            f"Invalid value for argument `{argument}`. Expected a multiple of {replicas()}, the "
-            f"number of devices. Received: {argument}={batch_size}"
+        raise invalid(
+            argument,
+            f"a multiple of {replicas()}, the number of devices",
+            said=f"{argument}={batch_size}",
         )
 
 

@@ -1,5 +1,6 @@
 """What a run needs to find, looked for before it begins."""
 
+from keras_robust.common.errors import invalid
 from keras_robust.data import Dataset
 from keras_robust.planning.plan_files import load_plan
 from keras_robust.training.choosing import (
@@ -28,10 +29,12 @@ def check_inputs(config: TrainConfig) -> None:
     for case in cases:
         for file in (*case.channels, case.mask):
             if file is not None and not file.is_file():
-                raise FileNotFoundError(
-                    "Invalid value for argument `data.path`. Expected a dataset whose files are "
-                    f"all there. Received: case {case.id!r} without its file {str(file)!r}. "
-                    "Restore it, or see `keras-robust verify`."
+                raise invalid(
+                    "data.path",
+                    "a dataset whose files are all there",
+                    said=f"case {case.id!r} without its file {str(file)!r}",
+                    remedy="Restore it, or see `keras-robust verify`.",
+                    kind=FileNotFoundError,
                 )
     dataset.read_image(cases[0])
     dataset.read_target(cases[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.artefacts import ARTEFACTS, DamagedFileError, describe, read_artefact
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
 from keras_robust.common.interrupts import Interrupts
 from keras_robust.common.opening import UnreadableFileError
@@ -173,15 +174,18 @@ class Run:
 
         folder = self.folder / "checkpoints"
         if best and self.plan is None:
-            raise ValueError(
-                "Invalid value for argument `best`. Expected False for a run on whole images, of "
-                "which the last epochs alone are kept. Received: best=True"
+            raise invalid(
+                "best",
+                ("False for a run on whole images, of which the last epochs alone are kept"),
+                said="best=True",
             )
         newest = Checkpoints(folder / "best" if best else folder).newest()
         if newest is None:
-            raise FileNotFoundError(
-                "Invalid value for argument `folder`. Expected a run with at least one finished "
-                f"epoch. Received: folder={str(self.folder)!r}, which has no valid checkpoint."
+            raise invalid(
+                "folder",
+                "a run with at least one finished epoch",
+                said=f"folder={str(self.folder)!r}, which has no valid checkpoint",
+                kind=FileNotFoundError,
             )
         plan = self.plan
         if plan is not None:
@@ -218,10 +222,14 @@ class Run:
             ValueError: It holds one, and `resume` is not set.
         """
         if not resume and (self.status == "finished" or self.has_checkpoint):
-            raise ValueError(
-                "Invalid value for argument `folder`. Expected a folder without a run. "
-                f"Received: folder={str(self.folder)!r}, whose run is {self.status}. Continue "
-                "it (`resume=True`, on the command line --resume) or take another folder."
+            raise invalid(
+                "folder",
+                "a folder without a run",
+                said=f"folder={str(self.folder)!r}, whose run is {self.status}",
+                remedy=(
+                    "Continue it (`resume=True`, on the command line --resume) or take "
+                    "another folder."
+                ),
             )
 
     def _begin(self, config: TrainConfig, resume: bool) -> None:
@@ -234,10 +242,11 @@ class Run:
         status = self.status
         if status == "finished" or self.has_checkpoint:
             if differing:  # paths may: whether the files are the same is seen when they are read
-                raise ValueError(
-                    "Invalid value for argument `config`. Expected the configuration that the run "
-                    f"in {str(self.folder)!r} began with. Received: other values of "
-                    f"{', '.join(differing)}. Take another folder for another configuration."
+                raise invalid(
+                    "config",
+                    f"the configuration that the run in {str(self.folder)!r} began with",
+                    said=f"other values of {', '.join(differing)}",
+                    remedy="Take another folder for another configuration.",
                 )
         elif status != "absent":
             self._remove_dead_attempt()

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_robust.common.errors import invalid
+
 
 def dump_state(model: keras.Model) -> bytes:
     """Variables of a compiled model and of its optimiser as an uncompressed `.npz`.
@@ -41,10 +43,14 @@ def load_state(model: keras.Model, content: bytes, weights_only: bool = False) -
     if wanted != found:
         wrong = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
         first = wrong[0]
-        raise ValueError(
-            "Invalid value for argument `content`. Expected the variables of this model. Received: "
-            f"{len(wrong)} that differ, the first {first}: shape {found.get(first)}, expected "
-            f"{wanted.get(first)}. Build the model from the configuration of its run."
+        raise invalid(
+            "content",
+            "the variables of this model",
+            said=(
+                f"{len(wrong)} that differ, the first {first}: shape "
+                f"{found.get(first)}, expected {wanted.get(first)}"
+            ),
+            remedy="Build the model from the configuration of its run.",
         )
     for key, variable in variables.items():
         variable.assign(arrays[key])

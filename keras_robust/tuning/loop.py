@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text, locked
 from keras_robust.common.interrupts import Interrupts
 from keras_robust.scheduling.processes import Child, stop
@@ -138,10 +139,11 @@ class Tuning:
         record = RunRecord.read(run.folder)
         # Fields that a newer version added have their defaults in what an older one stored.
         if record.config and identity(self.complete(record.config)) != identity(config):
-            raise ValueError(
-                "Invalid value for argument `output`. Expected a folder without trials of another "
-                f"study. Received: {str(run.folder)!r}, which holds one. Take another folder, or "
-                "delete `trials` in it."
+            raise invalid(
+                "output",
+                "a folder without trials of another study",
+                said=f"{str(run.folder)!r}, which holds one",
+                remedy="Take another folder, or delete `trials` in it.",
             )
         if is_free(run.folder):
             # Paths may differ between machines.
@@ -196,9 +198,12 @@ class Tuning:
         ended = [trial for trial in self.shared.counted() if trial.state.is_finished()]
         errors = [trial.user_attrs.get("error", "") for trial in ended]
         if len(ended) >= 3 and all(e and not any(word in e for word in _NAN) for e in errors):
-            raise ValueError(
-                "Invalid value for argument `config`. Expected one that can be trained. Received "
-                f"one of which {len(ended)} trials failed, the last in {run.folder}: {error}"
+            raise invalid(
+                "config",
+                "one that can be trained",
+                said=(
+                    f"one of which {len(ended)} trials failed, the last in {run.folder}: {error}"
+                ),
             )
 
     def _end(self, run: _Running, what: str, tell: "Callable[[Trial], None]") -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keras_robust.common.errors import invalid
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -60,9 +62,10 @@ class Objective:
         """
         if self.column not in history:
             known = [str(column) for column in history.columns]
-            raise ValueError(
-                "Invalid value for argument `objective`. Expected a column of history.csv, or "
-                f"ema: and a column, of {', '.join(known)}. Received: objective={self.name!r}."
+            raise invalid(
+                "objective",
+                f"a column of history.csv, or ema: and a column, of {', '.join(known)}",
+                self.name,
             )
 
     def curve(self, history: "pd.DataFrame") -> list[tuple[int, float]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes, atomic_write_text
 from keras_robust.common.tables import frame_csv
 from keras_robust.common.words import duration
@@ -168,9 +169,10 @@ def write_stability(folders: Sequence[str | Path], output: str | Path) -> Path:
     studies = find_studies(folders)
     figure = tuning_figures.stability_figure(studies)
     if figure is None:
-        raise ValueError(
-            "Invalid value for argument `folders`. Expected studies with finished trials. "
-            f"Received: {[str(study.folder) for study in studies]}, which have none yet."
+        raise invalid(
+            "folders",
+            "studies with finished trials",
+            said=f"{[str(study.folder) for study in studies]}, which have none yet",
         )
     output = Path(output)
     table = stability_table(studies)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keras_robust.common.artefacts import ARTEFACTS, describe, read_artefact
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.tables import frame_csv, read_frame
 from keras_robust.common.yaml import read_yaml
@@ -54,9 +55,10 @@ class TuningRecord:
         try:
             info = read_yaml(path, "a tuning study")
         except (OSError, ValueError):
-            raise ValueError(
-                "Invalid value for argument `folder`. Expected a folder that keras-robust tune "
-                f"wrote. Received: folder={str(folder)!r}, without a readable tuning.yaml."
+            raise invalid(
+                "folder",
+                "a folder that keras-robust tune wrote",
+                said=f"folder={str(folder)!r}, without a readable tuning.yaml",
             ) from None
         return cls(Path(folder), info)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
 from keras_robust.methods import METHODS
 
@@ -118,10 +119,14 @@ class Space(BaseModel):
     def _single_values(self) -> "Space":
         for name, value in self.fixed.items():
             if isinstance(value, Mapping):
-                raise ValueError(
-                    "Invalid value for argument `fixed`. Expected one value for each field. "
-                    f"Received: {name}={value!r}. Give its fields by their dotted names, such as "
-                    f"{name}.{next(iter(value), 'FIELD')}."
+                raise invalid(
+                    "fixed",
+                    "one value for each field",
+                    said=f"{name}={value!r}",
+                    remedy=(
+                        "Give its fields by their dotted names, such as "
+                        f"{name}.{next(iter(value), 'FIELD')}."
+                    ),
                 )
         return self
 
@@ -137,9 +142,11 @@ class Space(BaseModel):
         """
         search = {name: range_ for name, range_ in self.search.items() if name not in fields}
         if not search:
-            raise ValueError(
-                "Invalid value for argument `fields`. Expected values that leave something to "
-                f"search. Received: {', '.join(self.search)}, all that is searched. Leave one out."
+            raise invalid(
+                "fields",
+                "values that leave something to search",
+                said=f"{', '.join(self.search)}, all that is searched",
+                remedy="Leave one out.",
             )
         return Space(fixed={**self.fixed, **fields}, search=search)
 
@@ -245,9 +252,6 @@ def load_space(name: str | Path) -> Space:
         return SPACES[str(name)]
     path = Path(name)
     if not path.is_file():
-        raise ValueError(
-            f"Invalid value for argument `space`. Expected one of {list(SPACES)}, or a YAML file. "
-            f"Received: space={str(name)!r}."
-        )
+        raise invalid("space", f"one of {list(SPACES)}, or a YAML file", str(name))
     example = "fields and their ranges, such as `loss_options.q: {low: 0.1, high: 1}`"
     return Space.read(read_yaml(path, example))

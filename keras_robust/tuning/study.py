@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import locked
 from keras_robust.training.records.identity import differences
 from keras_robust.tuning.space import Space
@@ -73,10 +74,7 @@ def make_pruner(name: str, epochs: int) -> "BasePruner":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3)
     if name == "halving":
         return pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 8))
-    raise ValueError(
-        f"Invalid value for argument `pruner`. Expected one of {list(PRUNERS)}. "
-        f"Received: pruner={name!r}."
-    )
+    raise invalid("pruner", f"one of {list(PRUNERS)}", name)
 
 
 def number_of(trial: "Trial | FrozenTrial") -> int:
@@ -159,16 +157,21 @@ class SharedStudy:
             return
         differing = sorted(differences(json.loads(json.dumps(renewed(stored))), given))
         if differing == ["content"]:
-            raise ValueError(
-                "Invalid value for argument `data`. Expected the images and masks that the study "
-                f"{self.study.study_name!r} began with. Received: other ones. Name the folder that "
-                "has them (--data), or take another folder for the study (--output)."
+            raise invalid(
+                "data",
+                (f"the images and masks that the study {self.study.study_name!r} began with"),
+                said="other ones",
+                remedy=(
+                    "Name the folder that has them (--data), or take another folder for "
+                    "the study (--output)."
+                ),
             )
         if differing:
-            raise ValueError(
-                "Invalid value for argument `config`. Expected what the study "
-                f"{self.study.study_name!r} began with. Received: other values of "
-                f"{', '.join(differing)}. Take another folder, or another name in the storage."
+            raise invalid(
+                "config",
+                f"what the study {self.study.study_name!r} began with",
+                said=f"other values of {', '.join(differing)}",
+                remedy="Take another folder, or another name in the storage.",
             )
 
     @contextmanager
@@ -370,9 +373,10 @@ def _open(
         except (SQLAlchemyError, ImportError) as error:
             if attempt == 4 or not isinstance(error, DBAPIError):
                 why = error.__cause__ or error  # which names the driver that is missing
-                raise ValueError(
-                    "Invalid value for argument `storage`. Expected the URL of a database that can "
-                    f"be opened, such as sqlite:///study.db. Received one that cannot: {why}"
+                raise invalid(
+                    "storage",
+                    "the URL of a database that can be opened, such as sqlite:///study.db",
+                    said=f"one that cannot: {why}",
                 ) from error
             # Of two processes that make the tables of a new database at once, one fails.
             time.sleep(0.2 * (attempt + secrets.randbelow(10) / 10))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.interrupts import interrupts
 from keras_robust.reports.names import loss_label
@@ -145,10 +146,7 @@ def tune(
     """
     for name, number in {"trials": trials, "epochs": epochs, "workers": workers}.items():
         if number < 1:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Expected {name} >= 1. "
-                f"Received: {name}={number}."
-            )
+            raise invalid(name, f"{name} >= 1", said=f"{name}={number}")
     base = dict(config) if isinstance(config, Mapping) else _given(config)
     space = space if isinstance(space, Space) else load_space(space)
     goal = Objective(objective or (PLANNED if base.get("plan") else WHOLE_IMAGES))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.opening import open_plain
 from keras_robust.data.layouts.labels import class_name
@@ -59,9 +60,11 @@ def read_series(paths: Sequence[Path]) -> list[LayerData]:
             if "Rows" in header and header.get("Modality") != "SEG":
                 series[str(header.get("SeriesInstanceUID", ""))].append((file, header))
     if not series:
-        raise ValueError(
-            "Invalid value for argument `paths`. Expected a series of DICOM images. Received: "
-            f"{len(files)} file(s), none of which is one. Choose the folder that holds the slices."
+        raise invalid(
+            "paths",
+            "a series of DICOM images",
+            said=f"{len(files)} file(s), none of which is one",
+            remedy="Choose the folder that holds the slices.",
         )
     return [_volume(pydicom, slices) for slices in series.values()]
 
@@ -74,10 +77,13 @@ def _header(pydicom: Any, file: Path) -> Any:
 
 
 def _damaged(file: Path, error: BaseException) -> ValueError:
-    return ValueError(
-        f"Invalid value for argument `paths`. Expected readable DICOM files. Received: "
-        f"{str(file)!r} ({type(error).__name__}). Restore it from its source, or, where its "
-        "compression needs it, install pylibjpeg."
+    return invalid(
+        "paths",
+        "readable DICOM files",
+        said=f"{str(file)!r} ({type(error).__name__})",
+        remedy=(
+            "Restore it from its source, or, where its compression needs it, install pylibjpeg."
+        ),
     )
 
 
@@ -153,16 +159,18 @@ def write_segmentation(path: Path, labels: NDArray, meta: dict[str, Any]) -> Pat
     labels = np.asarray(labels)
     sources = noted(meta, labels.shape, "dicom")
     if not sources or len(sources) != len(labels):
-        raise ValueError(
-            "Invalid value for argument `labels`. Expected labels drawn on a DICOM series that is "
-            f"open. Received: labels of shape {labels.shape} without one. Open the series first, "
-            "or save as .nii.gz."
+        raise invalid(
+            "labels",
+            "labels drawn on a DICOM series that is open",
+            said=f"labels of shape {labels.shape} without one",
+            remedy="Open the series first, or save as .nii.gz.",
         )
     values = [int(value) for value in np.unique(labels) if value]
     if not values:
-        raise ValueError(
-            "Invalid value for argument `labels`. Expected at least one labelled voxel. "
-            "Received: an empty mask, which a DICOM segmentation cannot hold."
+        raise invalid(
+            "labels",
+            "at least one labelled voxel",
+            said="an empty mask, which a DICOM segmentation cannot hold",
         )
     pydicom, highdicom = _optional("pydicom"), _optional("highdicom")
     codes = import_module("pydicom.sr.codedict").codes

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.files.grid import TOLERANCE
 
 __all__ = ["refused", "series_grid"]
@@ -103,6 +104,4 @@ def _numbers(header: Any, name: str, count: int) -> tuple[float, ...] | None:
 
 def refused(expected: str, received: str) -> ValueError:
     """The error of files that make no volume."""
-    return ValueError(
-        f"Invalid value for argument `paths`. Expected {expected}. Received: {received}."
-    )
+    return invalid("paths", f"{expected}", said=f"{received}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.data.files.formats import picture_pages
 from keras_robust.data.files.images import encode_mask
@@ -68,9 +69,11 @@ def _read(path: Path) -> tuple[NDArray, bool]:
     arrays = [page.colours() if 1 < page.bits < 8 else page.values for page in pages]
     arrays = [array[..., 0] if array.shape[-1] == 1 else array for array in arrays]
     if len({array.shape for array in arrays}) > 1:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected pages of one size. Received: "
-            f"path={str(path)!r} with pages of several sizes. Save each as a file of its own."
+        raise invalid(
+            "path",
+            "pages of one size",
+            said=f"path={str(path)!r} with pages of several sizes",
+            remedy="Save each as a file of its own.",
         )
     return arrays[0] if len(arrays) == 1 else np.stack(arrays), False
 
@@ -86,16 +89,20 @@ def write_picture_file(path: Path, labels: NDArray) -> Path:
     labels = np.asarray(labels)
     high = int(labels.max(initial=0))
     if labels.min(initial=0) < 0 or high > 65535:
-        raise ValueError(
-            "Invalid value for argument `labels`. Expected labels from 0 to 65535. "
-            f"Received: labels up to {high}. Relabel them first."
+        raise invalid(
+            "labels",
+            "labels from 0 to 65535",
+            said=f"labels up to {high}",
+            remedy="Relabel them first.",
         )
     narrow = labels.astype(np.uint8 if high < 256 else np.uint16)
     if path.suffix.lower() == ".png":
         if labels.ndim != 2:
-            raise ValueError(
-                "Invalid value for argument `path`. Expected .tif or .nii.gz for labels of "
-                f"{labels.ndim} axes. Received: path={path.name!r}. PNG holds 2-D labels only."
+            raise invalid(
+                "path",
+                f".tif or .nii.gz for labels of {labels.ndim} axes",
+                path.name,
+                "PNG holds 2-D labels only.",
             )
         return atomic_write_bytes(path, _png(narrow, high))
     import tifffile

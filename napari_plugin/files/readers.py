@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_robust.common.errors import invalid
 from keras_robust.data import Dataset
 from keras_robust.data.layouts.registry import layout_of
 from napari_plugin.viewer.anatomy import follow_current
@@ -48,10 +49,7 @@ def _paths(path: Paths) -> list[Path]:
 def _read_dataset(path: Paths) -> list[LayerData]:
     dataset = Dataset.open(_paths(path)[0])
     if not len(dataset):
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a dataset with images. "
-            f"Received: path={path!r}, which has none."
-        )
+        raise invalid("path", "a dataset with images", said=f"path={path!r}, which has none")
     follow_current()
     return case_layers(dataset, dataset.ids[0])
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.data.files.volume_header import VolumeHeader, make_header
 from keras_robust.data.files.volumes import encode_volume, read_volume, whole_numbers
@@ -49,9 +50,11 @@ def write_volume_file(path: Path, labels: NDArray, meta: dict[str, Any]) -> Path
     """
     labels = np.asarray(labels)
     if labels.ndim != 3:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected .png or .tif for labels of "
-            f"{labels.ndim} axes. Received: path={path.name!r}. NIfTI is written for 3-D labels."
+        raise invalid(
+            "path",
+            f".png or .tif for labels of {labels.ndim} axes",
+            path.name,
+            "NIfTI is written for 3-D labels.",
         )
     header = noted(meta, labels.shape, "header")
     if not isinstance(header, VolumeHeader) or header.shape != labels.shape:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from keras_robust.annotators import match_annotators
+from keras_robust.common.errors import invalid
 from keras_robust.common.workers import run_jobs
 from keras_robust.data import Case, Dataset
 from keras_robust.data.layouts.labels import class_name
@@ -218,10 +219,11 @@ def measure_agreement(
         if len(cases) > 1
     }
     if not shared:
-        raise ValueError(
-            "Invalid value for argument `annotators`. Expected two annotators or more with an "
-            f"image in common. Received: {', '.join(order) or 'none'}, who have none. "
-            "Choose others (--annotator NAME)."
+        raise invalid(
+            "annotators",
+            "two annotators or more with an image in common",
+            said=f"{', '.join(order) or 'none'}, who have none",
+            remedy="Choose others (--annotator NAME).",
         )
     unit = "mm" if all(cases[0].spacing for cases in shared.values()) else "pixels"
     jobs = [_Job(dataset, tuple(cases), unit == "mm") for cases in shared.values()]

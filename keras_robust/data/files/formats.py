@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import UnreadableFileError, open_plain
 from keras_robust.data.files.picture import Picture
 from keras_robust.data.files.unreadable import UnreadableImageError
@@ -82,10 +83,12 @@ def exif_orientation(path: Path) -> int | None:
 
 def absent(path: Path) -> FileNotFoundError:
     """The error of a file that is not there."""
-    return FileNotFoundError(
-        f"Invalid value for argument `path`. Expected an image file. Received: "
-        f"path={str(path)!r}, which does not exist. Check the dataset's paths with "
-        "`keras-robust verify`."
+    return invalid(
+        "path",
+        "an image file",
+        said=f"path={str(path)!r}, which does not exist",
+        remedy="Check the dataset's paths with `keras-robust verify`.",
+        kind=FileNotFoundError,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.data.files.formats import picture_shape, read_picture
@@ -137,11 +138,14 @@ def white_is_foreground(
     shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
     expected = "0 and 1, or 0 and 255" if classes == 2 else f"0 to {classes - 1}"
     expected += f", or {ignore_label} (ignored)" if ignore_label is not None else ""
-    raise ValueError(
-        f"Invalid value for argument `path`. Expected a mask of values {expected}. "
-        f"Received: path={str(path)!r} with {len(wrong)} other value(s): {shown}. "
-        "Threshold grey masks (JPEG and smooth resizing make them), or state the classes: "
-        "`labels` in the dataset's dataset.json."
+    raise invalid(
+        "path",
+        f"a mask of values {expected}",
+        said=f"path={str(path)!r} with {len(wrong)} other value(s): {shown}",
+        remedy=(
+            "Threshold grey masks (JPEG and smooth resizing make them), or state "
+            "the classes: `labels` in the dataset's dataset.json."
+        ),
     )
 
 
@@ -220,10 +224,13 @@ def encode_mask_for(
     if is_volume(path) and like is not None:
         return encode_volume(labels, read_header(like), compress=path.suffix.lower() == ".gz")
     if path.suffix.lower() != ".png" or labels.ndim != 2:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a .png for a mask (H, W), or a .nii.gz "
-            "for a volume, with `like`, the volume whose grid it has. Received: "
-            f"path={str(path)!r} with labels of shape {labels.shape}, like={like!r}."
+        raise invalid(
+            "path",
+            (
+                "a .png for a mask (H, W), or a .nii.gz for a volume, with `like`, the "
+                "volume whose grid it has"
+            ),
+            said=(f"path={str(path)!r} with labels of shape {labels.shape}, like={like!r}"),
         )
     return encode_mask(labels, classes)
 
@@ -245,10 +252,7 @@ def encode_mask(labels: NDArray, classes: int = 2) -> bytes:
 def checked_size(size: Size, rank: int) -> Size:
     if len(size) != rank or any(int(n) != n or n < 1 for n in size):
         expected = "(height, width)" if rank == 2 else "a volume's three sizes"
-        raise ValueError(
-            f"Invalid value for argument `size`. Expected {expected}, whole numbers from 1. "
-            f"Received: size={size}"
-        )
+        raise invalid("size", f"{expected}, whole numbers from 1", said=f"size={size}")
     return tuple(map(int, size))
 
 
@@ -306,9 +310,10 @@ def _read_stored_labels(path: Path, classes: int, ignore_label: int | None) -> N
     try:
         return picture.labels(classes, ignore_label)
     except ValueError as reason:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a mask of one channel, or of equal "
-            f"channels. Received: path={str(path)!r} {reason}."
+        raise invalid(
+            "path",
+            "a mask of one channel, or of equal channels",
+            said=f"path={str(path)!r} {reason}",
         ) from None
 
 
@@ -330,10 +335,11 @@ def volume_labels(path: PathLike) -> Iterator[tuple[int, NDArray]]:
         small = part.size and 0 <= part.min() <= part.max() <= 255
         yield start, part.astype(np.uint8 if small else np.int64)
     if count:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a mask of whole numbers. Received: "
-            f"path={str(path)!r} with {count} other value(s), such as {wrong[0]:g}. "
-            "Resample masks with nearest neighbour, and export labels, not probabilities."
+        raise invalid(
+            "path",
+            "a mask of whole numbers",
+            said=f"path={str(path)!r} with {count} other value(s), such as {wrong[0]:g}",
+            remedy=("Resample masks with nearest neighbour, and export labels, not probabilities."),
         )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.data.files.formats import read_picture
 from keras_robust.data.files.grid import check_prediction
@@ -98,9 +99,10 @@ def write_map(
     """
     levels = to_levels(np.asarray(values))
     if levels.ndim not in (3, 4) or levels.ndim == 4 and like is None:
-        raise ValueError(
-            "Invalid value for argument `values`. Expected (*spatial, C) with two or three spatial "
-            f"axes, and `like` for three. Received: shape {levels.shape}, like={like}"
+        raise invalid(
+            "values",
+            "(*spatial, C) with two or three spatial axes, and `like` for three",
+            said=f"shape {levels.shape}, like={like}",
         )
     suffix = SUFFIXES[levels.ndim - 3]
     paths = map_files(folder, id, levels.shape[-1], suffix)
@@ -141,9 +143,11 @@ def read_map(
                     check_prediction(Path(like), path)
             return np.stack([_decoded(path) for path in paths], axis=-1)
     path = map_files(folder, id, channels, SUFFIXES[0])[0]
-    raise FileNotFoundError(
-        f"Invalid value for argument `id`. Expected an image with a map in {str(folder)!r}, as "
-        f"{path.name} or {path.stem}{SUFFIXES[1]}. Received: id={id!r}"
+    raise invalid(
+        "id",
+        (f"an image with a map in {str(folder)!r}, as {path.name} or {path.stem}{SUFFIXES[1]}"),
+        id,
+        kind=FileNotFoundError,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.data.files.formats import picture_pages
@@ -117,20 +118,28 @@ def encode_soft_mask(
     if shares.ndim == (3 if is_volume(path) else 2):
         return encode_mask_for(path, to_levels(shares), like, classes=256)
     if shares.shape[-1] < 3 or np.abs(shares.sum(axis=-1) - 1).max() > 1e-3:
-        raise ValueError(
-            "Invalid value for argument `probabilities`. Expected those of three or more classes "
-            "along the last axis, which sum to 1, or those of the foreground alone. Received: "
-            f"shape {shares.shape} with sums from {shares.sum(axis=-1).min():g} to "
-            f"{shares.sum(axis=-1).max():g}."
+        raise invalid(
+            "probabilities",
+            (
+                "those of three or more classes along the last axis, which sum to 1, "
+                "or those of the foreground alone"
+            ),
+            said=(
+                f"shape {shares.shape} with sums from {shares.sum(axis=-1).min():g} "
+                f"to {shares.sum(axis=-1).max():g}"
+            ),
         )
     levels = levels_of(shares)
     if is_volume(path) and like is not None and levels.ndim == 4:
         return encode_volume(levels, read_header(like), compress=path.suffix.lower() == ".gz")
     if path.suffix.lower() not in (".tif", ".tiff") or levels.ndim != 3:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a .tif for probabilities (H, W, K), or a "
-            ".nii.gz for those of a volume, with `like`, the volume whose grid they have. "
-            f"Received: path={str(path)!r} with the shape {levels.shape}, like={like!r}."
+        raise invalid(
+            "path",
+            (
+                "a .tif for probabilities (H, W, K), or a .nii.gz for those of a "
+                "volume, with `like`, the volume whose grid they have"
+            ),
+            said=f"path={str(path)!r} with the shape {levels.shape}, like={like!r}",
         )
     first, *others = (
         Image.fromarray(np.ascontiguousarray(page)) for page in np.moveaxis(levels, -1, 0)
@@ -224,8 +233,12 @@ def _refused(path: Path, classes: int, received: str) -> ValueError:
         else f"{classes} pages of 8 bits (a fourth axis of volumes), the probabilities of the "
         "classes, which sum to 255 at every pixel"
     )
-    return ValueError(
-        f"Invalid value for argument `path`. Expected a soft mask of {expected}. Received: "
-        f"path={str(path)!r} with {received}. Correct `soft` in dataset.json, or the file "
-        "(`keras_robust.data.write_soft_mask` writes such)."
+    return invalid(
+        "path",
+        f"a soft mask of {expected}",
+        said=f"path={str(path)!r} with {received}",
+        remedy=(
+            "Correct `soft` in dataset.json, or the file "
+            "(`keras_robust.data.write_soft_mask` writes such)."
+        ),
     )

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import UnreadableFileError, open_plain
 from keras_robust.data.files.unreadable import VOLUME_SUFFIXES, UnreadableImageError
 
@@ -127,10 +128,12 @@ def open_volume(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 raw.seek(0)
                 yield raw
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"Invalid value for argument `path`. Expected an image file. Received: "
-            f"path={str(path)!r}, which does not exist. Check the dataset's paths with "
-            "`keras-robust verify`."
+        raise invalid(
+            "path",
+            "an image file",
+            said=f"path={str(path)!r}, which does not exist",
+            remedy="Check the dataset's paths with `keras-robust verify`.",
+            kind=FileNotFoundError,
         ) from None
     except UnreadableFileError as error:
         raise UnreadableImageError(path, error.reason) from None

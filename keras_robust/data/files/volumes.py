@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.data.files.unreadable import UnreadableImageError
@@ -176,15 +177,17 @@ def encode_volume(labels: NDArray, header: VolumeHeader, compress: bool = True) 
     """
     array = np.asarray(labels)
     if array.shape[:3] != header.shape or array.ndim > 4:
-        raise ValueError(
-            f"Invalid value for argument `labels`. Expected the shape of the volume it belongs "
-            f"to, {header.shape}. Received: labels of shape {array.shape}."
+        raise invalid(
+            "labels",
+            f"the shape of the volume it belongs to, {header.shape}",
+            said=f"labels of shape {array.shape}",
         )
     stored = array.astype(np.uint8)
     if array.dtype != bool and (stored != array).any():
-        raise ValueError(
-            "Invalid value for argument `labels`. Expected whole numbers from 0 to 255. "
-            f"Received: labels from {array.min()} to {array.max()} of {array.dtype}."
+        raise invalid(
+            "labels",
+            "whole numbers from 0 to 255",
+            said=f"labels from {array.min()} to {array.max()} of {array.dtype}",
         )
     nifti = header.nifti.as_byteswapped("<") if header.nifti.endianness == ">" else header.nifti
     nifti = nifti.copy()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json, locked
 from keras_robust.common.opening import read_bytes, read_json
 from keras_robust.common.tables import read_table, rows_csv
@@ -97,10 +98,14 @@ def writable_home(dataset: Dataset, output: str | os.PathLike[str] | None = None
     if output is not None:
         return write_view(dataset, Path(output))
     if dataset.layout != "manifest":
-        raise ValueError(
-            "Invalid value for argument `output`. Expected a folder for the new dataset, since "
-            f"{str(dataset.root)!r} has the layout {dataset.layout!r}, which has no manifest.csv. "
-            "Received: none. Name one (--output DIR); it refers to the images where they are."
+        raise invalid(
+            "output",
+            (
+                f"a folder for the new dataset, since {str(dataset.root)!r} has the "
+                f"layout {dataset.layout!r}, which has no manifest.csv"
+            ),
+            said="none",
+            remedy="Name one (--output DIR); it refers to the images where they are.",
         )
     if not os.access(dataset.root, os.W_OK):
         raise PermissionError(
@@ -199,10 +204,14 @@ def _reference(path: Path, folder: Path) -> str:
     """`path` from `folder` on, where there is such a way, with slashes on every system."""
     absolute = Path(os.path.abspath(path))
     if SEPARATOR in str(absolute):
-        raise ValueError(
-            f"Invalid value for argument `path`. Expected paths without {SEPARATOR!r}, which "
-            f"separates the channels of an image in a manifest. Received: {str(absolute)!r}. "
-            "Rename it."
+        raise invalid(
+            "path",
+            (
+                f"paths without {SEPARATOR!r}, which separates the channels of an image "
+                "in a manifest"
+            ),
+            said=f"{str(absolute)!r}",
+            remedy="Rename it.",
         )
     try:
         # Links resolved on both sides: ".." from inside a link leads elsewhere.

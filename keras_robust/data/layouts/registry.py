@@ -151,14 +151,19 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
     """
     root = Path(path)
     if not root.exists():
-        raise FileNotFoundError(
-            "Invalid value for argument `path`. Expected a dataset folder. "
-            f"Received: path={str(path)!r}, which does not exist. Check its spelling."
+        raise invalid(
+            "path",
+            "a dataset folder",
+            said=f"path={str(path)!r}, which does not exist",
+            remedy="Check its spelling.",
+            kind=FileNotFoundError,
         )
     if not root.is_dir():
-        raise ValueError(
-            "Invalid value for argument `path`. Expected a dataset folder. "
-            f"Received: path={str(path)!r}, a file. Unpack archives; name the folder of a manifest."
+        raise invalid(
+            "path",
+            "a dataset folder",
+            said=f"path={str(path)!r}, a file",
+            remedy="Unpack archives; name the folder of a manifest.",
         )
     for name, layout in _in_order():
         if layout.fits(root):
@@ -170,9 +175,13 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
     looked_for = "; ".join(f"{layout.name}: {layout.looks_for}" for _, layout in _in_order())
     contents = sorted(child.name for child in root.iterdir())
     shown = ", ".join(map(quote, contents[:8])) + (", ..." if len(contents) > 8 else "")
-    raise ValueError(
-        f"Invalid value for argument `path`. Expected a dataset folder that has ({looked_for}). "
-        f"Received: path={str(path)!r} with {shown or 'nothing in it'}. "
-        "Name the folder that holds these, name the two folders in a dataset.json, as in "
-        '{"images": "photos", "masks": "outlines"}, or write a manifest.csv.'
+    raise invalid(
+        "path",
+        f"a dataset folder that has ({looked_for})",
+        said=f"path={str(path)!r} with {shown or 'nothing in it'}",
+        remedy=(
+            "Name the folder that holds these, name the two folders in a "
+            'dataset.json, as in {"images": "photos", "masks": "outlines"}, or '
+            "write a manifest.csv."
+        ),
     )

@@ -371,10 +371,14 @@ def _require_different(a: keras.Model, b: keras.Model) -> None:
         raise invalid("build_model", "a new model at each call", a)
     pairs = list(zip(a.trainable_variables, b.trainable_variables, strict=False))
     if pairs and all(v.shape == w.shape and np.array_equal(_array(v), _array(w)) for v, w in pairs):
-        raise ValueError(
-            "Invalid value for argument `build_model`. Expected models that start from different "
-            "weights, without which the peers would never differ. Received: two models with equal "
-            "weights. Give the initialisers no fixed seed."
+        raise invalid(
+            "build_model",
+            (
+                "models that start from different weights, without which the peers "
+                "would never differ"
+            ),
+            said="two models with equal weights",
+            remedy="Give the initialisers no fixed seed.",
         )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_robust.common.errors import invalid
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -54,15 +56,9 @@ def paired_tests(
     0.0078
     """
     if baseline not in values:
-        raise ValueError(
-            f"Invalid value for argument `baseline`. Expected one of {sorted(values)}. "
-            f"Received: baseline={baseline!r}."
-        )
+        raise invalid("baseline", f"one of {sorted(values)}", baseline)
     if test not in ("wilcoxon", "t"):
-        raise ValueError(
-            "Invalid value for argument `test`. Expected 'wilcoxon' or 't'. "
-            f"Received: test={test!r}."
-        )
+        raise invalid("test", "'wilcoxon' or 't'", test)
     import pandas as pd
 
     rows = []

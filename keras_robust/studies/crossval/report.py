@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes, atomic_write_text
 from keras_robust.common.tables import frame_csv
 from keras_robust.metrics import Reliability
@@ -107,10 +108,13 @@ def write_cross_validation_report(
     runs, notes = without_repetitions([run for run in found if not run.damage])
     scores = read_scores(runs)
     if not len(scores):
-        raise ValueError(
-            "Invalid value for argument `paths`. Expected runs with evaluation.csv. Received: "
-            f"{len(runs)} runs, {len(unscored(runs))} of which could be scored, by "
-            "`keras_robust.inference.evaluate_run`."
+        raise invalid(
+            "paths",
+            "runs with evaluation.csv",
+            said=(
+                f"{len(runs)} runs, {len(unscored(runs))} of which could be scored, "
+                "by `keras_robust.inference.evaluate_run`"
+            ),
         )
     report = _Report(Path(output))
     reference = scores[scores["reference"]]
@@ -143,9 +147,11 @@ def _refuse_mixtures(runs: Sequence[RunRecord]) -> None:
     for (method, _), own in found.items():
         if not share_dataset(own):
             data = sorted({run.dataset for run in own})
-            raise ValueError(
-                "Invalid value for argument `paths`. Expected runs of one data set. Received: "
-                f"{method} trained on {' and '.join(data)}. Write a report for each."
+            raise invalid(
+                "paths",
+                "runs of one data set",
+                said=f"{method} trained on {' and '.join(data)}",
+                remedy="Write a report for each.",
             )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.tables import read_frame
 from keras_robust.metrics import Reliability
 from keras_robust.reports.names import in_order
@@ -143,10 +144,7 @@ def compare_methods(
         preferred = [name for name in ("Baseline", "CE+Dice") if name in methods]
         baseline = (preferred or methods)[0]
     elif baseline not in methods:
-        raise ValueError(
-            f"Invalid value for argument `baseline`. Expected one of {methods}. "
-            f"Received: baseline={baseline!r}."
-        )
+        raise invalid("baseline", f"one of {methods}", baseline)
     values = over_seeds(per_fold(scores, measure))
     folds = {
         method: {fold: float(value) for fold, value in values.loc[method].dropna().items()}

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data import Dataset
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.noise import LabelNoise, check_possible, corrupt_planned, write_log
@@ -118,20 +119,23 @@ def prepare_cases(
         ValueError: The data set is another than that of the plan; see also `preprocess`.
     """
     if dataset.classes != fingerprint.classes:
-        raise ValueError(
-            f"Invalid value for argument `plan.folder`. Expected a plan for {dataset.classes} "
-            f"classes, as data.path has. Received: one for {fingerprint.classes}. Plan again."
+        raise invalid(
+            "plan.folder",
+            f"a plan for {dataset.classes} classes, as data.path has",
+            said=f"one for {fingerprint.classes}",
+            remedy="Plan again.",
         )
     options = config.plan
     if options is None:
-        raise ValueError("Invalid value for argument `config`. Expected a plan. Received: none")
+        raise invalid("config", "a plan", said="none")
     annotator, clean = choose_annotators(dataset, config.data)
     refuse_noise_on_shares(dataset, config, annotator)
     if plan.regions and dataset.classes == 2 and annotator in dataset.soft_annotators:
-        raise ValueError(
-            "Invalid value for argument `plan.regions`. Expected False with the soft masks of one "
-            "class, which is all that a region could hold. Received: plan.regions=True, "
-            f"annotator={annotator!r}. Leave plan.regions out."
+        raise invalid(
+            "plan.regions",
+            ("False with the soft masks of one class, which is all that a region could hold"),
+            said=f"plan.regions=True, annotator={annotator!r}",
+            remedy="Leave plan.regions out.",
         )
     chosen, test = chosen_cases(dataset, config.data, annotator, clean)
     cases = options.folder / "cases"

@@ -3,6 +3,7 @@
 import keras
 
 from keras_robust import losses
+from keras_robust.common.errors import invalid
 from keras_robust.losses import Dice, PerRegion, SegmentationLoss
 from keras_robust.models import CoTeaching, build_network, supervision_weights
 from keras_robust.planning.plan import Plan
@@ -53,7 +54,7 @@ def compile_planned(
     Each output has a loss of its own, so that each T-Loss has its own ν.
     """
     if config.plan is None:
-        raise ValueError("Invalid value for argument `config`. Expected a plan. Received: none")
+        raise invalid("config", "a plan", said="none")
     outputs = model.output_names
     first = model.peer_a if isinstance(model, CoTeaching) else model
     metric = PseudoDice(first.outputs[0].shape[-1], ignore_label, plan.regions)

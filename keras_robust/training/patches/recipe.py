@@ -3,6 +3,7 @@
 import os
 from math import prod
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.regions import Regions
 from keras_robust.models.topology import plan_topology
 from keras_robust.planning.plan import Plan
@@ -34,23 +35,29 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
     """
     mirrored = config.mirror_axes or ()
     if not all(0 <= axis < len(plan.axes) for axis in mirrored):
-        raise ValueError(
-            f"Invalid value for argument `plan.mirror_axes`. Expected axes from 0 to "
-            f"{len(plan.axes) - 1}. Received: plan.mirror_axes={mirrored}"
+        raise invalid(
+            "plan.mirror_axes",
+            f"axes from 0 to {len(plan.axes) - 1}",
+            said=f"plan.mirror_axes={mirrored}",
         )
     if config.regions and not regions:
-        raise ValueError(
-            "Invalid value for argument `plan.regions`. Expected False for a data set without "
-            "`regions_class_order`. Received: plan.regions=True. Name the regions in dataset.json, "
-            'as in "labels": {"background": 0, "organ": [1, 2], "lesion": 2}, and what to paint '
-            'where each is predicted: "regions_class_order": [1, 2].'
+        raise invalid(
+            "plan.regions",
+            "False for a data set without `regions_class_order`",
+            said="plan.regions=True",
+            remedy=(
+                'Name the regions in dataset.json, as in "labels": {"background": 0, '
+                '"organ": [1, 2], "lesion": 2}, and what to paint where each is '
+                'predicted: "regions_class_order": [1, 2].'
+            ),
         )
     changes: dict[str, object] = {"regions": regions if config.regions else ()}
     if config.patch_size is not None:
         if len(config.patch_size) != len(plan.axes) or min(config.patch_size) < 1:
-            raise ValueError(
-                f"Invalid value for argument `plan.patch_size`. Expected {len(plan.axes)} positive "
-                f"sizes, as planned. Received: plan.patch_size={config.patch_size}"
+            raise invalid(
+                "plan.patch_size",
+                f"{len(plan.axes)} positive sizes, as planned",
+                said=f"plan.patch_size={config.patch_size}",
             )
         network = plan_topology(plan.spacing_mm, config.patch_size)
         changes |= {
@@ -59,9 +66,10 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
             "kernels": network.kernels,
         }
     if plan.features != _doubled(plan.features[0], plan.features, len(plan.features)):
-        raise ValueError(
-            "Invalid value for argument `plan.features`. Expected of each stage twice those of the "
-            f"one before, or the most that any has. Received: plan.features={plan.features}"
+        raise invalid(
+            "plan.features",
+            "of each stage twice those of the one before, or the most that any has",
+            said=f"plan.features={plan.features}",
         )
     stages = len(changes.get("kernels", plan.kernels))  # type: ignore[arg-type]
     first = config.features or plan.features[0]
@@ -78,11 +86,14 @@ def _check_memory(plan: Plan) -> None:
     least = plan.batch_size * prod(plan.patch_size) * plan.features[0] * 2  # bytes of a half float
     has = _machine_memory()
     if has and least > has:
-        raise ValueError(
-            "Invalid value for argument `plan.patch_size`. Expected batches that fit the memory of "
-            f"this machine, {has / 2**30:.0f} GiB. Received: {plan.batch_size} patches of "
-            f"{plan.patch_size}, whose first feature map takes {least / 2**30:.3g} GiB even in "
-            "half precision. Set smaller plan.patch_size, plan.batch_size or plan.features."
+        raise invalid(
+            "plan.patch_size",
+            f"batches that fit the memory of this machine, {has / 2**30:.0f} GiB",
+            said=(
+                f"{plan.batch_size} patches of {plan.patch_size}, whose first "
+                f"feature map takes {least / 2**30:.3g} GiB even in half precision"
+            ),
+            remedy="Set smaller plan.patch_size, plan.batch_size or plan.features.",
         )
 
 

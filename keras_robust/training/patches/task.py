@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset
@@ -53,10 +54,14 @@ class PlannedTask:
         self.progress = progress
         plan, self.fingerprint = load_plan(options.folder)
         if options.regions and config.selection is not None:
-            raise ValueError(
-                "Invalid value for argument `selection`. Expected none with plan.regions: two "
-                "peers choose voxels by the probability of their one label, and regions overlap. "
-                f"Received: selection.name={config.selection.name!r}. Train labels, or one network."
+            raise invalid(
+                "selection",
+                (
+                    "none with plan.regions: two peers choose voxels by the probability of "
+                    "their one label, and regions overlap"
+                ),
+                said=f"selection.name={config.selection.name!r}",
+                remedy="Train labels, or one network.",
             )
         self.plan = planned(plan, options, dataset.learned_regions)
         require_shared(self.plan.batch_size, "plan.batch_size")

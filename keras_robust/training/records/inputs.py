@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from keras_robust.common.artefacts import read_record
+from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json, atomic_write_text
 from keras_robust.common.yaml import read_yaml
 from keras_robust.data import Case, Dataset
@@ -151,9 +152,12 @@ def _refuse(folder: Path, different: list[str], data: Path) -> None:
     if not different:
         return
     more = [f"and {len(different) - _MOST} more"] if len(different) > _MOST else []
-    raise ValueError(
-        "Invalid value for argument `data`. Expected the images and masks with which the run in "
-        f"{str(folder)!r} began. Received: {str(data)!r}, where "
-        f"{', '.join([*different[:_MOST], *more])}. Put the files back, name the folder that has "
-        "them (--data), or train anew into another folder (--output)."
+    raise invalid(
+        "data",
+        f"the images and masks with which the run in {str(folder)!r} began",
+        said=f"{str(data)!r}, where {', '.join([*different[:_MOST], *more])}",
+        remedy=(
+            "Put the files back, name the folder that has them (--data), or train "
+            "anew into another folder (--output)."
+        ),
     )
