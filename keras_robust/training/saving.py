@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_robust.common.extensions import import_own
+from keras_robust.common.registry import import_own
 from keras_robust.losses import (
     CE,
     GCE,
