@@ -1,7 +1,7 @@
 """A consensus of annotators, written beside their masks as an annotator of its own."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from keras_robust.annotators.writing import (
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import locked
 from keras_robust.common.hashes import sha256
+from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.grid import check_grid
@@ -42,7 +43,7 @@ def write_consensus(
     *,
     split: str | None = None,
     output: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> Path:
     """Write the consensus of annotators as a new annotator; no existing mask or row is changed.

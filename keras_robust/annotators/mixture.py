@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from keras_robust.annotators.writing import (
 )
 from keras_robust.common.errors import invalid
 from keras_robust.common.hashes import sha256
+from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.grid import check_grid
@@ -33,7 +34,7 @@ def mix_annotators(
     *,
     seed: int = 0,
     output: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> Path:
     """Write a new annotator who has, for every image, the mask of one of several annotators.

@@ -20,6 +20,7 @@ from keras_robust.annotators.writing import (
 )
 from keras_robust.common.errors import invalid
 from keras_robust.common.hashes import sha256
+from keras_robust.common.progress import Progress
 from keras_robust.common.workers import run_jobs
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
@@ -49,7 +50,7 @@ def simulate_dataset(
     noise: LabelNoise | BoundaryNoise,
     annotator: str | None = None,
     source: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
     *,
     output: str | os.PathLike[str] | None = None,

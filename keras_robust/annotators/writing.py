@@ -17,6 +17,7 @@ from keras_robust.common.files import (
     remove_leftovers,
 )
 from keras_robust.common.opening import parse_json, read_bytes, real_path
+from keras_robust.common.progress import Progress
 from keras_robust.common.workers import run_jobs
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
@@ -105,7 +106,7 @@ def write_annotator(
     *,
     masks: Mapping[str, Path] | None = None,
     finish: Callable[[Mapping[str, Record]], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> None:
     """Run the jobs that are not done, then add the rows of the annotator to the manifest.
@@ -182,7 +183,7 @@ def _run(
     journal: Path,
     jobs: Sequence[MaskJob],
     parameters: Mapping[str, Any],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
     workers: int,
 ) -> dict[str, Record]:
     by_id = {job.id: job for job in jobs}

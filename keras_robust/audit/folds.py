@@ -10,6 +10,7 @@ import numpy as np
 from keras_robust.audit.inputs import AuditInputs
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import locked
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.images import image_shape
 from keras_robust.data.files.maps import has_map, write_map
@@ -28,8 +29,6 @@ FOLDS = "folds"
 MOST_VOXELS = 96  # along an axis of volumes, where no size is given
 # What an audit has no use for, and what decides on which images are trained on.
 _FIXED = {"save_predictions": 0, "evaluate_last": 1, "evaluate_every": 1, "tensorboard": False}
-
-Progress = Callable[[int, int], None]
 
 
 def training_config(

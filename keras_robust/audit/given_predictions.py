@@ -1,6 +1,6 @@
 """Predictions of any other model, as files in a folder."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.opening import open_plain
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.formats import read_picture
 from keras_robust.data.files.grid import check_prediction
@@ -19,8 +20,6 @@ from keras_robust.data.files.names import name_problem
 SUFFIXES = (".png", ".npy", ".nii.gz", ".nii")
 OVERSHOOT = 0.01  # of probabilities in half precision
 SUM_TOLERANCE = 0.05  # of those of all classes, after resizing
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What an audit judges: the masks, their files, and whether these are still the same."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json
 from keras_robust.common.hashes import sha256
 from keras_robust.common.opening import read_json
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset, verify
 from keras_robust.data.contents import contents
 from keras_robust.training.records.identity import differences, identity
@@ -17,8 +18,6 @@ from keras_robust.training.records.identity import differences, identity
 INPUTS = "inputs.json"
 # Other errors, such as one image in two splits, do not keep a mask from being judged.
 _FATAL = ("missing-file", "unreadable", "truncated", "size", "values", "name")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

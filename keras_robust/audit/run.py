@@ -1,7 +1,7 @@
 """Finding the masks of a dataset that are wrong, by a model that has not seen them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json, locked
 from keras_robust.common.hashes import sha256_if_there
 from keras_robust.common.opening import read_json
+from keras_robust.common.progress import StageProgress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
 from keras_robust.scheduling.scheduler import StudyState
@@ -45,15 +46,13 @@ from keras_robust.suspicion.error_map import error_map
 from keras_robust.suspicion.judged import Judged
 from keras_robust.suspicion.scores import SCORES, Suspicion, score_masks
 
-Progress = Callable[[str, int, int], None]
-
 
 def audit(
     dataset: str | Path,
     output: str | Path,
     options: AuditOptions | None = None,
     *,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     **changes: Any,
 ) -> Audit:
     """Give every mask of a dataset a suspicion score, and every pixel of it an error probability.
@@ -120,7 +119,9 @@ def _source(asked: AuditOptions, inputs: AuditInputs) -> "_Folds | _Given":
     return _Folds(config, asked.folds, asked.jobs, asked.threads)
 
 
-def _compared(result: Audit, opened: Dataset, asked: AuditOptions, tell: Progress) -> Truth | None:
+def _compared(
+    result: Audit, opened: Dataset, asked: AuditOptions, tell: StageProgress
+) -> Truth | None:
     """The audit against the truth, written beside it; what an earlier call wrote goes."""
     if asked.truth is None:
         for name in (TRUTH, DETECTION):
@@ -154,7 +155,7 @@ class _Folds:
         """Raise what would stop the training, before anything is written."""
         check_folds(self.config, self.folds, inputs)
 
-    def predict(self, inputs: AuditInputs, output: Path, tell: Progress) -> None:
+    def predict(self, inputs: AuditInputs, output: Path, tell: StageProgress) -> None:
         channels = _channels(inputs.dataset)
         folder = output / PREDICTIONS
         if all(has_map(folder, id, channels) for id in _ids(inputs)):
@@ -188,13 +189,17 @@ class _Given:
     def check(self, inputs: AuditInputs) -> None:
         """The files have been found already."""
 
-    def predict(self, inputs: AuditInputs, output: Path, tell: Progress) -> None:
+    def predict(self, inputs: AuditInputs, output: Path, tell: StageProgress) -> None:
         folder = output / PREDICTIONS
         self.given.copy(inputs.dataset, folder, lambda d, n: tell("predicting", d, n))
 
 
 def _begin(
-    output: Path, inputs: AuditInputs, split: str | None, source: _Folds | _Given, tell: Progress
+    output: Path,
+    inputs: AuditInputs,
+    split: str | None,
+    source: _Folds | _Given,
+    tell: StageProgress,
 ) -> dict[str, Any]:
     """The content of audit.json: that of an audit to continue, or of a new one."""
     settings = {
@@ -250,7 +255,7 @@ def _is_scored(output: Path, info: Mapping[str, Any], ranking: Mapping[str, str]
 
 
 def _score(
-    inputs: AuditInputs, output: Path, ranking: Mapping[str, str], tell: Progress
+    inputs: AuditInputs, output: Path, ranking: Mapping[str, str], tell: StageProgress
 ) -> list[AuditCase]:
     """All masks with their scores, most suspicious first."""
     cases = _Cases(inputs, output)
@@ -287,7 +292,7 @@ def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]
     )
 
 
-def _write_error_maps(inputs: AuditInputs, output: Path, tell: Progress) -> None:
+def _write_error_maps(inputs: AuditInputs, output: Path, tell: StageProgress) -> None:
     dataset, cases = inputs.dataset, inputs.cases
     judged = _Cases(inputs, output)
     for number, case in enumerate(cases, start=1):

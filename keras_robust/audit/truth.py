@@ -1,6 +1,6 @@
 """How well an audit found the masks that are wrong, where the truth is known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from keras_robust.audit.folder import Audit, AuditCase
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.opening import parse_json, read_text
+from keras_robust.common.progress import Progress
 from keras_robust.common.tables import frame_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.metrics.overlap import drawn_dice
@@ -23,8 +24,6 @@ TRUTH, DETECTION = "truth.csv", "detection.csv"
 PRECISION_AT = (10, 50, 100)
 # What simulated noise does, in the words of an audit.
 KIND_OF_NOISE = {"dilate": "too large", "erode": "too small", "affine": "shifted"}
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 from keras_robust.common.opening import shortened, shown
+from keras_robust.common.progress import Progress, StageProgress
 
 __all__ = [
     "friendly_errors",
@@ -119,7 +120,7 @@ def _message(error: Exception) -> str:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str) -> Iterator[Progress]:
     """A progress bar as a callback of (done, total)."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -132,7 +133,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars() -> Iterator[StageProgress]:
     """A progress bar for each stage of a task, as a callback of (stage, done, total).
 
     Where there is no terminal, a line at the beginning of each stage and at each tenth of it.

@@ -14,7 +14,6 @@ from .hashes import sha256 as sha256
 from .hashes import sha256_if_there as sha256_if_there
 from .large_arrays import large_array as large_array
 from .large_arrays import slabs as slabs
-from .regions import Regions as Regions
 from .registry import Registry as Registry
 from .registry import import_own as import_own
 from .registry import offered as offered

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keras_robust.common.regions import Regions
 from keras_robust.data.cases import Case
+from keras_robust.data.regions import Regions
 
 __all__ = ["Listing"]
 

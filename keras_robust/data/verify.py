@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from keras_robust.common.opening import real_path
+from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.formats import exif_orientation
@@ -50,7 +51,7 @@ class _Facts:
 
 def verify(
     dataset: Dataset | str | os.PathLike[str],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int | None = None,
 ) -> Report:
     """Every problem of every case of a dataset, at once.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case
 
 __all__ = ["case_by_case", "each_image"]
@@ -18,7 +19,7 @@ def each_image(cases: Iterable[Case]) -> list[Case]:
 def case_by_case(
     cases: Iterable[Case],
     predict: Callable[[Case], NDArray[np.float32]],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
     """Each image once, with what is predicted for it."""
     images = each_image(cases)

@@ -1,6 +1,6 @@
 """Several trained models as one."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array
-from keras_robust.common.regions import Regions
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
+from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import case_by_case, each_image
 
 __all__ = ["Ensemble", "Predicts"]
@@ -30,7 +31,7 @@ class Predicts(Protocol):
     def cases(
         self,
         dataset: Dataset | Iterable[Case],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]: ...
 
 
@@ -72,7 +73,7 @@ class Ensemble:
     def cases(
         self,
         dataset: Dataset | Iterable[Case],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
         """As those of the members."""
         # In step, so that each member holds no more than what it predicts at a time.

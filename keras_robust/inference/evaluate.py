@@ -3,7 +3,7 @@ that of training."""
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators import clean_annotator
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 from keras_robust.common.tables import write_csv
 from keras_robust.data import (
     Case,
@@ -31,7 +32,6 @@ from keras_robust.inference.given import is_masks
 from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
 from keras_robust.metrics import Reliability, dice, pooled_dice
 
-Progress = Callable[[int, int], None]
 GRIDS = ("stored", "trained")
 # Its labels, and the probabilities where a model predicts.
 Prediction = tuple[Case, NDArray[np.uint8], NDArray[np.float32] | None]

@@ -1,9 +1,9 @@
 """All measures of a run on the cases that it did not train on."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 from keras_robust.inference.evaluate import Evaluation, evaluate
 from keras_robust.training.choosing import choose_annotators, chosen_cases
 from keras_robust.training.records.finished import EVALUATION, RELIABILITY
@@ -20,7 +20,7 @@ def evaluate_run(
     mirror: bool = True,
     tolerance: float = 1.0,
     table: str = EVALUATION,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run on its own fold, or else its test split, and leave the figures in its folder.
 

@@ -1,12 +1,13 @@
 """Prediction with networks that were planned for a data set, in the grid of the stored images."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.cases import image_of
 from keras_robust.data.files.finite import require_finite
@@ -77,7 +78,7 @@ class PlannedPredictor:
         self,
         image: NDArray,
         spacing_mm: tuple[float, ...] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> NDArray[np.float32]:
         """Probabilities `(*spatial, 1)` or `(*spatial, K)` of one image.
 
@@ -100,7 +101,7 @@ class PlannedPredictor:
     def cases(
         self,
         dataset: Dataset | Iterable[Case],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
         """Each image of a dataset once, with its probabilities in the image's own grid."""
         return case_by_case(dataset, self._of_case, progress)

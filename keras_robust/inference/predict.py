@@ -1,7 +1,7 @@
 """Masks of a trained model, in the size of the original images."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,13 +13,14 @@ from PIL import Image
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.opening import open_plain, shortened
-from keras_robust.common.regions import Regions
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset, image_shape
 from keras_robust.data.cases import image_of
 from keras_robust.data.files.finite import require_finite
 from keras_robust.data.files.maps import save_labels, save_probability
 from keras_robust.data.files.resizing import resize_volume
 from keras_robust.data.files.volume_header import is_volume
+from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of
@@ -30,7 +31,6 @@ from keras_robust.training.run import Run
 from keras_robust.training.saving import load_model
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
 
-Progress = Callable[[int, int], None]
 PIXELS_PER_BATCH = 2**20
 NORMALIZE = ("range", "zscore", "none")
 PEERS = ("mean", "a")

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import large_array, slabs
-from keras_robust.common.regions import Regions
 from keras_robust.data.files.maps import above_half
+from keras_robust.data.regions import Regions
 
 __all__ = ["class_probabilities", "labels_of"]
 

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 
 from .catalogue import KINDS
 from .corruption import Corruption
 
-Progress = Callable[[int, int], None]
 Other = Callable[[], np.ndarray]
 
 

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import slabs
 from keras_robust.common.opening import read_json
+from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.finite import require_finite
@@ -79,7 +80,7 @@ class Fingerprint(_Record):
 
 def fingerprint(
     dataset: Dataset,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int | None = None,
 ) -> Fingerprint:
     """Look at every image and mask of a data set.

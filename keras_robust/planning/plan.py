@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from keras_robust.common.errors import invalid
-from keras_robust.common.regions import Regions
+from keras_robust.data.regions import Regions
 from keras_robust.models.topology import ISOTROPIC, Topology, plan_topology, residual_blocks
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.resampling import ANISOTROPIC, resampled_shape

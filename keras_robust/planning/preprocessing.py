@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.common.opening import read_json
+from keras_robust.common.progress import Progress
 from keras_robust.common.workers import run_jobs
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.finite import require_finite
@@ -208,7 +209,7 @@ def preprocess(
     plan: Plan,
     fingerprint: Fingerprint,
     folder: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> list[PreprocessedCase]:
     """Preprocess every case of a data set into a folder; done ones are not done again.

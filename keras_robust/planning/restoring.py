@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import large_array
+from keras_robust.common.progress import Progress
 from keras_robust.models.decoding import class_probabilities
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
@@ -28,7 +29,7 @@ def planned_probabilities(
     *,
     overlap: float = 0.5,
     mirror_axes: Sequence[int] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Probabilities of an image, preprocessed as planned, in the grid in which it is stored.
 

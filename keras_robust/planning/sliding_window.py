@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array
+from keras_robust.common.progress import Progress
 
 __all__ = ["gaussian_weights", "sliding_window", "window_starts"]
 
@@ -28,7 +29,7 @@ def sliding_window(
     batch_size: int = 1,
     mirror_axes: Sequence[int] = (),
     out: Any = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Any:
     """Predict overlapping patches and average them with Gaussian weights, as nnU-Net does.
 

@@ -1,11 +1,12 @@
 """The order in which masks are reviewed, and which of them are shown."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_robust.annotators.roles import match_annotators
+from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.review.decision import DECISIONS
@@ -87,7 +88,7 @@ def disagreement(
     dataset: Dataset,
     annotator: str,
     other: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """A score without any model: one minus the mean Dice with the masks of others.
 

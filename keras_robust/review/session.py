@@ -1,7 +1,7 @@
 """A reviewer at work: a queue of suspicious masks, decisions, drafts and corrected masks."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.files import locked, remove_leftovers
 from keras_robust.common.hashes import sha256_if_there
+from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.layouts.manifest_writing import writable_home
@@ -296,7 +297,7 @@ class ReviewSession(Navigation):
                 raise _explained(reason, what) from reason
         return record
 
-    def check(self, progress: Callable[[int, int], None] | None = None) -> tuple[str, ...]:
+    def check(self, progress: Progress | None = None) -> tuple[str, ...]:
         """Find decisions on files that have changed since; their status is "changed" from now on.
 
         Args:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 from keras_robust.common.registry import Registry
 from keras_robust.suspicion.base import PerMask, Score
 from keras_robust.suspicion.class_differences import (
@@ -29,7 +30,6 @@ from keras_robust.suspicion.t_scores import TResidual, TWeight
 __all__ = ["SCORES", "ClassDifferences", "Suspicion", "register_score", "score_masks"]
 
 Cases = Callable[[], Iterable[Judged]]
-Progress = Callable[[int, int], None]
 Scored = TypeVar("Scored", bound=Callable[..., Any])
 
 # log 2: as probably wrong as right.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_robust.common.regions import Regions
+from keras_robust.data.regions import Regions
 from keras_robust.training.source import Source
 from keras_robust.training.whole_images.stream import evaluation_stream
 

@@ -9,6 +9,7 @@ import keras
 
 from keras_robust import losses
 from keras_robust.common.interrupts import Interrupts, interrupts
+from keras_robust.common.progress import FiguresProgress
 from keras_robust.data import Dataset
 from keras_robust.training.build import build_selection
 from keras_robust.training.callbacks import (
@@ -23,7 +24,7 @@ from keras_robust.training.devices import device_scope, limit_threads, replicas
 from keras_robust.training.records.inputs import dataset_of, move_data, require_inputs, set_paths
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
-from keras_robust.training.task import Progress, Task
+from keras_robust.training.task import Task
 from keras_robust.training.whole_images.stream import reading_errors
 from keras_robust.training.whole_images.task import WholeImages
 
@@ -32,7 +33,7 @@ def train(
     config: TrainConfig,
     folder: str | Path,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: FiguresProgress | None = None,
 ) -> Run:
     """Train a U-Net on a dataset folder and leave a run folder.
 
@@ -88,7 +89,7 @@ def _train(
     config: TrainConfig,
     run: Run,
     note: Callable[..., None],
-    progress: Progress,
+    progress: FiguresProgress,
     asked: Interrupts,
 ) -> None:
     dataset = dataset_of(run.folder, config.data.path)
@@ -151,7 +152,7 @@ def _train(
     note(results=task.finish(rows))
 
 
-def _task(dataset: Dataset, config: TrainConfig, run: Run, progress: Progress) -> Task:
+def _task(dataset: Dataset, config: TrainConfig, run: Run, progress: FiguresProgress) -> Task:
     if config.plan is None:
         return WholeImages(dataset, config, run, progress)
     from keras_robust.training.patches.task import PlannedTask

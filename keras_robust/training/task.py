@@ -1,12 +1,10 @@
 """What the two kinds of training, on whole images and on patches by a plan, have in common."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
-
-Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 class Task(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.common.progress import Progress
 from keras_robust.data import Dataset
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.noise import Corruption, Kind, LabelNoise, check_possible, corrupt_planned
@@ -19,8 +20,6 @@ __all__ = [
     "replay",
     "slice_ids",
 ]
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

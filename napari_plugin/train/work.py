@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from keras_robust.common.progress import StageProgress
 from napari_plugin.work.child import Channel
 
 __all__ = ["audit_run", "predict_dataset", "predict_image", "train_run"]
@@ -84,7 +85,7 @@ def audit_run(
     return output
 
 
-def _sparing(channel: Channel) -> Callable[[str, int, int], None]:
+def _sparing(channel: Channel) -> StageProgress:
     """Sends (stage, done, total) ten times a second at most, and every last one."""
     last = 0.0
 

@@ -11,6 +11,7 @@ from napari.qt.threading import create_worker
 from napari.utils import progress as napari_progress
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from keras_robust.common.progress import Progress
 from napari_plugin.work.child import Cancelled, in_words, run_child
 
 __all__ = ["Cancelled", "ChildProcess", "Task", "run_in_background"]
@@ -93,7 +94,7 @@ class Task(QObject):
 def run_in_background(
     function: Callable[..., Any],
     *args: Any,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: bool | Progress = False,
     done: Callable[[Any], None] | None = None,
     failed: Callable[[Exception], None] | None = None,
     title: str = "",

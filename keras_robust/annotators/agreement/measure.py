@@ -1,7 +1,7 @@
 """How far the annotators of a dataset agree: every pair of masks of every image."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_robust.annotators import match_annotators
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 from keras_robust.common.workers import run_jobs
 from keras_robust.data import Case, Dataset
 from keras_robust.data.layouts.labels import class_name
@@ -170,7 +171,7 @@ def measure_agreement(
     *,
     split: str | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> Agreement:
     """Compare every pair of masks of every image.

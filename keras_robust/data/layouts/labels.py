@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_robust.common.regions import Regions
 from keras_robust.data.problems import Problem, error
+from keras_robust.data.regions import Regions
 
 __all__ = ["class_name", "class_names", "class_title", "read_regions"]
 

@@ -1,6 +1,6 @@
 """The cases of a planned run: preprocessed ones to draw patches from, and the test images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
 from keras_robust.data import Dataset
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.noise import LabelNoise, check_possible, corrupt_planned, write_log
@@ -20,8 +21,6 @@ from keras_robust.training.choosing import choose_annotators, chosen_cases, refu
 from keras_robust.training.config import TrainConfig
 
 __all__ = ["PatchSource", "PlannedCases", "prepare_cases"]
-
-Progress = Callable[[int, int], None]
 
 
 class PatchSource(Protocol):

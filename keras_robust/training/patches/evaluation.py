@@ -1,6 +1,6 @@
 """Dice of a planned network on the images as they are stored."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -8,8 +8,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import slabs
-from keras_robust.common.regions import Regions
+from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
+from keras_robust.data.regions import Regions
 from keras_robust.metrics.overlap import overlap_of_labels
 from keras_robust.models.decoding import labels_of
 from keras_robust.planning.fingerprint import Fingerprint
@@ -25,7 +26,7 @@ def predictions(
     plan: Plan,
     fingerprint: Fingerprint,
     mirror_axes: tuple[int, ...] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
     """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
 

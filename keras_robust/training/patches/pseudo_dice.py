@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_robust.common.regions import Regions
+from keras_robust.data.regions import Regions
 from keras_robust.training.evaluation import overlap_counts
 
 __all__ = ["DECAY", "PseudoDice", "columns", "moving_average"]

@@ -4,7 +4,7 @@ import os
 from math import prod
 
 from keras_robust.common.errors import invalid
-from keras_robust.common.regions import Regions
+from keras_robust.data.regions import Regions
 from keras_robust.models.topology import plan_topology
 from keras_robust.planning.plan import Plan
 from keras_robust.training.config import PlanConfig

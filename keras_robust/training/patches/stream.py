@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_robust.common.regions import Regions
+from keras_robust.data.regions import Regions
 from keras_robust.planning.plan import Plan
 from keras_robust.training.patches.augmentation import augment, sample
 from keras_robust.training.patches.cases import PatchSource

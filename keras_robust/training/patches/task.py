@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.progress import FiguresProgress
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import foreground_probability, save_probability
@@ -29,7 +30,6 @@ from keras_robust.training.patches.pseudo_dice import PseudoDice, columns
 from keras_robust.training.patches.recipe import planned
 from keras_robust.training.patches.stream import Patches, patch_stream
 from keras_robust.training.run import Run
-from keras_robust.training.task import Progress
 
 __all__ = ["PlannedTask"]
 
@@ -48,7 +48,7 @@ class PlannedTask:
         config: TrainConfig,
         options: PlanConfig,
         run: Run,
-        progress: Progress,
+        progress: FiguresProgress,
     ):
         self.dataset, self.config, self.options, self.run = dataset, config, options, run
         self.progress = progress

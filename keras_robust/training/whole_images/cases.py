@@ -1,11 +1,12 @@
 """The images of a run with the masks to train on, and those to evaluate against."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_robust.common.progress import Progress
 from keras_robust.data import Dataset, read_mask
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.maps import save_labels
@@ -49,7 +50,7 @@ def prepare(
     dataset: Dataset,
     config: TrainConfig,
     folder: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> TrainingData:
     """Choose the cases of a run, and corrupt its training masks where the configuration asks.
 
@@ -106,7 +107,7 @@ def _corrupt(
     ignore_label: int | None,
     folder: Path,
     files: Mapping[str, Path],
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> tuple[Source, np.ndarray]:
     noise = LabelNoise(**config.noise.model_dump())  # type: ignore[union-attr]
     plan = noise.plan(source.ids)

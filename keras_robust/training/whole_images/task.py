@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_robust.common.progress import FiguresProgress
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Dataset
 from keras_robust.noise import KINDS
@@ -16,7 +17,6 @@ from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
 from keras_robust.training.run import Run
 from keras_robust.training.source import Source
-from keras_robust.training.task import Progress
 from keras_robust.training.whole_images.cases import prepare
 from keras_robust.training.whole_images.predictions import save_predictions
 from keras_robust.training.whole_images.stream import batch_ids, training_stream
@@ -25,7 +25,7 @@ from keras_robust.training.whole_images.stream import batch_ids, training_stream
 class WholeImages:
     """A run on whole images; see `keras_robust.training.task.Task`."""
 
-    def __init__(self, dataset: Dataset, config: TrainConfig, run: Run, progress: Progress):
+    def __init__(self, dataset: Dataset, config: TrainConfig, run: Run, progress: FiguresProgress):
         self.config, self.run = config, run
         self.data = prepare(
             dataset, config, run.folder, lambda done, n: progress("data", done, n, {})
