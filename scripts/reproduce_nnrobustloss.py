@@ -86,7 +86,7 @@ KEPT = (
     "history.csv",
     "run.json",
     "test.csv",
-    "plan.json",
+    "entry.json",
     "evaluation.csv",
     ONE_PEER,
     "reliability.csv",

@@ -46,7 +46,7 @@ def count_epochs(folder: str | Path) -> int:
 class RunRecord:
     """What a run folder says about itself.
 
-    `config` is the training configuration, `info` the content of `run.json`, `plan` what the
+    `config` is the training configuration, `info` the content of `run.json`, `entry` what the
     study added (the label of the loss, and whether the run is another start of T-Loss); each is
     empty where the file is absent. `unread` is the first of these files that is damaged.
     """
@@ -54,7 +54,7 @@ class RunRecord:
     folder: Path
     config: dict[str, Any] = field(repr=False)
     info: dict[str, Any] = field(repr=False)
-    plan: dict[str, Any] = field(repr=False)
+    entry: dict[str, Any] = field(repr=False)
     unread: DamagedFileError | None = field(default=None, repr=False)
 
     @classmethod
@@ -70,7 +70,7 @@ class RunRecord:
                 unread.append(error)
                 return {}
 
-        found = content(_read_config), content(read_info), content(_read_plan)
+        found = content(_read_config), content(read_info), content(_read_entry)
         return cls(folder, *found, unread[0] if unread else None)
 
     @property
@@ -186,7 +186,7 @@ class RunRecord:
 def find_runs(paths: str | Path | Iterable[str | Path]) -> list[RunRecord]:
     """All run folders at or below the given folders, ordered by name.
 
-    A run folder is one with `run.json`, or with both `config.yaml` and `plan.json`: a run that a
+    A run folder is one with `run.json`, or with both `config.yaml` and `entry.json`: a run that a
     study has planned and not begun.
 
     Raises:
@@ -195,13 +195,12 @@ def find_runs(paths: str | Path | Iterable[str | Path]) -> list[RunRecord]:
     roots = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     found: dict[Path, None] = {}
     for root in roots:
-        for marker in ("run.json", "plan.json"):
+        for marker in ("run.json", "entry.json"):
             candidates = [root / marker, *sorted(root.glob(f"*/{marker}"))]
             candidates += sorted(root.glob(f"*/*/{marker}"))
             for candidate in candidates:
-                # `keras-robust plan` writes a plan.json as well.
-                planned = candidate.with_name("config.yaml").is_file()
-                if candidate.is_file() and (planned or marker == "run.json"):
+                has_config = candidate.with_name("config.yaml").is_file()
+                if candidate.is_file() and (has_config or marker == "run.json"):
                     found[candidate.parent] = None
     if not found:
         raise invalid(
@@ -251,5 +250,5 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _read_plan(folder: Path) -> dict[str, Any]:
-    return read_record(folder / "plan.json", "The same benchmark command writes it again.")
+def _read_entry(folder: Path) -> dict[str, Any]:
+    return read_record(folder / "entry.json", "The same benchmark command writes it again.")

@@ -262,7 +262,7 @@ def _prepare(
     for run in runs:
         full = complete(run.config)
         record = RunRecord.read(output / run.name)
-        if record.unread and record.unread.path.name != "plan.json":  # which is written below
+        if record.unread and record.unread.path.name != "entry.json":  # which is written below
             raise record.unread
         if record.status != "waiting":
             before = complete(record.config)
@@ -282,7 +282,7 @@ def _prepare(
         folder = output / run.name
         folder.mkdir(exist_ok=True)
         record = RunRecord.read(folder)
-        atomic_write_json(folder / "plan.json", {"label": run.label, "start": run.start})
+        atomic_write_json(folder / "entry.json", {"label": run.label, "start": run.start})
         if record.status != "waiting" and is_free(folder):
             set_paths(folder, full)
         if record.status == "waiting":

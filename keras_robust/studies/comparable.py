@@ -47,7 +47,7 @@ def told_apart(records: Sequence[RunRecord]) -> list[RunRecord]:
     for run in records:
         annotators.setdefault(label_of(run), set()).add(annotator(run))
     return [
-        replace(run, plan={**run.plan, "label": f"{label_of(run)} ({annotator(run)})"})
+        replace(run, entry={**run.entry, "label": f"{label_of(run)} ({annotator(run)})"})
         if len(annotators[label_of(run)]) > 1
         else run
         for run in records

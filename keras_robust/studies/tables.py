@@ -16,8 +16,8 @@ Setting = tuple[float, float]
 
 def label_of(run: RunRecord) -> str:
     """What tables call the loss of a run: the study's label, else made from the configuration."""
-    if run.plan.get("label"):
-        return str(run.plan["label"])
+    if run.entry.get("label"):
+        return str(run.entry["label"])
     config = run.config
     return loss_label(
         str(config.get("loss", "?")), config.get("loss_options"), config.get("selection")
@@ -29,10 +29,10 @@ def is_start_run(run: RunRecord) -> bool:
 
     The study says so; studies of before it did gave these runs the label of T-Loss itself.
     """
-    if "start" in run.plan:
-        return bool(run.plan["start"])
+    if "start" in run.entry:
+        return bool(run.entry["start"])
     options = run.config.get("loss_options") or {}
-    return run.plan.get("label") == "T-Loss" and list(options) == ["nu_tilde"]
+    return run.entry.get("label") == "T-Loss" and list(options) == ["nu_tilde"]
 
 
 def run_table(runs: Iterable[RunRecord]) -> "pd.DataFrame":

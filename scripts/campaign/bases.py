@@ -130,7 +130,7 @@ def _runs(root: Path) -> None:
             "seed": 0,
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        (folder / "plan.json").write_text(json.dumps({"label": loss}))
+        (folder / "entry.json").write_text(json.dumps({"label": loss}))
         info = {"status": "finished", "seed": 0, "classes": 2, "results": {"dice_test": dice}}
         (folder / "run.json").write_text(json.dumps(info))
         lines = ["epoch,step,seconds,loss,learning_rate,nu,nu_tilde,dice_train,dice_test"]

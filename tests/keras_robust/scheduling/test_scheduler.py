@@ -137,7 +137,7 @@ def test_another_configuration_is_not_mixed_in(study):
     wider = study(BenchmarkConfig(base={"epochs": 1}, losses=["t", "mae"], seeds=[0, 1]))
     assert wider.count("finished") == 4
     assert starts(study.output / "t_a0.7_b0.7_s0") == 1
-    plan = (study.output / "t_a0.7_b0.7_s0/plan.json").read_text()
+    plan = (study.output / "t_a0.7_b0.7_s0/entry.json").read_text()
     assert json.loads(plan) == {"label": None, "start": False}
 
 

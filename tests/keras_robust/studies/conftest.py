@@ -64,7 +64,7 @@ def write_run(
         "seed": seed,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "plan.json").write_text(json.dumps({"label": label}))
+    (folder / "entry.json").write_text(json.dumps({"label": label}))
     if status == "waiting":
         return folder
     info = {"status": status, "seed": seed, "results": {"dice_test": level}}

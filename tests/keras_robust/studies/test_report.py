@@ -139,7 +139,7 @@ def test_starts_stand_beside_the_runs_that_differ_in_nothing_else(tmp_path, stud
     runs = tmp_path / "runs"
     write_run(runs / "t_a0.7_b0.7_s0", study_data)
     write_run(runs / "t-nu_tilde=4_a0.7_b0.7_s0", study_data, options={"nu_tilde": 4.0})
-    (runs / "t-nu_tilde=4_a0.7_b0.7_s0/plan.json").write_text('{"label": "T-Loss", "start": true}')
+    (runs / "t-nu_tilde=4_a0.7_b0.7_s0/entry.json").write_text('{"label": "T-Loss", "start": true}')
     config = write_run(runs / "t-cot_a0.7_b0.7_s0", study_data) / "config.yaml"
     config.write_text(config.read_text() + "selection: {name: cot, options: {}}\n")
     page = write_report(runs, tmp_path / "out").read_text(encoding="utf-8")

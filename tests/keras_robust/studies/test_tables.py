@@ -96,7 +96,7 @@ def test_every_run_has_its_row(study):
         ("config.yaml", "loss: ["),
         ("config.yaml", "[]"),
         ("config.yaml", "data: 3"),
-        ("plan.json", "[]"),
+        ("entry.json", "[]"),
         ("history.csv", ""),
         ("history.csv", "epoch,step,dice_test\n1,1,0.5\n"),
     ],
@@ -132,6 +132,7 @@ def test_the_folder_of_a_plan_is_no_run(tmp_path, study_data):
     run = write_run(tmp_path / "runs/t_a0_b0_s0", study_data, noise=(0, 0), status="waiting")
     (tmp_path / "runs/plan").mkdir()
     (tmp_path / "runs/plan/plan.json").write_text("{}")
+    (tmp_path / "runs/plan/config.yaml").write_text("data: {path: lesions}\nplan: {folder: plan}\n")
     assert [found.folder for found in find_runs(tmp_path / "runs")] == [run]
 
 

@@ -207,7 +207,7 @@ def test_two_processes_do_not_train_in_one_folder(small_config, tmp_path):
 
 def test_what_a_dead_attempt_left_goes(small_config, tmp_path):
     (tmp_path / "run.json").write_text('{"status": "failed"}')
-    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "entry.json").write_text("{}")
     left = ["noise.jsonl", "noisy_masks/a.png", "predictions/a.png", "tensorboard/train/events"]
     for name in left:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +217,7 @@ def test_what_a_dead_attempt_left_goes(small_config, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".training.lock",
         "config.yaml",
-        "plan.json",
+        "entry.json",
     ]
 
 

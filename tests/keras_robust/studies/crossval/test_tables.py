@@ -47,7 +47,7 @@ def write_run(folder, data, method, fold, *, two=True):
         "epochs": 2,
     }
     atomic_write_text(folder / "config.yaml", yaml.safe_dump(config))
-    atomic_write_text(folder / "plan.json", json.dumps({"label": method}))
+    atomic_write_text(folder / "entry.json", json.dumps({"label": method}))
     atomic_write_text(folder / "run.json", json.dumps({"status": "finished"}))
     noise = np.random.default_rng([fold, sum(map(ord, method))]).normal(0, 0.004, 10)
     rows = [HEAD]
