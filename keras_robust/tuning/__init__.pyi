@@ -1,6 +1,7 @@
 from .figures import stability_figure as stability_figure
 from .loop import TuningState as TuningState
 from .objective import Objective as Objective
+from .options import TuningOptions as TuningOptions
 from .report import write_stability as write_stability
 from .report import write_tuning_report as write_tuning_report
 from .results import TuningRecord as TuningRecord
