@@ -123,7 +123,7 @@ def _check_loss(name: str) -> None:
             "loss",
             f"{[*LOSS_NAMES]}, a sum of these, or 'svls-' and one of these",
             name,
-            f"The module that registers a loss of your own is named by {VARIABLE}.",
+            f"A loss of your own is registered in a module that {VARIABLE} names.",
         )
 
 

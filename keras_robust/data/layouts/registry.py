@@ -1,7 +1,7 @@
 """Which layout a dataset folder has."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,6 +126,8 @@ def layout_titles() -> list[str]:
 
 def layout_of(root: Path) -> Layout | None:
     """The layout of a folder; `None` for none that is known."""
+    if not root.is_dir():
+        return None
     return next((layout for _, layout in _in_order() if layout.fits(root)), None)
 
 
@@ -134,9 +136,15 @@ def has_layout(path: str | os.PathLike[str]) -> bool:
     return layout_of(Path(path)) is not None
 
 
-def _in_order() -> list[tuple[str, Layout]]:
-    """All layouts; what any folder of pictures may fit comes last."""
-    return sorted(LAYOUTS.each(), key=lambda item: item[0] == "folders")
+def _in_order() -> Iterator[tuple[str, Layout]]:
+    """All layouts, the project's first; what any folder of pictures may fit comes last."""
+    last = {}
+    for name, layout in LAYOUTS.each():
+        if name == "folders":
+            last[name] = layout
+        else:
+            yield name, layout
+    yield from last.items()
 
 
 def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Problem]]:

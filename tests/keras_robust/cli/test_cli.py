@@ -76,7 +76,7 @@ def test_predict_and_evaluate(trained_run, tmp_path):
         (["predict", SAMPLE, "/nowhere.h5", "--output", "x"], ".keras file"),
         (["predict", SAMPLE, "/nowhere.keras", "--output", "x"], "Received: path='/nowhere.keras'"),
         (["predict", SAMPLE, "--output", "x"], "models"),
-        (["train", SAMPLE, "--loss", "tt"], "='tt'. The module that registers"),
+        (["train", SAMPLE, "--loss", "tt"], "='tt'. A loss of your own is registered"),
         (["train", SAMPLE, "--annotator", "bo"], "argument `annotator`. Expected one of"),
         (["train", SAMPLE, "--size", "big"], "whole numbers, as in 256x256"),
         (["train", SAMPLE, "--set", "plan.folder=/nowhere"], "keras-robust plan"),

@@ -75,7 +75,7 @@ def test_a_view_knows_soft_annotators_and_takes_more(soft, tmp_path):
 
 
 def test_soft_masks_are_not_corrupted_or_mixed(soft):
-    with pytest.raises(ValueError, match="`source`.*'soft', whose masks are probabilities.*--sou"):
+    with pytest.raises(ValueError, match="`source`.*'soft', whose masks are probabilities.*--anno"):
         simulate_dataset(soft, LabelNoise(alpha=0.5, beta=0.5), source="soft")
     with pytest.raises(ValueError, match="soft, whose masks are probabilities"):
         mix_annotators(soft, ["soft"])
