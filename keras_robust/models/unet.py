@@ -125,20 +125,7 @@ def UNet(
             raise invalid(key, "a positive integer", said=f"{key}={value}")
     if encoder not in _ENCODERS:
         raise invalid("encoder", f"one of {tuple(_ENCODERS)}", encoder)
-    sizes = tuple(size for size in spatial if size)
-    if strides is None:
-        steps = pooling_strides(sizes, depth)
-    else:
-        steps = _checked("strides", strides, sizes)  # none where the plan halves nothing
-    if kernels is None:
-        kernels = [(3,) * len(sizes)] * (len(steps) + 1)
-    reach = _checked("kernels", kernels, sizes)
-    if len(reach) != len(steps) + 1:
-        raise invalid(
-            "kernels",
-            f"{len(steps) + 1}, one more than there are down-samplings",
-            said=f"{len(reach)}, kernels={kernels}",
-        )
+    steps, reach = _stages(tuple(size for size in spatial if size), depth, strides, kernels)
     widths = [min(features * 2**i, max_features) for i in range(len(steps) + 1)]
     padding = _padding(spatial, steps)
     padded = any(sum(pair) for pair in padding)
@@ -175,6 +162,29 @@ def UNet(
         output = Probabilities(activation, name=f"probabilities{suffix}")
         outputs.append(output(logits))
     return Model(inputs, outputs if deep_supervision else outputs[0], name=name)
+
+
+def _stages(
+    sizes: tuple[int, ...],
+    depth: int | None,
+    strides: Sequence[tuple[int, ...]] | None,
+    kernels: Sequence[tuple[int, ...]] | None,
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Strides of the down-samplings and kernels of the stages, checked."""
+    if strides is None:
+        steps = pooling_strides(sizes, depth)
+    else:
+        steps = _checked("strides", strides, sizes)  # none where the plan halves nothing
+    if kernels is None:
+        kernels = [(3,) * len(sizes)] * (len(steps) + 1)
+    reach = _checked("kernels", kernels, sizes)
+    if len(reach) != len(steps) + 1:
+        raise invalid(
+            "kernels",
+            f"{len(steps) + 1}, one more than there are down-samplings",
+            said=f"{len(reach)}, kernels={kernels}",
+        )
+    return steps, reach
 
 
 def supervision_weights(outputs: int) -> list[float]:

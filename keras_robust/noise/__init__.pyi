@@ -1,4 +1,6 @@
 from .affine import affine as affine
+from .batch import check_possible as check_possible
+from .batch import corrupt_planned as corrupt_planned
 from .boundary_noise import BoundaryNoise as BoundaryNoise
 from .boundary_noise import mean_dice_per_label as mean_dice_per_label
 from .boundary_noise import sizes_of as sizes_of
@@ -18,7 +20,5 @@ from .corruption import write_log as write_log
 from .label_noise import MODES as MODES
 from .label_noise import Kind as Kind
 from .label_noise import LabelNoise as LabelNoise
-from .many import check_possible as check_possible
-from .many import corrupt_planned as corrupt_planned
 from .morphology import dilate as dilate
 from .morphology import erode as erode

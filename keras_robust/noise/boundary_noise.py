@@ -10,10 +10,10 @@ import numpy as np
 from keras_robust.common.errors import invalid
 from keras_robust.common.progress import Progress
 
+from .batch import Other, check_length, corrupt_all, each_once, unchanged_note
 from .boundary import resize_object
 from .corruption import Corruption
-from .draws import generator_of, unit_vector
-from .many import Other, check_length, corrupt_all, each_once, unchanged_note
+from .generators import generator_of, unit_vector
 from .morphology import room
 from .structures import check_mask, labels_of, map_structures
 

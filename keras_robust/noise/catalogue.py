@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .affine import affine_object, choose_affine
-from .draws import unit_vector
+from .generators import unit_vector
 from .kinds import (
     NOISES,
     Draw,

@@ -10,7 +10,7 @@ import numpy as np
 from keras_robust.common.errors import invalid
 from keras_robust.common.registry import Registry, first_sentence
 
-from .draws import generator_of
+from .generators import generator_of
 
 Parameters = dict[str, Any]
 Drawn = tuple[np.ndarray, Parameters]

@@ -12,11 +12,11 @@ import numpy as np
 from keras_robust.common.errors import invalid
 from keras_robust.common.progress import Progress
 
+from .batch import corrupt_all, each_once, unchanged_note
 from .catalogue import GROUPS, KINDS, expanded
 from .corruption import Corruption
-from .draws import generator_of
+from .generators import generator_of
 from .kinds import NOISES, Draw, Drawn, NoiseKind, NotHere, kind_named
-from .many import corrupt_all, each_once, unchanged_note
 from .measure import measure
 from .morphology import check_beta
 from .reference import DIRECTIONS, choose_reference_step, reference_affine_object, reference_draws

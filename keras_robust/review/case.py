@@ -71,62 +71,16 @@ def read_case(
         suggest: Labels `(*spatial)` that are suggested for an id.
     """
     problems: list[str] = []
-    image = labels = suggestion = None
+    image = None
     mask_hash, image_hash = fingerprints(case)
     try:
         image = dataset.read_image(case)
     except (OSError, ValueError) as reason:
         problems.append(f"The image cannot be read, so that nothing can be painted. {reason}")
     shape = None if image is None else image.shape[:-1]
-    if case.mask is None:
-        problems.append("There is no mask. Paint one and choose repair, or choose reject.")
-    else:
-        try:
-            labels = dataset.read_mask(case, anywhere=True)
-        except FileNotFoundError:
-            problems.append(
-                f"The mask {case.mask.name!r} is missing. Restore the file and load the case "
-                "again, or paint a mask and choose repair."
-            )
-        except UnreadableImageError as reason:
-            problems.append(
-                f"The mask {case.mask.name!r} is damaged ({reason.reason}). Restore the file and "
-                "load the case again, or paint a mask and choose repair."
-            )
-        except (OSError, ValueError) as reason:
-            labels = _thresholded(case.mask) if dataset.classes == 2 else None
-            problems.append(
-                f"The mask {case.mask.name!r} has values that are no labels. It is shown cut at "
-                "half of white: check it, and choose repair to keep it so."
-                if labels is not None
-                else f"The mask {case.mask.name!r} cannot be read. {reason}"
-            )
-    if labels is not None and shape is not None and labels.shape != shape:
-        turned = ", turned on its side" if labels.shape == shape[::-1] else ""
-        problems.append(
-            f"The mask {case.mask.name if case.mask else ''!r} has {_by(labels.shape)} pixels, the "
-            f"image {_by(shape)}{turned}. It is not shown, since it would lie wrongly. Export it "
-            "again on the grid of the image, or paint a mask and choose repair."
-        )
-        labels = None
-    apart = _lies_elsewhere(case) if labels is not None and image is not None else None
-    if apart is not None:
-        problems.append(
-            f"The mask {case.mask.name if case.mask else ''!r} lies elsewhere than the image: "
-            f"their headers differ in {apart[0]}. {apart[1]} It is shown voxel on voxel; a "
-            "repaired mask lies where the image does."
-        )
-    if suggest is not None and shape is not None:
-        try:
-            suggestion = suggest(case.id)
-        except (OSError, ValueError, KeyError) as reason:
-            problems.append(f"The suggestion cannot be read. {reason}")
-        if suggestion is not None and suggestion.shape != shape:
-            problems.append(
-                f"The suggestion has {_by(suggestion.shape)} pixels, the image {_by(shape)}. It is "
-                "not shown; audit the dataset again."
-            )
-            suggestion = None
+    labels, of_mask = _read_labels(dataset, case, shape)
+    suggestion, of_suggestion = _read_suggestion(case.id, shape, suggest)
+    problems += [*of_mask, *of_suggestion]
     return ReviewCase(
         case.id,
         case.annotator,
@@ -137,6 +91,70 @@ def read_case(
         mask_sha256=mask_hash,
         image_sha256=image_hash,
     )
+
+
+def _read_labels(
+    dataset: Dataset, case: Case, shape: tuple[int, ...] | None
+) -> tuple[NDArray | None, list[str]]:
+    """The labels as they are shown, and what is wrong with the mask."""
+    if case.mask is None:
+        return None, ["There is no mask. Paint one and choose repair, or choose reject."]
+    name, problems, labels = case.mask.name, [], None
+    try:
+        labels = dataset.read_mask(case, anywhere=True)
+    except FileNotFoundError:
+        problems.append(
+            f"The mask {name!r} is missing. Restore the file and load the case again, or paint a "
+            "mask and choose repair."
+        )
+    except UnreadableImageError as reason:
+        problems.append(
+            f"The mask {name!r} is damaged ({reason.reason}). Restore the file and load the case "
+            "again, or paint a mask and choose repair."
+        )
+    except (OSError, ValueError) as reason:
+        labels = _thresholded(case.mask) if dataset.classes == 2 else None
+        problems.append(
+            f"The mask {name!r} has values that are no labels. It is shown cut at half of white: "
+            "check it, and choose repair to keep it so."
+            if labels is not None
+            else f"The mask {name!r} cannot be read. {reason}"
+        )
+    if labels is None or shape is None:
+        return labels, problems
+    if labels.shape != shape:
+        turned = ", turned on its side" if labels.shape == shape[::-1] else ""
+        problems.append(
+            f"The mask {name!r} has {_by(labels.shape)} pixels, the image {_by(shape)}{turned}. It "
+            "is not shown, since it would lie wrongly. Export it again on the grid of the image, "
+            "or paint a mask and choose repair."
+        )
+        return None, problems
+    apart = _lies_elsewhere(case)
+    if apart is not None:
+        problems.append(
+            f"The mask {name!r} lies elsewhere than the image: their headers differ in {apart[0]}. "
+            f"{apart[1]} It is shown voxel on voxel; a repaired mask lies where the image does."
+        )
+    return labels, problems
+
+
+def _read_suggestion(
+    id: str, shape: tuple[int, ...] | None, suggest: Callable[[str], NDArray | None] | None
+) -> tuple[NDArray | None, list[str]]:
+    """What is suggested for an image of `shape`, and what is wrong with it."""
+    if suggest is None or shape is None:
+        return None, []
+    try:
+        suggestion = suggest(id)
+    except (OSError, ValueError, KeyError) as reason:
+        return None, [f"The suggestion cannot be read. {reason}"]
+    if suggestion is None or suggestion.shape == shape:
+        return suggestion, []
+    return None, [
+        f"The suggestion has {_by(suggestion.shape)} pixels, the image {_by(shape)}. It is not "
+        "shown; audit the dataset again."
+    ]
 
 
 def fingerprints(case: Case) -> tuple[str | None, str | None]:

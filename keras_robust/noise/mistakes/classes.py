@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..draws import unit_vector
+from ..generators import unit_vector
 from ..kinds import Draw, Drawn, NotHere
 from ..structures import bounding_box, labels_of
 from .amounts import first_voxels

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, label
 
-from ..draws import unit_vector
+from ..generators import unit_vector
 from ..kinds import Draw, Drawn, NotHere, Parameters
 from ..structures import Window, bounding_box, labels_of
 from .amounts import nearest_voxels, voxels_within

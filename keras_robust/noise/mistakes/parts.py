@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import label
 
-from ..draws import unit_vector
+from ..generators import unit_vector
 from ..kinds import Draw, Drawn, NotHere, Parameters
 from ..morphology import depth_in, put, room
 from ..structures import bounding_box
