@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, NewFolder, Processes, Quiet, Threads
 from keras_robust.cli.console import friendly_errors, progress_bar
+from keras_robust.cli.options import DatasetFolder, NewFolder, Processes, Quiet, Threads
 
 
 def verify(

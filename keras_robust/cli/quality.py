@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, Processes, Quiet, Size
 from keras_robust.cli.command import numbers_of_size
 from keras_robust.cli.console import friendly_errors, progress_bar, progress_bars
+from keras_robust.cli.options import DatasetFolder, Processes, Quiet, Size
 from keras_robust.common.errors import invalid
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.cli._options import Moved, Quiet
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.console import friendly_errors, hint, progress_bar, unless_quiet
+from keras_robust.cli.options import Moved, Quiet
 
 
 def benchmark(

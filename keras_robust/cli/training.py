@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keras_robust.cli._options import DatasetFolder, Mirror, Moved, Normalize, Peers, Quiet, Size
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.command import numbers_of_size, one_dataset
 from keras_robust.cli.console import friendly_errors, progress_bar
+from keras_robust.cli.options import DatasetFolder, Mirror, Moved, Normalize, Peers, Quiet, Size
 
 if TYPE_CHECKING:
     from keras_robust.training import TrainConfig

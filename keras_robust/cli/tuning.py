@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_robust.cli._options import Moved, Quiet
 from keras_robust.cli.command import one_dataset
 from keras_robust.cli.console import friendly_errors, hint, is_quiet
+from keras_robust.cli.options import Moved, Quiet
 from keras_robust.common.errors import invalid
 
 if TYPE_CHECKING:

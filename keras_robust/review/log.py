@@ -92,10 +92,10 @@ def read_log(dataset: Dataset, home: Path, reviewer: str) -> ReviewLog:
     if not files.log.is_file():
         known = ", ".join(reviewers(home)) or "there is none"
         raise invalid("reviewer", f"one with a review log: {known}", reviewer)
-    return _parsed(dataset, files)
+    return parsed(dataset, files)
 
 
-def _parsed(dataset: Dataset, files: ReviewFiles) -> ReviewLog:
+def parsed(dataset: Dataset, files: ReviewFiles) -> ReviewLog:
     journal = read_journal(files.log)
     found = [Decision.from_record(record) for record in journal.records]
     history = tuple(decision for decision in found if decision is not None)

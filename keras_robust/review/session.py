@@ -22,7 +22,7 @@ from keras_robust.review.case import ReviewCase, fingerprints, read_case
 from keras_robust.review.decision import Decision, checked_mask
 from keras_robust.review.files import ReviewFiles, write_labels
 from keras_robust.review.journal import append_record
-from keras_robust.review.log import ReviewLog, _parsed, read_labels
+from keras_robust.review.log import ReviewLog, parsed, read_labels
 from keras_robust.review.navigation import Navigation
 from keras_robust.review.publish import publish
 from keras_robust.review.queue import UNDECIDED, worst_first
@@ -123,7 +123,7 @@ class ReviewSession(Navigation):
             for folder in (files.folder / "drafts", files.folder / "versions", files.masks):
                 if folder.is_dir():
                     remove_leftovers(folder)
-            self.log = _parsed(self.dataset, files)
+            self.log = parsed(self.dataset, files)
             # A session that was killed may have logged decisions without publishing their masks.
             self.warnings = _damage(self.log)
             try:

@@ -36,7 +36,7 @@ def chosen_cases(
     """
     if options.fold is not None:
         outside, within = choose_fold(dataset, annotator, options)
-        test = _drawn_by(clean_annotator, dataset, within.ids)
+        test = drawn_by(clean_annotator, dataset, within.ids)
         if not len(test):
             raise invalid(
                 "clean_annotator",
@@ -53,7 +53,7 @@ def chosen_cases(
     return train, choose_cases(dataset, clean_annotator, options.test_split, *limits)
 
 
-def _drawn_by(annotator: str, dataset: Dataset, ids: Collection[str]) -> Dataset:
+def drawn_by(annotator: str, dataset: Dataset, ids: Collection[str]) -> Dataset:
     """Those of the images of which an annotator has drawn masks."""
     drawn = dataset.select(annotator=annotator)
     return drawn.select(ids=set(ids) & set(drawn.ids))

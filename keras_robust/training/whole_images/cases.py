@@ -12,9 +12,9 @@ from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.maps import save_labels
 from keras_robust.noise import LabelNoise, check_possible, corrupt_planned, write_log
 from keras_robust.training.choosing import (
-    _drawn_by,
     choose_annotators,
     chosen_cases,
+    drawn_by,
     refuse_noise_on_shares,
 )
 from keras_robust.training.config import TrainConfig
@@ -64,7 +64,7 @@ def prepare(
     chosen, test_cases = chosen_cases(dataset, options, annotator, clean_annotator)
     clean = chosen
     if clean_annotator != annotator:
-        clean = _drawn_by(clean_annotator, dataset, chosen.ids)
+        clean = drawn_by(clean_annotator, dataset, chosen.ids)
     train: Source = DiskSource(chosen, options.size, soft=True)
     train_clean: Source = DiskSource(clean, options.size)
     test: Source | None = None
