@@ -15,7 +15,7 @@ from keras_robust.data.files.grid import files_apart
 from keras_robust.data.files.images import UnreadableImageError
 from keras_robust.data.files.maps import above_half
 
-__all__ = ["ReviewCase", "fingerprints", "read_case"]
+__all__ = ["ReviewCase", "file_hashes", "read_case"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def read_case(
     """
     problems: list[str] = []
     image = None
-    mask_hash, image_hash = fingerprints(case)
+    mask_hash, image_hash = file_hashes(case)
     try:
         image = dataset.read_image(case)
     except (OSError, ValueError) as reason:
@@ -157,7 +157,7 @@ def _read_suggestion(
     ]
 
 
-def fingerprints(case: Case) -> tuple[str | None, str | None]:
+def file_hashes(case: Case) -> tuple[str | None, str | None]:
     """Hashes (SHA-256) of the mask's file and of the image's; `None` for one that is missing."""
     return sha256_if_there(case.mask), sha256_if_there(*case.channels)
 

@@ -18,7 +18,7 @@ from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.layouts.manifest_writing import writable_home
-from keras_robust.review.case import ReviewCase, fingerprints, read_case
+from keras_robust.review.case import ReviewCase, file_hashes, read_case
 from keras_robust.review.decision import Decision, checked_mask
 from keras_robust.review.files import ReviewFiles, write_labels
 from keras_robust.review.journal import append_record
@@ -223,7 +223,7 @@ class ReviewSession(Navigation):
             OSError: It could not be written.
         """
         with self._guard:
-            shown = self._shown.get(id) or fingerprints(self.item(id).case)
+            shown = self._shown.get(id) or file_hashes(self.item(id).case)
             self.log.files.write_draft(id, labels, comment, shown[0])
 
     def discard_draft(self, id: str) -> None:
@@ -259,7 +259,7 @@ class ReviewSession(Navigation):
         item = self.item(id)
         with self._guard:
             labels = checked_mask(self.dataset, item.case, decision, mask, self._grids.get(id))
-            now = fingerprints(item.case)
+            now = file_hashes(item.case)
             if self._shown.get(id, now) != now:
                 if labels is not None:
                     self.save_draft(id, labels, comment)
@@ -307,7 +307,7 @@ class ReviewSession(Navigation):
         changed = set()
         for number, (id, decision) in enumerate(latest.items(), start=1):
             item = self._by_id.get(id)
-            if item is not None and self._is_changed(decision, *fingerprints(item.case)):
+            if item is not None and self._is_changed(decision, *file_hashes(item.case)):
                 changed.add(id)
             if progress is not None:
                 progress(number, len(latest))

@@ -8,11 +8,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from keras_robust.suspicion.base import Score
-from keras_robust.suspicion.calibration import Calibration
 from keras_robust.suspicion.detector import detect, share_of_wrong
 from keras_robust.suspicion.features import features
 from keras_robust.suspicion.judged import Comparison
 from keras_robust.suspicion.mistakes import mistakes
+from keras_robust.suspicion.recalibration import Recalibration
 from keras_robust.suspicion.structure import Measures, Structure
 
 __all__ = ["DefaultScore"]
@@ -60,7 +60,7 @@ class DefaultScore(Score):
     def __init__(self, classes: int, nu: float | None = None):
         super().__init__(classes, nu)
         self.measures: dict[int, Measures] = {}
-        self._calibration = Calibration(classes)
+        self._recalibration = Recalibration(classes)
         self._given: list[float] = []
         self._drawn: list[float] = []
         self._portraits: list[Floats] = []
@@ -71,18 +71,18 @@ class DefaultScore(Score):
 
     def learn(self, comparison: Comparison) -> None:
         """Count how often masks agree with each probability."""
-        self._calibration.add(comparison)
+        self._recalibration.add(comparison)
 
     def judge(self, comparison: Comparison) -> None:
         """Measure the structures of one image, and of mistakes drawn into them."""
         found: dict[int, Measures] = {}
         for label in range(1, comparison.classes):
-            structure, usual = _structure(comparison, label, self._calibration)
+            structure, usual = _structure(comparison, label, self._recalibration)
             if not (structure.mask.any() or structure.predicted.any()):
                 continue
             found[label] = structure.measure(structure.mask)
             generator = _generator(comparison.id, label)
-            if generator.random() * self._calibration.images < IMAGES_WITH_MISTAKES:
+            if generator.random() * self._recalibration.images < IMAGES_WITH_MISTAKES:
                 for mask in mistakes(structure.mask, structure.spacing, generator):
                     measures = structure.measure(mask)
                     self._drawn.append(_figure(measures, usual))
@@ -110,11 +110,11 @@ class DefaultScore(Score):
 
 
 def _structure(
-    comparison: Comparison, label: int, calibration: Calibration
+    comparison: Comparison, label: int, recalibration: Recalibration
 ) -> tuple[Structure, float]:
     """The structure, and the evidence that is usual against a mask of it, up to a factor."""
     probability = comparison.probabilities[label] * comparison.known
-    log_odds = calibration.log_odds(label, comparison.probabilities[label])
+    log_odds = recalibration.log_odds(label, comparison.probabilities[label])
     log_odds[~comparison.known] = 0.0
     mask = comparison.labels == label
     variance = float((probability * (1 - probability)).sum(dtype=np.float64))

@@ -14,8 +14,8 @@ from keras_robust.losses import SegmentationLoss
 from keras_robust.losses.keras_private import build_compiled_loss
 from keras_robust.losses.ownership import parameters_of
 from keras_robust.methods import SELECTIONS
-from keras_robust.models.co_teaching.agreement_of_peers import look
 from keras_robust.models.co_teaching.clipping import clip_each_peer
+from keras_robust.models.co_teaching.label_trust import look
 from keras_robust.models.co_teaching.outputs import by_output, like_outputs, output_names
 from keras_robust.models.co_teaching.selection import (
     DisagreementSelection,

@@ -10,7 +10,7 @@ from keras_robust.common.errors import invalid, made, options_of
 from keras_robust.methods import SELECTIONS
 
 if TYPE_CHECKING:
-    from keras_robust.models.co_teaching.agreement_of_peers import Labelled
+    from keras_robust.models.co_teaching.label_trust import Labelled
 
 _QUANTILES = 4096
 
@@ -218,7 +218,7 @@ class StochasticSelection(Selection):
         return _ramp(epoch, self.warmup, self.ramp + 1 if self.ramp else 0)
 
     def choose(self, trust, candidates, disagree, epoch, seed):
-        from keras_robust.models.co_teaching.agreement_of_peers import uniform
+        from keras_robust.models.co_teaching.label_trust import uniform
 
         # By inversion: cheaper than sampling gammas, and XLA compiles it.
         bins = ops.cast(uniform(trust, seed.next()) * _QUANTILES, "int32")

@@ -6,9 +6,9 @@ from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_ed
 
 from keras_robust.metrics.ranking import auroc
 from keras_robust.suspicion import KINDS, Judged, score_masks
-from keras_robust.suspicion.calibration import Calibration
 from keras_robust.suspicion.judged import Comparison
 from keras_robust.suspicion.mistakes import mistakes
+from keras_robust.suspicion.recalibration import Recalibration
 from keras_robust.suspicion.structure import MOST_ELEMENTS, Structure
 
 
@@ -233,16 +233,18 @@ def test_calibration_follows_the_masks_where_there_are_many():
     # Of all pixels that are predicted at 44.5/64 = .695, one in ten is foreground.
     predicted = 44.5 / 64
     generator = np.random.default_rng(0)
-    calibration = Calibration(2)
-    before = calibration.log_odds(1, np.float32([0.7, 0.2]))
+    recalibration = Recalibration(2)
+    before = recalibration.log_odds(1, np.float32([0.7, 0.2]))
     assert before[0] > 0 > before[1]
     for number in range(200):
         labels = (generator.random((20, 20)) < 0.1).astype(np.uint8)
-        calibration.add(Comparison(Judged(str(number), labels, np.full((20, 20, 1), predicted)), 2))
-    after = calibration.log_odds(1, np.float32([predicted]))
+        recalibration.add(
+            Comparison(Judged(str(number), labels, np.full((20, 20, 1), predicted)), 2)
+        )
+    after = recalibration.log_odds(1, np.float32([predicted]))
     # The prediction counts like ten images: .1 * 200/210 + .695 * 10/210 = .128.
     assert after[0] == pytest.approx(np.log(0.128 / 0.872), abs=0.1)
-    curve = calibration.log_odds(1, np.linspace(0, 1, 101, dtype=np.float32))
+    curve = recalibration.log_odds(1, np.linspace(0, 1, 101, dtype=np.float32))
     assert (np.diff(curve) >= 0).all()
 
 

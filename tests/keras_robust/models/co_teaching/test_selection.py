@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_robust.losses import CE, Dice, get
 from keras_robust.models import DisagreementSelection, SmallLossSelection, StochasticSelection
-from keras_robust.models.co_teaching.agreement_of_peers import Labelled, look
+from keras_robust.models.co_teaching.label_trust import Labelled, look
 from tests.keras_robust.losses.helpers import softmax, value
 
 SEED = np.array([5, 7], "int32")

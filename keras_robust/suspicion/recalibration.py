@@ -6,7 +6,7 @@ from scipy.optimize import isotonic_regression
 
 from keras_robust.suspicion.judged import Comparison
 
-__all__ = ["Calibration"]
+__all__ = ["Recalibration"]
 
 BINS = 64
 # The predictions are taken at their word as if so many images had confirmed them.
@@ -14,7 +14,7 @@ PRIOR_IMAGES = 10
 CERTAIN = 1e-3
 
 
-class Calibration:
+class Recalibration:
     """The log-odds of each class at each predicted probability, counted over all masks.
 
     A model that habitually draws too large, or is too sure of itself, is put right by this: the
