@@ -11,10 +11,11 @@ import pytest
 import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
-from keras_robust.common.artefacts import DamagedFileError
+from keras_robust.common.artefacts import ARTEFACTS, DamagedFileError
 from keras_robust.scheduling.records import read_status
 from keras_robust.tuning.figures import importance_figure, parameter_figure, stability_figure
 from keras_robust.tuning.objective import Objective
+from keras_robust.tuning.options import TuningOptions
 from keras_robust.tuning.report import stability_table
 from keras_robust.tuning.results import TuningRecord
 from keras_robust.tuning.space import SPACES, Range, Space, configured, load_space
@@ -92,10 +93,8 @@ def starts(record):
 
 
 def test_the_paper_protocol_is_the_default():
-    import inspect
-
-    defaults = {k: p.default for k, p in inspect.signature(tune).parameters.items()}
-    assert (defaults["trials"], defaults["epochs"], defaults["pruner"]) == (30, 50, "none")
+    defaults = TuningOptions()
+    assert (defaults.trials, defaults.epochs, defaults.pruner) == (30, 50, "none")
     # nnRobustLoss (2026), section 2.1.
     q = SPACES["apl2"].search["loss_options.q"]
     assert 0 < q.low <= 0.001 and q.high == 1
@@ -272,7 +271,8 @@ def test_a_search_without_effect_is_told(study):
     # Where some trials fail, what is searched decides about that.
     table = pd.concat([record.trials, record.trials.iloc[:1].assign(trial=2, state="failed")])
     table.to_csv(record.folder / "trials.csv", index=False)
-    assert not TuningRecord.read(record.folder).without_effect
+    unrecorded = {key: value for key, value in record.info.items() if key != ARTEFACTS}
+    assert not TuningRecord(record.folder, unrecorded).without_effect
 
 
 def test_pruning_ends_trials_early(study):
