@@ -50,7 +50,7 @@ COMMANDS = [
     LongCommand(
         "simulate",
         lambda data, out: ["simulate", f"{data}/images", "--alpha", "0.6", "--beta", "0.5",
-                           "--source", "anna", "--output", f"{out}/new", "--workers", "2"],
+                           "--annotator", "anna", "--output", f"{out}/new", "--workers", "2"],
         light=True,
     ),
     LongCommand(
@@ -74,11 +74,13 @@ COMMANDS = [
     ),
     LongCommand(
         "train",
-        lambda data, out: ["train", f"{data}/train.yaml", "--output", f"{out}/run", "--resume"],
+        lambda data, out: ["train", "--config", f"{data}/train.yaml",
+                           "--output", f"{out}/run", "--resume"],
     ),
     LongCommand(
         "train by a plan",
-        lambda data, out: ["train", f"{data}/planned.yaml", "--set", f"plan.folder={out}/plan",
+        lambda data, out: ["train", "--config", f"{data}/planned.yaml",
+                           "--set", f"plan.folder={out}/plan",
                            "--output", f"{out}/run", "--resume"],
         prepare=lambda data, out: shutil.copytree(data / "plan", out / "plan") and None,
     ),
@@ -89,7 +91,8 @@ COMMANDS = [
     ),
     LongCommand(
         "tune",
-        lambda data, out: ["tune", f"{data}/train.yaml", "--space", f"{data}/space.yaml",
+        lambda data, out: ["tune", "--config", f"{data}/train.yaml",
+                           "--space", f"{data}/space.yaml",
                            "--trials", "2", "--epochs", "2", "--threads", "1",
                            "--output", f"{out}/study"],
     ),
@@ -101,7 +104,7 @@ COMMANDS = [
     ),
     LongCommand(
         "predict",
-        lambda data, out: ["predict", f"{data}/runs/t_a0_b0_f0_s0", f"{data}/images",
+        lambda data, out: ["predict", f"{data}/images", f"{data}/runs/t_a0_b0_f0_s0",
                            "--probabilities", "--output", f"{out}/masks"],
         of_runs=True,
     ),
