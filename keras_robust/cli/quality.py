@@ -132,7 +132,7 @@ def audit(
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
     from keras_robust.audit.run import audit as run_audit
-    from keras_robust.training.command import set_fields
+    from keras_robust.cli.run_config import set_fields
 
     output = output or Path(f"{dataset.resolve().name}-audit")
     training: dict[str, Any] = {}

@@ -61,8 +61,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
+    from keras_robust.cli.run_config import check_run, run_config
     from keras_robust.training.budget import with_budget
-    from keras_robust.training.command import check_run, run_config
 
     options: dict[str, Any] = {
         "data.annotator": annotator,

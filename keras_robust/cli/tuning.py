@@ -79,8 +79,8 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
+    from keras_robust.cli.run_config import parse_assignments, run_config
     from keras_robust.data import Dataset
-    from keras_robust.training.command import parse_assignments, run_config
     from keras_robust.tuning.space import load_space
     from keras_robust.tuning.tune import tune as search
 

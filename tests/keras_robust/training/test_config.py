@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_robust.cli.run_config import run_config
 from keras_robust.training import TrainConfig
-from keras_robust.training.command import run_config
 
 
 def test_yaml_round_trip(tmp_path):
