@@ -10,6 +10,6 @@ the numpy-only parts (``noise``, ``metrics``, ``data``) never import Keras.
 
 from keras_robust.common import faces as _faces
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

@@ -104,14 +104,14 @@ def test_the_files_of_a_page_are_valid(page):
 
 @pytest.mark.parametrize("page", pages.pages())
 def test_commands_in_running_text_are_known(page):
-    commands = get_command(app).commands
+    program = get_command(app)
     for line in pages.inline_commands(page):
         _, *words = line.split()
         name = words[0].rstrip(",.")
-        assert name in commands or name.startswith("-"), f"{page}: `{line}`"
-        options = {option for parameter in commands[name].params for option in parameter.opts}
-        options |= {option for parameter in commands[name].params for option in
-                    parameter.secondary_opts}  # fmt: skip
+        assert name in program.commands or name.startswith("-"), f"{page}: `{line}`"
+        parameters = program.commands.get(name, program).params
+        options = {option for parameter in parameters for option in
+                   (*parameter.opts, *parameter.secondary_opts)}  # fmt: skip
         given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert given <= options | {"--help"}, f"{page}: `{line}`"
 

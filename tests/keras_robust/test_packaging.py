@@ -1,30 +1,60 @@
-"""The wheel holds the two packages, their sample data, and nothing else."""
+"""What is published: the wheel, the source archive, and the texts that index pages show."""
 
+import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from trove_classifiers import classifiers
 
 import keras_robust
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+URLS = PROJECT["urls"]
 PACKAGES = ("keras_robust", "napari_plugin")
 KINDS = {".py", ".pyi", ".typed", ".csv", ".jpg", ".png", ".md", ".yaml", ".svg", ".json", ".txt"}
 
 
+# Of conda-forge, where these differ from the names on PyPI.
+CONDA_NAMES = {
+    "blosc2": "python-blosc2",
+    "lazy_loader": "lazy-loader",
+    "matplotlib": "matplotlib-base",
+    "torch": "pytorch",
+}
+FOR_DEVELOPERS = ("test", "docs")  # extras
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+def built(tmp_path_factory):
+    """The folder of the wheel and the sdist; the wheel is made from the sdist, as on an index."""
+    folder = tmp_path_factory.mktemp("built")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    (path,) = folder.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (path,) = built.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    (name,) = [n for n in wheel.namelist() if n.endswith(".dist-info/METADATA")]
+    return message_from_bytes(wheel.read(name))
 
 
 def test_only_the_packages_and_their_metadata(wheel):
@@ -65,22 +95,108 @@ def test_the_installed_wheel_reads_its_sample(wheel, tmp_path):
     assert Path(path).is_relative_to(tmp_path) and int(cases) == 115
 
 
-def test_metadata(wheel):
-    (name,) = [n for n in wheel.namelist() if n.endswith(".dist-info/METADATA")]
-    metadata = message_from_bytes(wheel.read(name))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def test_metadata(wheel, metadata):
     assert metadata["Name"] == "keras-robust"
-    assert metadata["Version"] == project["version"] == keras_robust.__version__
+    assert metadata["Version"] == PROJECT["version"] == keras_robust.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == "<3.14,>=3.11"
-    assert "Framework :: napari" in metadata.get_all("Classifier")
     assert "bash scripts/demo.sh" in metadata.get_payload()
     assert any(n.endswith("licenses/LICENSE") for n in wheel.namelist())
 
 
-def test_the_citation_names_the_version():
-    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {keras_robust.__version__}\n" in text
+def test_an_index_shows_where_the_project_lives(metadata):
+    shown = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
+    assert {"Homepage", "Documentation", "Source", "Issues", "Changelog"} <= shown.keys()
+    assert all(url.startswith("https://") for url in shown.values())
+
+
+def test_classifiers_are_known_and_name_each_python(metadata):
+    given = set(metadata.get_all("Classifier"))
+    assert given <= classifiers
+    assert "Framework :: napari" in given  # by which napari's hub finds plugins
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    pythons = {f"3.{minor}" for minor in range(30) if f"3.{minor}" in allowed}
+    named = {c.rpartition(" ")[2] for c in given if re.search(r":: 3\.\d+$", c)}
+    assert named == pythons
+
+
+def test_links_and_pictures_of_the_description_lead_somewhere(metadata):
+    """Absolute, since an index has no files beside the text; those of the project to its files."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", metadata.get_payload())
+    assert [t for t in targets if not t.startswith(("https://", "#"))] == []
+    files = [_file_of(t) for t in targets if _file_of(t) is not None]
+    assert len(files) > 10
+    assert [str(file) for file in files if not file.is_file()] == []
+    assert {".png", ".md"} <= {file.suffix for file in files}
+
+
+def _file_of(target):
+    """What a link to the project shows of this checkout; of other links and its front, None."""
+    address = target.partition("#")[0]
+    raw = URLS["Source"].replace("https://github.com", "https://raw.githubusercontent.com")
+    for start in (f"{raw}/main/", f"{URLS['Source']}/blob/main/"):
+        if address.startswith(start):
+            return ROOT / address.removeprefix(start)
+    start = f"{URLS['Documentation']}/en/latest/"
+    if not address.startswith(start):
+        return None
+    page = ROOT / "docs" / address.removeprefix(start)
+    one = page.with_suffix(".md")
+    return one if one.is_file() and page != ROOT / "docs" else page / "index.md"
+
+
+def test_the_source_archive_holds_what_it_is_built_and_tested_with(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = ["pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "conda/recipe.yaml",
+              "scripts/setup.sh", "tests/keras_robust/test_packaging.py"]  # fmt: skip
+    assert [name for name in wanted if name not in names] == []
+    assert [n for n in names if n.startswith((".git", ".venv")) and n != ".gitignore"] == []
+
+
+def test_the_citation_names_version_and_places():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == keras_robust.__version__
+    assert citation["license"] == PROJECT["license"]
+    assert citation["repository-code"] == URLS["Source"]
+    assert citation["url"] == URLS["Documentation"]
+
+
+def test_the_site_names_the_same_places():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert f"\nsite_url: {URLS['Documentation']}/\n" in text
+    assert f"\nrepo_url: {URLS['Source']}\n" in text
+
+
+def test_the_changelog_tells_of_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version = re.escape(keras_robust.__version__)
+    assert re.search(rf"^## \[{version}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)
+
+
+def test_the_conda_recipe_asks_for_what_the_wheel_asks_for():
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    needs, python = recipe["requirements"], f"python {PROJECT['requires-python']}"
+    assert needs["run"] == [python, *map(_conda, PROJECT["dependencies"])]
+    extras = PROJECT["optional-dependencies"]
+    optional = [n for extra in extras if extra not in FOR_DEVELOPERS for n in extras[extra]]
+    assert needs["run_constraints"] == [_conda(need) for need in optional]
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
+    assert needs["host"] == [python, "pip", *map(_conda, build["requires"])]
+    assert recipe["context"]["version"] == PROJECT["version"]
+    scripts = [f"{name} = {target}" for name, target in PROJECT["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == scripts
+    about = recipe["about"]
+    assert about["license"] == PROJECT["license"]
+    assert about["license_file"] == PROJECT["license-files"]
+    assert about["summary"] == PROJECT["description"]
+    assert (about["homepage"], about["documentation"]) == (URLS["Homepage"], URLS["Documentation"])
+
+
+def _conda(requirement):
+    need = Requirement(requirement)
+    return f"{CONDA_NAMES.get(need.name, need.name)} {need.specifier}"
 
 
 def test_constraints_name_versions_only():

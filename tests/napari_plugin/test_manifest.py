@@ -1,8 +1,11 @@
 """What napari reads of the plugin before it runs: the manifest, and imports."""
 
+import re
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib import resources
+from importlib.metadata import entry_points, metadata
+from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
@@ -28,6 +31,18 @@ def test_it_is_found_under_the_name_of_the_distribution(manifest):
     (entry,) = [e for e in entry_points(group="napari.manifest") if e.name == "keras-robust"]
     assert entry.value == "napari_plugin:napari.yaml"
     assert manifest.name == "keras-robust"
+
+
+def test_what_napari_and_its_hub_show_is_there(manifest):
+    """The hub takes name, icon and categories from the manifest, all else from the index."""
+    assert manifest.display_name == "keras-robust"  # as in the menus that the pages name
+    assert {"Annotation", "Segmentation"} <= {str(category) for category in manifest.categories}
+    package, _, icon = manifest.icon.partition(":")
+    assert resources.files(package).joinpath(icon).read_text(encoding="utf-8").startswith("<svg")
+    assert "Framework :: napari" in metadata("keras-robust").get_all("Classifier")
+    description = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\((https://[^)]+\.png)\)", description)
+    assert any(url.endswith("docs/images/review-queue.png") for url in pictures)
 
 
 def test_every_command_can_be_imported(manifest):
