@@ -171,7 +171,7 @@ def read_audit(folder: str | Path) -> Audit:
         FileNotFoundError: There is no audit, or it is not finished.
         ValueError: Its files are damaged.
 
-    >>> import tempfile
+    >>> import json, tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> info = {"status": "finished", "classes": 2, "annotators": ["anna"], "ranked_by": "default"}
     >>> _ = (folder / "audit.json").write_text(json.dumps(info))

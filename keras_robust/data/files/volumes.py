@@ -61,7 +61,7 @@ def read_volume(
     for header, start, part in volume_parts(path, channels):
         if array is None:
             # As the file has them: the last axis changes slowest.
-            array = large_array(_stored_shape(header)[::-1], part.dtype)
+            array = large_array(_stored_shape(header)[::-1], part.dtype.newbyteorder("="))
         array.reshape(-1)[start : start + part.size] = part
     if array is None or header is None:
         raise UnreadableImageError(Path(path), "it holds no voxels")

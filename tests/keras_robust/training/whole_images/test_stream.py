@@ -126,7 +126,8 @@ class TestAugmentation:
         together = augment_batch(self.images, self.masks, draws)[0]
         for index in range(4):
             alone = augment_batch(*(a[index : index + 1] for a in (self.images, self.masks, draws)))
-            np.testing.assert_array_equal(together[index], alone[0][0])
+            # Powers are taken of several numbers at a time, whose rounding depends on their place.
+            np.testing.assert_allclose(together[index], alone[0][0], rtol=1e-6)
 
 
 def test_value_ranges():
