@@ -98,7 +98,7 @@ def disagreement(
         dataset: The dataset.
         annotator: Whose masks are to be judged.
         other: With whom to compare; `None` for all others who drew the image on their own, see
-            `keras_robust.data.match_annotators`.
+            `keras_robust.annotators.match_annotators`.
         progress: Called with the number of masks done and of masks in total.
 
     Returns:

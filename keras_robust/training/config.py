@@ -57,7 +57,7 @@ class DataConfig(_Section):
         annotator: Whose masks to train on; `None` for the only one, or the clean one.
         clean_annotator: Whose masks to evaluate against, of the images of which there are any;
             `None` for `annotator` where that is not simulated (see
-            `keras_robust.data.simulated_annotators`), else for the only annotator that is not.
+            `keras_robust.annotators.simulated_annotators`), else for the only annotator that is not.
         train_split: Split to train on; `None` for all images, whatever their split.
         test_split: Split to evaluate on; `None` for no test images.
         fold: (k, n) trains on the images of `train_split` that are not in fold k, from 0, of n, and
@@ -222,7 +222,7 @@ class TrainConfig(_Section):
         noise: Simulated label noise; `None` trains on the masks as they are.
         loss: A name that `keras_robust.losses.get` knows.
         loss_options: Options of that loss.
-        selection: Train two peers by `keras_robust.training.CoTeaching`; `None` for one network.
+        selection: Train two peers by `keras_robust.models.CoTeaching`; `None` for one network.
         model: The network.
         plan: Train on patches by a plan; `None` for whole images of `data.size`. With a plan,
             `data.size`, `data.normalize`, `model` but its name, `batch_size`, `steps_per_epoch`,

@@ -161,7 +161,7 @@ class Run:
         Args:
             best: Take the epoch of the highest moving average of pseudo-Dice, which runs by a plan
                 keep, instead of the last.
-            peers: What two peers predict, see `keras_robust.training.CoTeaching`.
+            peers: What two peers predict, see `keras_robust.models.CoTeaching`.
 
         Raises:
             FileNotFoundError: The folder holds no valid checkpoint.

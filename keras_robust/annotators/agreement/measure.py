@@ -182,7 +182,7 @@ def measure_agreement(
     Args:
         dataset: A dataset, or its folder.
         annotators: Names or patterns such as "expert_*", each of which is a group; by default all
-            who drew masks, in one group (see `keras_robust.data.match_annotators`).
+            who drew masks, in one group (see `keras_robust.annotators.match_annotators`).
         split: Only this split.
         seed: Of the bootstrap.
         progress: Called with the number of images done and of images in total.
