@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
+from napari_plugin.review.keys import UNDO
 from napari_plugin.viewer.anatomy import follow
 from napari_plugin.viewer.case_layers import image_layer, labels_layer
+from napari_plugin.viewer.contours import draw_contour
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
 
@@ -40,10 +42,12 @@ class CaseLayers(QObject):
     Attributes:
         painted: The mask was painted on, undone, or set.
         leaving: The layer to paint on is about to be taken out of the viewer, not by this object.
+        nothing_to_undo: Undo was asked for where nothing is painted.
     """
 
     painted = Signal()
     leaving = Signal()
+    nothing_to_undo = Signal()
 
     def __init__(
         self,
@@ -104,7 +108,7 @@ class CaseLayers(QObject):
                 self._layers[name].name = (
                     f"{words} ({case.annotator})" if name == "original" else words
                 )
-                self._layers[name].contour = max(1, round(max(start.shape[-2:]) / 300))
+                draw_contour(self._layers[name])
                 self._layers[name].opacity = 1.0
                 self._layers[name].editable = False
             layer = self._layers["corrected"]
@@ -161,6 +165,15 @@ class CaseLayers(QObject):
         layer.data_setitem(where, labels[where])
         self.painted.emit()
         return True
+
+    def undo(self) -> None:
+        """Take back one step of painting, as napari does, or tell that there is none."""
+        self.finish_stroke()
+        layer = self.corrected
+        if layer is not None and layer._undo_history:
+            layer.undo()
+        else:
+            self.nothing_to_undo.emit()
 
     def brush(self, on: bool) -> bool:
         """Let napari's brush copy the suggestion where it goes; false where there is none."""
@@ -241,6 +254,7 @@ class CaseLayers(QObject):
             layer = self.viewer.add_layer(made_layer)
             self._layers[name] = layer
             if name == "corrected":
+                layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
                 for event in (
                     layer.events.paint,
                     layer.events.labels_update,
@@ -258,6 +272,7 @@ class CaseLayers(QObject):
     def _forget(self, name: str) -> None:
         layer = self._layers.pop(name)
         if name == "corrected":
+            layer.bind_key(UNDO, None)
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.disconnect(self._on_paint)
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.annotators import reviewers
-from keras_robust.review import ReviewAgreement, ReviewCase, ReviewSession
+from keras_robust.review import DECISIONS, ReviewAgreement, ReviewCase, ReviewSession
 from napari_plugin.review.controller import ReviewController
 from napari_plugin.review.controls import CaseControls, Filters, QueueView
 from napari_plugin.review.keys import Keys
@@ -93,7 +93,7 @@ class ReviewWidget(DockWidget):
         self.list.chosen.connect(self._choose)
         column.addWidget(self.list, 1)
         self.controls = CaseControls()
-        self.controls.asked.connect(self.act)
+        self.controls.asked.connect(self.ask)
         self.controls.commented.connect(self._comment)
         column.addWidget(self.controls)
         column.addWidget(self.message)
@@ -144,7 +144,7 @@ class ReviewWidget(DockWidget):
         desk.changed.connect(self._changed)
         desk.compared.connect(self._compared)
         self._keys = Keys(
-            self.viewer, self, {name: self._asking(name) for name in self.controls.names}
+            self.viewer, self, {name: self._asking(name) for name in (*self.controls.names, "undo")}
         )
         self.title.setText(f"<b>{session.dataset.name}</b><br>reviewed by {session.reviewer}")
         self._show_queue(True)
@@ -178,7 +178,7 @@ class ReviewWidget(DockWidget):
         if desk is None:
             return
         self.say("")
-        if name in ("accept", "repair", "reject", "ask an expert"):
+        if name in DECISIONS:
             self.controls.brush.setChecked(False)
             desk.decide(name)
         elif name == "next undecided":
@@ -187,6 +187,10 @@ class ReviewWidget(DockWidget):
             desk.next()
         elif name == "previous":
             desk.previous()
+        elif name == "undo":
+            desk.undo()
+        elif name == "take back":
+            desk.withdraw()
         elif name == "ghost":
             self.controls.ghost.toggle()
         elif name == "take in brush":
@@ -205,8 +209,15 @@ class ReviewWidget(DockWidget):
                 self.controls.brush.setChecked(False)
                 self.say("There is no suggestion to copy from.")
 
+    def ask(self, name: str) -> None:
+        """Do what was pressed; a decision counts only where its case has been seen."""
+        if name in DECISIONS and self.desk is not None and not self.desk.seen:
+            self.say("Nothing was decided: this case has only just come up. Look, then decide.")
+            return
+        self.act(name)
+
     def _asking(self, name: str):
-        return lambda: self.act(name)
+        return lambda: self.ask(name)
 
     def _choose(self, row: int) -> None:
         if self.desk is not None and 0 <= row < len(self.desk.session.queue):
@@ -232,7 +243,8 @@ class ReviewWidget(DockWidget):
         self._select()
         current = self.desk.session.current
         item = None if current is None else self.desk.session.item(current)
-        self.controls.show_case(case, item, self.desk.comment)
+        decided = current is not None and self.desk.session.status(current) != "undecided"
+        self.controls.show_case(case, item, self.desk.comment, decided)
         if case is not None:
             self.desk.layers.ghost(self.controls.ghost.isChecked())
 
