@@ -130,7 +130,7 @@ class ReviewController(QObject):
             self.said.emit("The layer to paint on was removed. Go to the case again.")
             return False
         painted = case.labels is None or not np.array_equal(labels, case.labels)
-        if decision == "repair" and not painted:
+        if decision == "repair" and not painted and case.image is not None:
             decision = "accept"  # there is nothing else to keep
         if decision == "accept" and case.labels is None:
             self.said.emit("There is no mask to accept. Paint one and repair, or reject the case.")

@@ -33,6 +33,7 @@ TIPS = {
     "next": "Go to the next case in the list",
     "previous": "Go to the case before in the list",
     "take back": "Make the case undecided again; the log keeps your decision",
+    "window": "Show a CT for soft tissue, lung, bone, brain or liver, one after the other",
     "ghost": "Show the suggested mask as a contour",
     "take whole": "Make the mask the suggested one; undo with Ctrl+Z",
     "take in brush": "Paint with napari's brush: where it goes, the suggestion is copied",
@@ -256,6 +257,10 @@ class CaseControls(QWidget):
         row.addWidget(self.comment, 1)
         row.addWidget(self.restart)
         column.addLayout(row)
+
+        self.windows = _button("window", "Next window")
+        self.windows.clicked.connect(lambda: self.asked.emit("window"))
+        column.addWidget(self.windows)
 
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}

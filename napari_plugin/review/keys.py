@@ -24,6 +24,7 @@ KEYS = {
     "take whole": "W",
     "take in brush": "T",
     "take back": "U",
+    "window": "J",
 }
 UNDO = "Control-Z"  # napari's own, for steps of painting; without any, the last decision
 

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
+from napari_plugin.review.brush_size import BrushSize
 from napari_plugin.review.keys import UNDO
 from napari_plugin.viewer.anatomy import follow
 from napari_plugin.viewer.case_layers import image_layer, labels_layer
 from napari_plugin.viewer.contours import draw_contour
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+from napari_plugin.viewer.windows import CT_WINDOWS, is_ct
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,8 +64,10 @@ class CaseLayers(QObject):
         self.suggestion: NDArray[np.uint8] | None = None
         self._layers: dict[str, Layer] = {}
         self._loading = False
+        self._window: tuple[float, float] | None = None  # as the reviewer set it
         self._brushing: int | None = None
         self._soon = timer(self, 0, self.finish_stroke)
+        self._brush_size = BrushSize(viewer, lambda: self.corrected)
         viewer.layers.events.removing.connect(self._on_removing)
 
     # Layers
@@ -121,8 +125,7 @@ class CaseLayers(QObject):
             self._sort()
             self.viewer.layers.selection = {layer}
             self.viewer.layers.selection.active = layer
-            if mode is not None:
-                layer.mode = mode
+            layer.mode = "paint" if mode is None else mode
             if self._brushing is not None:
                 layer.selected_label = self._stroke
         finally:
@@ -130,16 +133,40 @@ class CaseLayers(QObject):
         follow(self.viewer).update()
         if new_grid:
             self.viewer.reset_view()
+        self._brush_size.fit()
 
     def remove(self) -> None:
         """Take the layers out of the viewer."""
         self._soon.stop()
+        self._brush_size.stop()
         self.viewer.layers.events.removing.disconnect(self._on_removing)
         for name in ORDER:
             layer = self._get(name)
             if layer is not None:
                 self._forget(name)
                 self.viewer.layers.remove(layer)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether the image is a CT, which `window` shows by the names of `CT_WINDOWS`."""
+        layer = self._get("image")
+        return layer is not None and not layer.rgb and is_ct(layer.data)
+
+    def window(self, name: str) -> None:
+        """Show the image, and those after it, in a window of CT."""
+        layer = self._get("image")
+        if layer is not None and not layer.rgb:
+            layer.contrast_limits = CT_WINDOWS[name]
+
+    def next_window(self) -> str:
+        """Show the image in the window of CT that follows that in use; return its name."""
+        layer, names = self._get("image"), list(CT_WINDOWS)
+        if layer is None or not self.has_windows:
+            return ""
+        shown = [CT_WINDOWS[name] == tuple(layer.contrast_limits) for name in names]
+        name = names[(shown.index(True) + 1) % len(names) if any(shown) else 0]
+        self.window(name)
+        return name
 
     def ghost(self, visible: bool) -> None:
         """Show or hide the suggestion."""
@@ -224,6 +251,10 @@ class CaseLayers(QObject):
             self._soon.start()
         self.painted.emit()
 
+    def _on_window(self, event: Any) -> None:
+        if not self._loading:
+            self._window = tuple(event.source.contrast_limits)
+
     def _on_removing(self, event: Any) -> None:
         if self.viewer.layers[event.index] is self._layers.get("corrected"):
             self.leaving.emit()
@@ -253,6 +284,10 @@ class CaseLayers(QObject):
             made_layer = Image(data, **options) if kind == "image" else Labels(data, **options)
             layer = self.viewer.add_layer(made_layer)
             self._layers[name] = layer
+            if kind == "image":
+                if self._window is not None and not rgb:
+                    layer.contrast_limits = self._window
+                layer.events.contrast_limits.connect(self._on_window)
             if name == "corrected":
                 layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
                 for event in (
@@ -268,6 +303,9 @@ class CaseLayers(QObject):
         layer.axis_labels = options.get("axis_labels")
         if kind == "image" and not rgb:
             layer.reset_contrast_limits()
+            window = self._window or options.get("contrast_limits")
+            if window is not None:
+                layer.contrast_limits = window
 
     def _forget(self, name: str) -> None:
         layer = self._layers.pop(name)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ReviewWidget"]
 
+UNRANKED = (
+    "There is no audit of this data set: the masks are in the order of its files, not the worst "
+    "first. “Run an audit…” makes one while you review."
+)
 FILTER_MS = 200  # after the last letter that was typed
 
 
@@ -82,6 +86,11 @@ class ReviewWidget(DockWidget):
         head.addWidget(self.result_button)
         head.addWidget(self.close_button)
         column.addWidget(self.head)
+        self.audit_button = QPushButton("Run an audit…")
+        self.audit_button.setToolTip(self.opening.audit_button.toolTip())
+        self.audit_button.clicked.connect(self._run_audit)
+        self.opening.auditing.connect(self.audit_button.setText)
+        column.addWidget(self.audit_button)
 
         self.progress = QProgressBar()
         self.progress.setToolTip("How many masks you have decided on")
@@ -103,6 +112,7 @@ class ReviewWidget(DockWidget):
 
     def _show_queue(self, shown: bool) -> None:
         self.opening.setVisible(not shown)
+        self.audit_button.setVisible(False)
         for part in (self.head, self.progress, self.filters, self.list, self.controls):
             part.setVisible(shown)
 
@@ -113,6 +123,7 @@ class ReviewWidget(DockWidget):
         dataset: str | Path,
         audit: str | Path | None = None,
         reviewer: str | None = None,
+        output: str | Path | None = None,
     ) -> None:
         """Open a data set, in the background.
 
@@ -120,6 +131,7 @@ class ReviewWidget(DockWidget):
             dataset: Its folder.
             audit: Folder of its audit; by default the one beside it, if there is one.
             reviewer: Name of the reviewer; by default that of the preferences or of the user.
+            output: Folder that takes decisions and masks; by default the data set.
         """
         self.finish()
         self.opening.dataset.setText(str(dataset))
@@ -127,6 +139,8 @@ class ReviewWidget(DockWidget):
         if reviewer is not None:
             self.opening.reviewer.setText(reviewer)
         self.opening.dataset.editingFinished.emit()
+        if output is not None:
+            self.opening.write_to(str(output))
         self.opening.open()
 
     def start(self, session: ReviewSession) -> None:
@@ -148,7 +162,10 @@ class ReviewWidget(DockWidget):
         )
         self.title.setText(f"<b>{session.dataset.name}</b><br>reviewed by {session.reviewer}")
         self._show_queue(True)
-        self.say("\n".join(session.warnings))
+        ranked = any(item.score is not None for item in session.items)
+        self.audit_button.setVisible(not ranked)
+        told = session.warnings if ranked else [*session.warnings, UNRANKED]
+        self.say("\n".join(told))
         self._count()
         desk.start()
 
@@ -187,6 +204,9 @@ class ReviewWidget(DockWidget):
             desk.next()
         elif name == "previous":
             desk.previous()
+        elif name == "window":
+            shown = desk.layers.next_window()
+            self.say(f"Window: {shown}" if shown else "Windows are for CT alone.")
         elif name == "undo":
             desk.undo()
         elif name == "take back":
@@ -246,6 +266,7 @@ class ReviewWidget(DockWidget):
         decided = current is not None and self.desk.session.status(current) != "undecided"
         self.controls.show_case(case, item, self.desk.comment, decided)
         if case is not None:
+            self.controls.windows.setVisible(self.desk.layers.has_windows)
             self.desk.layers.ghost(self.controls.ghost.isChecked())
 
     def _select(self) -> None:
@@ -265,6 +286,11 @@ class ReviewWidget(DockWidget):
             self.progress.setMaximum(max(total, 1))
             self.progress.setValue(decided)
             self.progress.setFormat(f"{decided} of {total} decided")
+
+    def _run_audit(self) -> None:
+        if self.desk is not None:
+            self.opening.dataset.setText(str(self.desk.session.dataset.root))
+            self.opening.run_audit()
 
     def _write_result(self) -> None:
         if self.desk is not None:

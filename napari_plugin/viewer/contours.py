@@ -19,6 +19,17 @@ def contour(labels: NDArray[Any], width: int) -> NDArray[Any]:
     >>> contour(np.array([[0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 2, 2, 2, 2, 2, 2]]), 1)[:, 1:].tolist()
     [[0, 0, 0, 0, 0, 0, 0], [0, 2, 2, 2, 2, 2, 2]]
     """
+    drawn = np.zeros_like(labels)
+    rows, columns = (np.flatnonzero(np.any(labels, axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return drawn
+    # Nothing is drawn beyond what is labelled, and one pixel around it says where that ends.
+    box = tuple(slice(max(0, at[0] - 1), at[-1] + 2) for at in (rows, columns))
+    drawn[box] = _within(labels[box], width)
+    return drawn
+
+
+def _within(labels: NDArray[Any], width: int) -> NDArray[Any]:
     near = np.zeros(labels.shape, bool)
     for axis in range(2):
         along, found = np.moveaxis(labels, axis, 0), np.moveaxis(near, axis, 0)
@@ -33,7 +44,7 @@ def contour(labels: NDArray[Any], width: int) -> NDArray[Any]:
             found[step:] |= before[:-step]
             found[:-step] |= before[step:]
             reach += step
-    return np.where(near, labels, 0).astype(labels.dtype, copy=False)
+    return labels * near
 
 
 def draw_contour(layer: Labels) -> None:
