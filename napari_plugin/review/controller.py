@@ -60,6 +60,7 @@ class ReviewController(QObject):
         )
         self.layers.painted.connect(self._keep_soon)
         self.layers.leaving.connect(self.keep)
+        self.layers.said.connect(self.said)
         self.layers.nothing_to_undo.connect(self.withdraw_last)
         self.case: ReviewCase | None = None
         self.comment = ""

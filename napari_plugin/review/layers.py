@@ -44,12 +44,14 @@ class CaseLayers(QObject):
     Attributes:
         painted: The mask was painted on, undone, or set.
         leaving: The layer to paint on is about to be taken out of the viewer, not by this object.
+        said: What the reviewer should know.
         nothing_to_undo: Undo was asked for where nothing is painted.
     """
 
     painted = Signal()
     leaving = Signal()
     nothing_to_undo = Signal()
+    said = Signal(str)
 
     def __init__(
         self,
@@ -60,6 +62,8 @@ class CaseLayers(QObject):
     ):
         super().__init__()
         self.viewer, self.reviewer, self.classes = viewer, reviewer, classes
+        self._legal = {*range(classes)} | ({ignore_label} if ignore_label is not None else set())
+        self._label = 1  # chosen last, of those that the dataset has
         self._stroke = next(n for n in BRUSHES if n != ignore_label and n >= classes)
         self.suggestion: NDArray[np.uint8] | None = None
         self._layers: dict[str, Layer] = {}
@@ -226,6 +230,7 @@ class CaseLayers(QObject):
         layer = self.corrected
         if layer is None or layer._block_history or self._loading:
             return
+        self._refuse_strangers(layer)
         where = np.nonzero(layer.data == self._stroke)
         if not where[0].size:
             return
@@ -242,6 +247,36 @@ class CaseLayers(QObject):
         self.painted.emit()
 
     # Inside
+
+    def _on_label(self, event: Any) -> None:
+        """Labels that the dataset does not have cannot be chosen, by whatever key or button."""
+        layer, label = event.source, int(event.source.selected_label)
+        if label in self._legal:
+            self._label = label
+        elif label != self._stroke:
+            layer.selected_label = self._label
+            self.said.emit(self._no_such(label))
+
+    def _no_such(self, label: int) -> str:
+        return f"The data set has no class {label}: its last one is {self.classes - 1}."
+
+    def _refuse_strangers(self, layer: Labels) -> None:
+        """Take back strokes of labels that the dataset does not have; those before stay."""
+        known = np.zeros(256, bool)
+        known[[*self._legal, self._stroke]] = True
+        wrong = ~known[layer.data]
+        if not wrong.any():
+            return
+        label = int(layer.data[wrong][0])
+        self._loading = True
+        try:
+            while not known[layer.data].all() and layer._undo_history:
+                layer.undo()
+            layer._redo_history.clear()
+        finally:
+            self._loading = False
+        self.said.emit(self._no_such(label))
+        self.painted.emit()
 
     def _on_paint(self, event: Any = None) -> None:
         if self._loading:
@@ -290,6 +325,7 @@ class CaseLayers(QObject):
                 layer.events.contrast_limits.connect(self._on_window)
             if name == "corrected":
                 layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
+                layer.events.selected_label.connect(self._on_label)
                 for event in (
                     layer.events.paint,
                     layer.events.labels_update,
@@ -311,6 +347,7 @@ class CaseLayers(QObject):
         layer = self._layers.pop(name)
         if name == "corrected":
             layer.bind_key(UNDO, None)
+            layer.events.selected_label.disconnect(self._on_label)
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.disconnect(self._on_paint)
 

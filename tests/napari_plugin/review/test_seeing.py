@@ -74,3 +74,19 @@ def test_the_key_of_windows_says_where_there_are_none(reviewing, qtbot):
     assert widget.controls.windows.isHidden() and ready(widget)
     QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_J)
     assert "CT alone" in widget.message.text()
+
+
+def test_a_label_that_the_data_set_lacks_cannot_be_painted(reviewing, qtbot):
+    viewer, widget = reviewing()
+    layer = widget.desk.layers.corrected
+    with layer.block_history():
+        layer.paint((10, 10), 1)
+    good = widget.desk.layers.labels
+    QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_M)  # napari's next label
+    assert layer.selected_label == 1 and "no class 2" in widget.message.text()
+    with layer.block_history():
+        layer.paint((200, 200), 4)  # as a script may
+    qtbot.waitUntil(lambda: "no class 4" in widget.message.text())
+    assert np.array_equal(layer.data, good)
+    layer.undo()
+    assert layer.data[10, 10] == 0, "and the history is whole"
