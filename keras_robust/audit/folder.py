@@ -1,5 +1,6 @@
 """Reading the folder of an audit: which masks are suspicious, the predictions, the error maps."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,7 +17,7 @@ from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.files.maps import above_half, read_map
 from keras_robust.suspicion.class_differences import ClassDifferences
 
-__all__ = ["Audit", "AuditCase", "error_map_folder", "read_audit", "write_cases"]
+__all__ = ["Audit", "AuditCase", "audit_folder", "error_map_folder", "read_audit", "write_cases"]
 
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
 _REMEDY = "The same `keras-robust audit` writes it again; or copy it again."
@@ -24,6 +25,16 @@ _COLUMNS = ("rank", "id", "annotator", "score", "kind")
 _FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")
 
 _KINDS = {"annotators": list, "classes": int, "dataset": str, "ranked_by": str, "scores": dict}
+
+
+def audit_folder(dataset: str | os.PathLike[str]) -> Path:
+    """Where the audit of a dataset lies unless told otherwise: beside it, wherever one works from.
+
+    >>> audit_folder("/data/lesions").as_posix()
+    '/data/lesions-audit'
+    """
+    root = Path(dataset).resolve()
+    return root.with_name(f"{root.name}-audit")
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,9 @@ def audit(
     dataset: DatasetFolder,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the audit.", show_default="DATASET-audit"),
+        typer.Option(
+            "--output", "-o", help="Folder of the audit.", show_default="DATASET-audit, beside it"
+        ),
     ] = None,
     annotator: Annotated[
         list[str] | None,
@@ -131,10 +133,11 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
+    from keras_robust.audit.folder import audit_folder
     from keras_robust.audit.run import audit as run_audit
     from keras_robust.cli.run_config import set_fields
 
-    output = output or Path(f"{dataset.resolve().name}-audit")
+    output = output or audit_folder(dataset)
     training: dict[str, Any] = {}
     with friendly_errors(continues=True), progress_bars() as progress:
         set_fields(training, {}, set_ or [])
@@ -168,6 +171,19 @@ def view(
         Path | None,
         typer.Option(help="Folder of its audit.", show_default="the one beside it, if any"),
     ] = None,
+    reviewer: Annotated[
+        str | None,
+        typer.Option(help="Your name.", show_default="that of the preferences, or of the user"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder that takes decisions and corrected masks, for a dataset that cannot.",
+            show_default="the dataset's own",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Open napari with a dataset and its queue of masks to review."""
@@ -182,4 +198,4 @@ def view(
                 f"The viewer needs napari ({error}). Install it with: "
                 "pip install 'keras-robust[napari]'"
             ) from error
-        open_window(dataset, audit)
+        open_window(dataset, audit, reviewer, output)

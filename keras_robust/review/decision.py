@@ -11,9 +11,10 @@ from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 
-__all__ = ["DECISIONS", "Decision", "checked_mask"]
+__all__ = ["DECISIONS", "WITHDRAWN", "Decision", "checked_mask"]
 
 DECISIONS = ("accept", "repair", "reject", "ask an expert")
+WITHDRAWN = "undecided"  # in a log: the decision before holds no more
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Decision:
         reviewer: Who decided.
         id: Name of the image.
         annotator: Who drew the mask, "" where there is none.
-        decision: One of `DECISIONS`.
+        decision: One of `DECISIONS`, or "undecided" where the one before was withdrawn.
         comment: What the reviewer wrote.
         mask_sha256: Hash of the annotator's file; `None` where it is missing.
         image_sha256: Hash of the image's file, of several channels one after the other.
@@ -61,7 +62,9 @@ class Decision:
         """
         known = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
         texts = (known.get(key) for key in ("time", "reviewer", "id", "annotator", "decision"))
-        if not all(isinstance(text, str) for text in texts) or known["decision"] not in DECISIONS:
+        if not all(isinstance(text, str) for text in texts):
+            return None
+        if known["decision"] not in (*DECISIONS, WITHDRAWN):
             return None
         if not isinstance(known.setdefault("comment", ""), str):
             return None

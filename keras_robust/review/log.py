@@ -10,7 +10,7 @@ from keras_robust.annotators.roles import reviewers
 from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
-from keras_robust.review.decision import Decision
+from keras_robust.review.decision import WITHDRAWN, Decision
 from keras_robust.review.files import ReviewFiles
 from keras_robust.review.journal import read_journal
 
@@ -46,8 +46,18 @@ class ReviewLog:
 
     @property
     def decisions(self) -> dict[str, Decision]:
-        """The last decision by id."""
+        """The last decision by id, of those that were not withdrawn."""
+        return {id: last for id, last in self._latest.items() if last.decision != WITHDRAWN}
+
+    @property
+    def latest(self) -> dict[str, Decision]:
+        """The last line by id, also where it withdraws a decision."""
         return dict(self._latest)
+
+    def decision(self, id: str) -> Decision | None:
+        """The last decision on a case, `None` where there is none or it was withdrawn."""
+        last = self._latest.get(id)
+        return None if last is None or last.decision == WITHDRAWN else last
 
     def final_mask(self, id: str) -> NDArray | None:
         """`(*spatial)`, the mask that the reviewer holds for right.
@@ -55,7 +65,7 @@ class ReviewLog:
         The annotator's where it was accepted, the corrected one where it was repaired; `None`
         where there is no such decision, or the file cannot be read.
         """
-        decision = self._latest.get(id)
+        decision = self.decision(id)
         if decision is None or decision.decision not in ("accept", "repair"):
             return None
         case = self.case(id, decision.annotator)

@@ -19,7 +19,7 @@ from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.layouts.manifest_writing import writable_home
 from keras_robust.review.case import ReviewCase, file_hashes, read_case
-from keras_robust.review.decision import Decision, checked_mask
+from keras_robust.review.decision import WITHDRAWN, Decision, checked_mask
 from keras_robust.review.files import ReviewFiles, write_labels
 from keras_robust.review.journal import append_record
 from keras_robust.review.log import ReviewLog, parsed, read_labels
@@ -127,7 +127,7 @@ class ReviewSession(Navigation):
             # A session that was killed may have logged decisions without publishing their masks.
             self.warnings = _damage(self.log)
             try:
-                self.warnings += publish(self.log, self.log.decisions)
+                self.warnings += publish(self.log, self.log.latest)
             except OSError as reason:
                 self.warnings.append(f"Not all corrected masks are in the dataset yet: {reason}")
             self._stack = stack.pop_all()
@@ -156,15 +156,15 @@ class ReviewSession(Navigation):
 
     def status(self, id: str) -> str:
         """The last decision, "undecided", or "changed" for a decision on a file that is no more."""
-        decision = self.log._latest.get(id)
+        decision = self.log.decision(id)
         if decision is None:
             return "undecided"
         return "changed" if id in self._changed else decision.decision
 
     def comment(self, id: str) -> str:
-        """The comment of the last decision, "" without one."""
-        decision = self.log._latest.get(id)
-        return "" if decision is None else decision.comment
+        """The comment of the last decision, also of one withdrawn; "" without one."""
+        last = self.log.latest.get(id)
+        return "" if last is None else last.comment
 
     def load(self, id: str) -> ReviewCase:
         """Read the files of a case; any number of threads may. Bad files are `problems` of it.
@@ -174,10 +174,9 @@ class ReviewSession(Navigation):
         """
         case = read_case(self.dataset, self.item(id).case, self._suggest)
         problems = list(case.problems)
-        decision = self.log._latest.get(id)
-        changes: dict[str, Any] = {}
+        decision = self.log.decision(id)
+        changes: dict[str, Any] = {"comment": self.comment(id)}
         if decision is not None:
-            changes["comment"] = decision.comment
             if self._is_changed(decision, case.mask_sha256, case.image_sha256):
                 problems.append(
                     "The mask or the image has changed since you decided on it. Look again and "
@@ -297,6 +296,53 @@ class ReviewSession(Navigation):
                 raise _explained(reason, what) from reason
         return record
 
+    def withdraw(self, id: str) -> Decision | None:
+        """Make a case undecided again; the log keeps the decision and tells that it was withdrawn.
+
+        The mask of a repair stays as a draft, and leaves the dataset.
+
+        Args:
+            id: The case.
+
+        Returns:
+            What was logged, `None` where there was no decision.
+
+        Raises:
+            ValueError: An unknown id.
+            OSError: The disk is full or cannot be written. The decision stands, unless the message
+                says so.
+        """
+        item = self.item(id)
+        with self._guard:
+            last = self.log.decision(id)
+            if last is None:
+                return None
+            if last.decision == "repair":
+                with suppress(OSError, ValueError):  # what is lost already cannot be kept
+                    labels = self._read_corrected(last)
+                    self.log.files.write_draft(id, labels, last.comment, last.mask_sha256)
+            record = Decision(
+                datetime.now(UTC).isoformat(timespec="milliseconds"),
+                self.reviewer,
+                id,
+                last.annotator,
+                WITHDRAWN,
+                last.comment,
+                *file_hashes(item.case),
+            )
+            try:
+                append_record(self.log.files.log, record.to_record())
+            except OSError as reason:
+                raise _explained(reason, f"The decision on {id!r} stands") from reason
+            self.log = replace(self.log, history=(*self.log.history, record))
+            self._changed.discard(id)
+            try:
+                publish(self.log, {id: record}, overwrite=True)
+            except OSError as reason:
+                what = f"The decision on {id!r} is withdrawn, but its mask is still in the dataset"
+                raise _explained(reason, what) from reason
+        return record
+
     def check(self, progress: Progress | None = None) -> tuple[str, ...]:
         """Find decisions on files that have changed since; their status is "changed" from now on.
 
@@ -338,12 +384,14 @@ class ReviewSession(Navigation):
             return
         decided = [d.id for d in self.log.history if d.id in self._by_id]
         self.current = decided[-1] if decided else None
+        if self.current is not None and self.log.decision(self.current) is None:
+            return
         if self.next_undecided() is None and self.current is None and self.items:
             self.current = self.items[0].id
 
     def _is_open(self, id: str) -> bool:
         """Whether a draft was painted after the last decision, not left with it."""
-        decision = self.log._latest.get(id)
+        decision = self.log.decision(id)
         painted = datetime.fromtimestamp(self.log.files.draft(id).stat().st_mtime, UTC)
         return decision is None or painted.isoformat(timespec="milliseconds") > decision.time
 

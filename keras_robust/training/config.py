@@ -57,7 +57,8 @@ class DataConfig(_Section):
         annotator: Whose masks to train on; `None` for the only one, or the clean one.
         clean_annotator: Whose masks to evaluate against, of the images of which there are any;
             `None` for `annotator` where that is not simulated (see
-            `keras_robust.annotators.simulated_annotators`), else for the only annotator that is not.
+            `keras_robust.annotators.simulated_annotators`), else for the only annotator that is
+            not.
         train_split: Split to train on; `None` for all images, whatever their split.
         test_split: Split to evaluate on; `None` for no test images.
         fold: (k, n) trains on the images of `train_split` that are not in fold k, from 0, of n, and

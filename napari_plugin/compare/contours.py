@@ -4,6 +4,7 @@ from typing import Any
 
 from napari.layers import Labels
 
+from napari_plugin.viewer.contours import draw_contour
 from napari_plugin.viewer.style import label_colormap
 
 __all__ = ["Contours"]
@@ -25,8 +26,7 @@ class Contours:
                     name: getattr(layer, name) for name in ("contour", "colormap", "opacity")
                 }
             layer.colormap = label_colormap(colour)
-            # Thin lines vanish where a large mask is shown in a small window.
-            layer.contour = max(1, round(max(layer.data.shape[-2:]) / 300))
+            draw_contour(layer)
             layer.opacity = 1.0
 
     def restore(self) -> None:

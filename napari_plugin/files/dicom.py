@@ -21,6 +21,7 @@ from napari_plugin.files.dicom_grid import refused, series_grid
 from napari_plugin.files.grids import noted
 from napari_plugin.viewer.anatomy import towards
 from napari_plugin.viewer.case_layers import LayerData, image_layer
+from napari_plugin.viewer.windows import window_limits
 
 __all__ = ["is_dicom", "read_series", "write_segmentation"]
 
@@ -111,7 +112,27 @@ def _volume(pydicom: Any, slices: list[tuple[Path, Any]]) -> LayerData:
     notes["towards"] = "" if lps is None else towards(notes["affine"])
     modality = str(slices[0][1].get("Modality", "")) if "Modality" in slices[0][1] else ""
     name = f"{modality if modality.isalpha() else 'DICOM'} series"
-    return image_layer(array[..., np.newaxis], name, notes)
+    image, options, kind = image_layer(array[..., np.newaxis], name, notes)
+    window = _window(slices[order[len(order) // 2]][1])
+    if window is not None:
+        options["contrast_limits"] = window
+    return image, options, kind
+
+
+def _window(header: Any) -> tuple[float, float] | None:
+    """The first window of a header; `None` without one, or where values are inverted."""
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
+        return None
+    found = []
+    for name in ("WindowCenter", "WindowWidth"):
+        value = header.get(name)
+        try:
+            first = value if isinstance(value, int | float) else list(value)[0]
+            found.append(float(first))
+        except (TypeError, ValueError, IndexError):  # absent, empty, or not a number
+            return None
+    centre, width = found
+    return window_limits(centre, width) if np.isfinite(found).all() and width > 0 else None
 
 
 def _pixels(pydicom: Any, file: Path, shape: tuple[int, int]) -> NDArray:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ReviewController"]
 
 AUTOSAVE_MS = 1000
+SEEN_MS = 300  # in view for as long, a case counts as seen
 
 
 class ReviewController(QObject):
@@ -43,6 +44,7 @@ class ReviewController(QObject):
         said: What the reviewer should know.
         changed: The id of a case whose status is new.
         compared: Agreement with another reviewer.
+        seen: Whether the case was in view long enough for a key to be meant for it.
     """
 
     shown = Signal(object)
@@ -58,17 +60,24 @@ class ReviewController(QObject):
         )
         self.layers.painted.connect(self._keep_soon)
         self.layers.leaving.connect(self.keep)
+        self.layers.said.connect(self.said)
+        self.layers.nothing_to_undo.connect(self.withdraw_last)
         self.case: ReviewCase | None = None
         self.comment = ""
         # What is painted and on its way to the disk, by id: a case shown again starts from it.
         self.unsaved: dict[str, tuple[NDArray[np.uint8], str]] = {}
         self._pending: set[str] = set()
+        self._made: list[str] = []  # ids decided on since the data set was opened, the last last
+        self.seen = True
         self._closing = False
         self._kept: tuple[NDArray[np.uint8], str] | None = None
         self._ahead: dict[str, ReviewCase] = {}
         self._asked: set[str] = set()
         self._reader, self._writer = SerialThread("review-read"), SerialThread("review-write")
         self._timer = timer(self, AUTOSAVE_MS, self.keep)
+        self._seen = timer(self, SEEN_MS, self._note_seen)
+        # Started by a timer: the time counts once the window has drawn and hears keys again.
+        self._drawn = timer(self, 0, self._seen.start)
         self._reader.ask(session.check, done=self._checked)
 
     # Moving
@@ -77,12 +86,14 @@ class ReviewController(QObject):
         """Show the case at which the session stands."""
         if self.session.current is not None:
             self.go(self.session.current)
+            self.seen = True  # no key before can have been meant for another case
 
     def go(self, id: str) -> None:
         """Show a case; what is painted on the one before is kept."""
         self.keep()
         self.session.go(id)
-        self.case, self._kept = None, None
+        self.case, self._kept, self.seen = None, None, False
+        self._seen.stop()
         self.shown.emit(None)
         ready = self._ahead.pop(id, None)
         if ready is not None:
@@ -120,6 +131,8 @@ class ReviewController(QObject):
             self.said.emit("The layer to paint on was removed. Go to the case again.")
             return False
         painted = case.labels is None or not np.array_equal(labels, case.labels)
+        if decision == "repair" and not painted and case.image is not None:
+            decision = "accept"  # there is nothing else to keep
         if decision == "accept" and case.labels is None:
             self.said.emit("There is no mask to accept. Paint one and repair, or reject the case.")
             return False
@@ -139,6 +152,7 @@ class ReviewController(QObject):
         self._timer.stop()
         self.case, self._kept = None, None
         self._pending.add(id)
+        self._made.append(id)
         if mask is not None:
             self.unsaved[id] = (mask, comment)
         self._writer.ask(
@@ -153,6 +167,35 @@ class ReviewController(QObject):
         if not self._step(self._undecided, "All other cases shown are decided."):
             self.go(id)
         return True
+
+    def undo(self) -> None:
+        """Take back the last step of painting, else the last decision."""
+        self.layers.undo()
+
+    def withdraw_last(self) -> None:
+        """Take back the decision made last since the data set was opened, and show its case."""
+        if self._made:
+            self.withdraw(self._made[-1])
+        else:
+            self.said.emit("There is nothing to take back.")
+
+    def withdraw(self, id: str | None = None) -> None:
+        """Make a case undecided again, by default that in view; the log keeps its decision."""
+        id = self.session.current if id is None else id
+        if id is None or (id not in self._pending and self.session.log.decision(id) is None):
+            self.said.emit("There is no decision to take back.")
+            return
+        self._made = [made for made in self._made if made != id]
+        self.keep()
+        self._pending.add(id)
+        self._ahead.pop(id, None)
+        self._writer.ask(
+            self.session.withdraw,
+            id,
+            done=lambda record: self._withdrawn(id, record),
+            failed=lambda error: self._failed(id, error),
+        )
+        self.go(id)
 
     def start_over(self) -> None:
         """Make the mask the annotator's again; undo brings the painting back."""
@@ -217,7 +260,8 @@ class ReviewController(QObject):
         What could not be written is said.
         """
         self.keep()
-        self._timer.stop()
+        for waiting in (self._timer, self._seen, self._drawn):
+            waiting.stop()
         self._closing = True
         self._reader.end()
         self._writer.end(answer=True)
@@ -288,6 +332,7 @@ class ReviewController(QObject):
         now = self.layers.labels
         self._kept = None if now is None else (now, self.comment)
         self._timer.stop()
+        self._drawn.start()
         self.shown.emit(case)
         following = self.session.upcoming()
         if following is not None and following != case.id and following not in self._ahead:
@@ -299,8 +344,18 @@ class ReviewController(QObject):
         self._ahead.pop(record.id, None)
         self.changed.emit(record.id)
 
+    def _withdrawn(self, id: str, record: Decision | None) -> None:
+        self._pending.discard(id)
+        self.changed.emit(id)
+        if record is not None:
+            self.said.emit(f"The decision on {id} is taken back; decide again.")
+
+    def _note_seen(self) -> None:
+        self.seen = True
+
     def _failed(self, id: str, error: Exception, back: bool = False) -> None:
         self._pending.discard(id)
+        self._made = [made for made in self._made if made != id]
         self.changed.emit(id)
         if back and self.session.current != id and not self._closing:
             self.go(id)

@@ -32,6 +32,8 @@ TIPS = {
     "next undecided": "Go to the next case that you have not decided on",
     "next": "Go to the next case in the list",
     "previous": "Go to the case before in the list",
+    "take back": "Make the case undecided again; the log keeps your decision",
+    "window": "Show a CT for soft tissue, lung, bone, brain or liver, one after the other",
     "ghost": "Show the suggested mask as a contour",
     "take whole": "Make the mask the suggested one; undo with Ctrl+Z",
     "take in brush": "Paint with napari's brush: where it goes, the suggestion is copied",
@@ -256,10 +258,17 @@ class CaseControls(QWidget):
         row.addWidget(self.restart)
         column.addLayout(row)
 
+        self.windows = _button("window", "Next window")
+        self.windows.clicked.connect(lambda: self.asked.emit("window"))
+        column.addWidget(self.windows)
+
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}
         captions = {**{name: name.capitalize() for name in DECISIONS}, "previous": "Previous"}
         captions |= {"next": "Next", "next undecided": "Next undecided"}
+        self.back = _button("take back", "Undecided again")
+        self.back.clicked.connect(lambda: self.asked.emit("take back"))
+        column.addWidget(self.back)
         for place, (name, text) in enumerate(captions.items()):
             button = _button(name, text)
             button.clicked.connect(lambda _, name=name: self.asked.emit(name))
@@ -270,8 +279,11 @@ class CaseControls(QWidget):
                 grid.addWidget(button, 2, 2 * (place - 4), 1, 2)
         column.addLayout(grid)
 
-    def show_case(self, case: ReviewCase | None, item: QueueItem | None, comment: str) -> None:
+    def show_case(
+        self, case: ReviewCase | None, item: QueueItem | None, comment: str, decided: bool = False
+    ) -> None:
         """Describe a case; `None` while it is being read."""
+        self.back.setVisible(decided)
         if item is None:
             self.title.setText("No case")
         else:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["KEYS", "Keys"]
+__all__ = ["KEYS", "UNDO", "Keys"]
 
 KEYS = {
     "accept": "A",
@@ -23,7 +23,10 @@ KEYS = {
     "ghost": "G",
     "take whole": "W",
     "take in brush": "T",
+    "take back": "U",
+    "window": "J",
 }
+UNDO = "Control-Z"  # napari's own, for steps of painting; without any, the last decision
 
 
 class Keys:
@@ -32,7 +35,7 @@ class Keys:
     Args:
         viewer: Whose canvas.
         widget: Where the keys are heard as well, but not by its text fields.
-        actions: What to do, by the names of `KEYS`.
+        actions: What to do, by the names of `KEYS`, and "undo".
     """
 
     def __init__(
@@ -41,15 +44,19 @@ class Keys:
         self._viewer = viewer
         self._bound: dict[str, QShortcut] = {}
         for name, act in actions.items():
-            key = KEYS[name]
+            key = KEYS.get(name, UNDO)
             try:
                 viewer.bind_key(key, _calling(act))
             except ValueError:
                 continue
-            shortcut = QShortcut(QKeySequence(_QT.get(key, key)), widget)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(act)
-            self._bound[key] = shortcut
+            self._listen(key, widget, act)
+
+    def _listen(self, key: str, widget: QWidget, act: Callable[[], object]) -> None:
+        shortcut = QShortcut(QKeySequence(_QT.get(key, key)), widget)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.setAutoRepeat(False)  # a key held down is pressed once, as napari has it
+        shortcut.activated.connect(act)
+        self._bound[key] = shortcut
 
     def release(self) -> None:
         """Give the keys back; two shortcuts of one key would make it do nothing."""
@@ -60,7 +67,7 @@ class Keys:
         self._bound.clear()
 
 
-_QT = {"PageDown": "PgDown", "PageUp": "PgUp"}
+_QT = {"PageDown": "PgDown", "PageUp": "PgUp", UNDO: "Ctrl+Z"}
 
 
 def _calling(act: Callable[[], object]) -> Callable[[object], None]:

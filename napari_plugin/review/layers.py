@@ -8,10 +8,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
+from napari_plugin.review.brush_size import BrushSize
+from napari_plugin.review.keys import UNDO
 from napari_plugin.viewer.anatomy import follow
 from napari_plugin.viewer.case_layers import image_layer, labels_layer
+from napari_plugin.viewer.contours import draw_contour
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+from napari_plugin.viewer.windows import CT_WINDOWS, is_ct
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,10 +44,14 @@ class CaseLayers(QObject):
     Attributes:
         painted: The mask was painted on, undone, or set.
         leaving: The layer to paint on is about to be taken out of the viewer, not by this object.
+        said: What the reviewer should know.
+        nothing_to_undo: Undo was asked for where nothing is painted.
     """
 
     painted = Signal()
     leaving = Signal()
+    nothing_to_undo = Signal()
+    said = Signal(str)
 
     def __init__(
         self,
@@ -54,12 +62,16 @@ class CaseLayers(QObject):
     ):
         super().__init__()
         self.viewer, self.reviewer, self.classes = viewer, reviewer, classes
+        self._legal = {*range(classes)} | ({ignore_label} if ignore_label is not None else set())
+        self._label = 1  # chosen last, of those that the dataset has
         self._stroke = next(n for n in BRUSHES if n != ignore_label and n >= classes)
         self.suggestion: NDArray[np.uint8] | None = None
         self._layers: dict[str, Layer] = {}
         self._loading = False
+        self._window: tuple[float, float] | None = None  # as the reviewer set it
         self._brushing: int | None = None
         self._soon = timer(self, 0, self.finish_stroke)
+        self._brush_size = BrushSize(viewer, lambda: self.corrected)
         viewer.layers.events.removing.connect(self._on_removing)
 
     # Layers
@@ -104,7 +116,7 @@ class CaseLayers(QObject):
                 self._layers[name].name = (
                     f"{words} ({case.annotator})" if name == "original" else words
                 )
-                self._layers[name].contour = max(1, round(max(start.shape[-2:]) / 300))
+                draw_contour(self._layers[name])
                 self._layers[name].opacity = 1.0
                 self._layers[name].editable = False
             layer = self._layers["corrected"]
@@ -117,8 +129,7 @@ class CaseLayers(QObject):
             self._sort()
             self.viewer.layers.selection = {layer}
             self.viewer.layers.selection.active = layer
-            if mode is not None:
-                layer.mode = mode
+            layer.mode = "paint" if mode is None else mode
             if self._brushing is not None:
                 layer.selected_label = self._stroke
         finally:
@@ -126,16 +137,40 @@ class CaseLayers(QObject):
         follow(self.viewer).update()
         if new_grid:
             self.viewer.reset_view()
+        self._brush_size.fit()
 
     def remove(self) -> None:
         """Take the layers out of the viewer."""
         self._soon.stop()
+        self._brush_size.stop()
         self.viewer.layers.events.removing.disconnect(self._on_removing)
         for name in ORDER:
             layer = self._get(name)
             if layer is not None:
                 self._forget(name)
                 self.viewer.layers.remove(layer)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether the image is a CT, which `window` shows by the names of `CT_WINDOWS`."""
+        layer = self._get("image")
+        return layer is not None and not layer.rgb and is_ct(layer.data)
+
+    def window(self, name: str) -> None:
+        """Show the image, and those after it, in a window of CT."""
+        layer = self._get("image")
+        if layer is not None and not layer.rgb:
+            layer.contrast_limits = CT_WINDOWS[name]
+
+    def next_window(self) -> str:
+        """Show the image in the window of CT that follows that in use; return its name."""
+        layer, names = self._get("image"), list(CT_WINDOWS)
+        if layer is None or not self.has_windows:
+            return ""
+        shown = [CT_WINDOWS[name] == tuple(layer.contrast_limits) for name in names]
+        name = names[(shown.index(True) + 1) % len(names) if any(shown) else 0]
+        self.window(name)
+        return name
 
     def ghost(self, visible: bool) -> None:
         """Show or hide the suggestion."""
@@ -162,6 +197,15 @@ class CaseLayers(QObject):
         self.painted.emit()
         return True
 
+    def undo(self) -> None:
+        """Take back one step of painting, as napari does, or tell that there is none."""
+        self.finish_stroke()
+        layer = self.corrected
+        if layer is not None and layer._undo_history:
+            layer.undo()
+        else:
+            self.nothing_to_undo.emit()
+
     def brush(self, on: bool) -> bool:
         """Let napari's brush copy the suggestion where it goes; false where there is none."""
         layer = self.corrected
@@ -186,6 +230,7 @@ class CaseLayers(QObject):
         layer = self.corrected
         if layer is None or layer._block_history or self._loading:
             return
+        self._refuse_strangers(layer)
         where = np.nonzero(layer.data == self._stroke)
         if not where[0].size:
             return
@@ -203,6 +248,36 @@ class CaseLayers(QObject):
 
     # Inside
 
+    def _on_label(self, event: Any) -> None:
+        """Labels that the dataset does not have cannot be chosen, by whatever key or button."""
+        layer, label = event.source, int(event.source.selected_label)
+        if label in self._legal:
+            self._label = label
+        elif label != self._stroke:
+            layer.selected_label = self._label
+            self.said.emit(self._no_such(label))
+
+    def _no_such(self, label: int) -> str:
+        return f"The data set has no class {label}: its last one is {self.classes - 1}."
+
+    def _refuse_strangers(self, layer: Labels) -> None:
+        """Take back strokes of labels that the dataset does not have; those before stay."""
+        known = np.zeros(256, bool)
+        known[[*self._legal, self._stroke]] = True
+        wrong = ~known[layer.data]
+        if not wrong.any():
+            return
+        label = int(layer.data[wrong][0])
+        self._loading = True
+        try:
+            while not known[layer.data].all() and layer._undo_history:
+                layer.undo()
+            layer._redo_history.clear()
+        finally:
+            self._loading = False
+        self.said.emit(self._no_such(label))
+        self.painted.emit()
+
     def _on_paint(self, event: Any = None) -> None:
         if self._loading:
             return
@@ -210,6 +285,10 @@ class CaseLayers(QObject):
             # A stroke is done, and napari is still writing the step of history that it tells of.
             self._soon.start()
         self.painted.emit()
+
+    def _on_window(self, event: Any) -> None:
+        if not self._loading:
+            self._window = tuple(event.source.contrast_limits)
 
     def _on_removing(self, event: Any) -> None:
         if self.viewer.layers[event.index] is self._layers.get("corrected"):
@@ -240,7 +319,13 @@ class CaseLayers(QObject):
             made_layer = Image(data, **options) if kind == "image" else Labels(data, **options)
             layer = self.viewer.add_layer(made_layer)
             self._layers[name] = layer
+            if kind == "image":
+                if self._window is not None and not rgb:
+                    layer.contrast_limits = self._window
+                layer.events.contrast_limits.connect(self._on_window)
             if name == "corrected":
+                layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
+                layer.events.selected_label.connect(self._on_label)
                 for event in (
                     layer.events.paint,
                     layer.events.labels_update,
@@ -254,10 +339,15 @@ class CaseLayers(QObject):
         layer.axis_labels = options.get("axis_labels")
         if kind == "image" and not rgb:
             layer.reset_contrast_limits()
+            window = self._window or options.get("contrast_limits")
+            if window is not None:
+                layer.contrast_limits = window
 
     def _forget(self, name: str) -> None:
         layer = self._layers.pop(name)
         if name == "corrected":
+            layer.bind_key(UNDO, None)
+            layer.events.selected_label.disconnect(self._on_label)
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.disconnect(self._on_paint)
 

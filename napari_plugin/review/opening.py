@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from keras_robust.audit.folder import audit_folder as _audit_folder
 from keras_robust.data import Dataset
 from keras_robust.review import ReviewSession, disagreement
 from keras_robust.review.sources import reviewed_cases
@@ -71,10 +72,12 @@ class Opening(QWidget):
     Attributes:
         opened: The session that was opened.
         said: What the reviewer should know.
+        auditing: What a press on the button of the audit does from now on.
     """
 
     opened = Signal(object)
     said = Signal(str)
+    auditing = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,6 +109,7 @@ class Opening(QWidget):
         )
         self.open_button.clicked.connect(self.open)
         self.audit_button.clicked.connect(self.run_audit)
+        self.auditing.connect(self.audit_button.setText)
         self.dataset.editingFinished.connect(self._look)
         self.reviewer.returnPressed.connect(self.open)
         form = QFormLayout()
@@ -160,6 +164,11 @@ class Opening(QWidget):
             failed=lambda error: self._refused(error, request),
         )
 
+    def write_to(self, output: str) -> None:
+        """Name the folder that takes decisions and masks."""
+        self._ask_for_output(True)
+        self.output.setText(output)
+
     def run_audit(self) -> None:
         """Start an audit in a child process, or stop the one that runs."""
         if self._child is not None and self._child.running:
@@ -179,10 +188,10 @@ class Opening(QWidget):
         )
         child.done.connect(self._audited)
         child.failed.connect(lambda text: self.said.emit(f"The audit failed. {text}"))
-        child.ended.connect(lambda: self.audit_button.setText("Run an audit…"))
+        child.ended.connect(lambda: self.auditing.emit("Run an audit…"))
         self._child = child
         child.start()
-        self.audit_button.setText("Stop the audit")
+        self.auditing.emit("Stop the audit")
         self.said.emit(f"The audit runs and writes to {output}; stopped, it can be continued.")
 
     def stop(self) -> None:
@@ -193,7 +202,9 @@ class Opening(QWidget):
     def _audited(self, output: str) -> None:
         self._found = output
         self.audit.setText(output)
-        self.said.emit("The audit is done. Open the data set to review the worst masks first.")
+        self.said.emit(
+            "The audit is done. Close and open the data set to review the worst masks first."
+        )
 
     def _opened(self, session: ReviewSession) -> None:
         self.open_button.setEnabled(True)
@@ -240,11 +251,6 @@ class Opening(QWidget):
             box.addItem(AUTOMATIC, None)
             for name in dataset.annotators:
                 box.addItem(name, name)
-
-
-def _audit_folder(dataset: str) -> Path:
-    root = Path(dataset).resolve()
-    return root.with_name(f"{root.name}-audit")
 
 
 def _user() -> str:

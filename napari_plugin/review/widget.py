@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.annotators import reviewers
-from keras_robust.review import ReviewAgreement, ReviewCase, ReviewSession
+from keras_robust.review import DECISIONS, ReviewAgreement, ReviewCase, ReviewSession
 from napari_plugin.review.controller import ReviewController
 from napari_plugin.review.controls import CaseControls, Filters, QueueView
 from napari_plugin.review.keys import Keys
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ReviewWidget"]
 
+UNRANKED = (
+    "There is no audit of this data set: the masks are in the order of its files, not the worst "
+    "first. “Run an audit…” makes one while you review."
+)
 FILTER_MS = 200  # after the last letter that was typed
 
 
@@ -82,6 +86,11 @@ class ReviewWidget(DockWidget):
         head.addWidget(self.result_button)
         head.addWidget(self.close_button)
         column.addWidget(self.head)
+        self.audit_button = QPushButton("Run an audit…")
+        self.audit_button.setToolTip(self.opening.audit_button.toolTip())
+        self.audit_button.clicked.connect(self._run_audit)
+        self.opening.auditing.connect(self.audit_button.setText)
+        column.addWidget(self.audit_button)
 
         self.progress = QProgressBar()
         self.progress.setToolTip("How many masks you have decided on")
@@ -93,7 +102,7 @@ class ReviewWidget(DockWidget):
         self.list.chosen.connect(self._choose)
         column.addWidget(self.list, 1)
         self.controls = CaseControls()
-        self.controls.asked.connect(self.act)
+        self.controls.asked.connect(self.ask)
         self.controls.commented.connect(self._comment)
         column.addWidget(self.controls)
         column.addWidget(self.message)
@@ -103,6 +112,7 @@ class ReviewWidget(DockWidget):
 
     def _show_queue(self, shown: bool) -> None:
         self.opening.setVisible(not shown)
+        self.audit_button.setVisible(False)
         for part in (self.head, self.progress, self.filters, self.list, self.controls):
             part.setVisible(shown)
 
@@ -113,6 +123,7 @@ class ReviewWidget(DockWidget):
         dataset: str | Path,
         audit: str | Path | None = None,
         reviewer: str | None = None,
+        output: str | Path | None = None,
     ) -> None:
         """Open a data set, in the background.
 
@@ -120,6 +131,7 @@ class ReviewWidget(DockWidget):
             dataset: Its folder.
             audit: Folder of its audit; by default the one beside it, if there is one.
             reviewer: Name of the reviewer; by default that of the preferences or of the user.
+            output: Folder that takes decisions and masks; by default the data set.
         """
         self.finish()
         self.opening.dataset.setText(str(dataset))
@@ -127,6 +139,8 @@ class ReviewWidget(DockWidget):
         if reviewer is not None:
             self.opening.reviewer.setText(reviewer)
         self.opening.dataset.editingFinished.emit()
+        if output is not None:
+            self.opening.write_to(str(output))
         self.opening.open()
 
     def start(self, session: ReviewSession) -> None:
@@ -144,11 +158,14 @@ class ReviewWidget(DockWidget):
         desk.changed.connect(self._changed)
         desk.compared.connect(self._compared)
         self._keys = Keys(
-            self.viewer, self, {name: self._asking(name) for name in self.controls.names}
+            self.viewer, self, {name: self._asking(name) for name in (*self.controls.names, "undo")}
         )
         self.title.setText(f"<b>{session.dataset.name}</b><br>reviewed by {session.reviewer}")
         self._show_queue(True)
-        self.say("\n".join(session.warnings))
+        ranked = any(item.score is not None for item in session.items)
+        self.audit_button.setVisible(not ranked)
+        told = session.warnings if ranked else [*session.warnings, UNRANKED]
+        self.say("\n".join(told))
         self._count()
         desk.start()
 
@@ -178,7 +195,7 @@ class ReviewWidget(DockWidget):
         if desk is None:
             return
         self.say("")
-        if name in ("accept", "repair", "reject", "ask an expert"):
+        if name in DECISIONS:
             self.controls.brush.setChecked(False)
             desk.decide(name)
         elif name == "next undecided":
@@ -187,6 +204,13 @@ class ReviewWidget(DockWidget):
             desk.next()
         elif name == "previous":
             desk.previous()
+        elif name == "window":
+            shown = desk.layers.next_window()
+            self.say(f"Window: {shown}" if shown else "Windows are for CT alone.")
+        elif name == "undo":
+            desk.undo()
+        elif name == "take back":
+            desk.withdraw()
         elif name == "ghost":
             self.controls.ghost.toggle()
         elif name == "take in brush":
@@ -205,8 +229,15 @@ class ReviewWidget(DockWidget):
                 self.controls.brush.setChecked(False)
                 self.say("There is no suggestion to copy from.")
 
+    def ask(self, name: str) -> None:
+        """Do what was pressed; a decision counts only where its case has been seen."""
+        if name in DECISIONS and self.desk is not None and not self.desk.seen:
+            self.say("Nothing was decided: this case has only just come up. Look, then decide.")
+            return
+        self.act(name)
+
     def _asking(self, name: str):
-        return lambda: self.act(name)
+        return lambda: self.ask(name)
 
     def _choose(self, row: int) -> None:
         if self.desk is not None and 0 <= row < len(self.desk.session.queue):
@@ -232,8 +263,10 @@ class ReviewWidget(DockWidget):
         self._select()
         current = self.desk.session.current
         item = None if current is None else self.desk.session.item(current)
-        self.controls.show_case(case, item, self.desk.comment)
+        decided = current is not None and self.desk.session.status(current) != "undecided"
+        self.controls.show_case(case, item, self.desk.comment, decided)
         if case is not None:
+            self.controls.windows.setVisible(self.desk.layers.has_windows)
             self.desk.layers.ghost(self.controls.ghost.isChecked())
 
     def _select(self) -> None:
@@ -253,6 +286,11 @@ class ReviewWidget(DockWidget):
             self.progress.setMaximum(max(total, 1))
             self.progress.setValue(decided)
             self.progress.setFormat(f"{decided} of {total} decided")
+
+    def _run_audit(self) -> None:
+        if self.desk is not None:
+            self.opening.dataset.setText(str(self.desk.session.dataset.root))
+            self.opening.run_audit()
 
     def _write_result(self) -> None:
         if self.desk is not None:

@@ -16,7 +16,7 @@ from napari_plugin.viewer.layers import about
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Anatomy", "axis_names", "follow", "follow_current", "towards"]
+__all__ = ["Anatomy", "axis_names", "camera", "follow", "follow_current", "towards"]
 
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 WORLD = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
@@ -68,7 +68,7 @@ class Anatomy:
             event.connect(self.update, position="last")
         for event in (viewer.dims.events.order, viewer.dims.events.ndisplay):
             event.connect(self._turn, position="last")
-        _camera(viewer).events.orientation.connect(self._write)
+        camera(viewer).events.orientation.connect(self._write)
 
     def update(self, event: Any = None) -> None:
         """Look at the volumes that are open now; the lowest layer counts."""
@@ -104,7 +104,7 @@ class Anatomy:
             self._planes = AXIAL
             dims.order = tuple(range(dims.ndim))
             dims.axis_labels = tuple(str(axis) for axis in range(-dims.ndim, 0))
-            _camera(viewer).orientation = DEFAULT
+            camera(viewer).orientation = DEFAULT
         self._turn()
 
     def _shown(self, viewer: "ViewerModel") -> list[str]:
@@ -125,7 +125,7 @@ class Anatomy:
             right, up = (-right if horizontal else right), (down if vertical else -down)
             # Neither the patient nor a view in 3-D is mirrored: right × up points to the viewer.
             depth = "towards" if slider @ np.cross(right, up) > 0 else "away"
-            _camera(viewer).orientation = (
+            camera(viewer).orientation = (
                 depth,
                 "up" if vertical else "down",
                 "left" if horizontal else "right",
@@ -142,7 +142,7 @@ class Anatomy:
         overlays, shown = viewer.canvas.overlays, self._shown(viewer)
         sides = dict.fromkeys(("top_center", "bottom_center", "middle_left", "middle_right"), "")
         if shown and viewer.dims.ndisplay == 2:
-            _, down, right = _camera(viewer).orientation
+            _, down, right = camera(viewer).orientation
             ends = [(letter, OPPOSITE[letter]) for letter in shown[1:]]
             low, high = (0, 1) if down == "up" else (1, 0)
             sides["top_center"], sides["bottom_center"] = ends[0][low], ends[0][high]
@@ -176,7 +176,7 @@ def follow_current() -> None:
         follow(viewer)
 
 
-def _camera(viewer: "ViewerModel") -> Any:
+def camera(viewer: "ViewerModel") -> Any:
     """Before napari 0.9 it is of the viewer itself."""
     return getattr(viewer, "scene", viewer).camera
 

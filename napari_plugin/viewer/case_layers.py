@@ -10,6 +10,7 @@ from keras_robust.data import Case, Dataset
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 from napari_plugin.viewer.anatomy import axis_names, towards
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+from napari_plugin.viewer.windows import first_window
 
 __all__ = ["LayerData", "case_layers", "case_notes", "header_notes", "image_layer", "labels_layer"]
 
@@ -70,6 +71,9 @@ def image_layer(image: NDArray, name: str, notes: dict[str, Any]) -> LayerData:
         names = names or tuple(f"axis {axis}" for axis in range(image.ndim - 1))
         options["axis_labels"] = ("channel", *names)
         options["scale"] = (1.0, *(notes.get("spacing_mm") or (1.0,) * (image.ndim - 1)))
+    window = first_window(image)
+    if window is not None:
+        options["contrast_limits"] = window
     spacing = notes.get("spacing_mm")
     if spacing and "scale" not in options:
         options["scale"] = tuple(spacing)

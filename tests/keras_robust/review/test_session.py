@@ -380,3 +380,24 @@ def test_corrected_volumes_keep_affine_spacing_and_header(tmp_path):
         assert np.allclose(written.affine, affine)
         assert written.header.get_zooms() == image.header.get_zooms()
     assert len(Dataset.open(home).select(annotator="anna")) == 2
+
+
+def test_a_withdrawn_decision_is_none_and_the_log_keeps_both(home):
+    with ReviewSession(home, "anna") as session:
+        mask = disc(32, 7)
+        session.decide("case0", "repair", "rim", mask=mask)
+        session.decide("case1", "accept")
+        assert session.withdraw("case0").decision == "undecided"
+        assert session.withdraw("case0") is None and session.withdraw("case2") is None
+        assert session.status("case0") == "undecided" and session.progress[0] == 1
+        case = session.load("case0")
+        assert case.draft and case.comment == "rim" and np.array_equal(case.corrected, mask)
+        assert write_reviewed(session)[1] == len(IDS), "as the annotator drew it"
+    assert [(line["id"], line["decision"]) for line in lines(home)] == [
+        ("case0", "repair"),
+        ("case1", "accept"),
+        ("case0", "undecided"),
+    ]
+    assert "anna" not in Dataset.open(home).annotators
+    log = read_log(Dataset.open(home), home, "anna")
+    assert set(log.decisions) == {"case1"} and log.final_mask("case0") is None

@@ -47,7 +47,7 @@ def make_audit(dataset: Path, predicted: int = 14) -> Path:
         "classes": 2,
         "annotators": list(opened.annotators),
         "ranked_by": "default",
-        "scores": ["default"],
+        "scores": {"default": None},
         "dataset": str(dataset),
     }
     (folder / "audit.json").write_text(json.dumps(info))
@@ -76,6 +76,8 @@ def reviewing(make_napari_viewer, qtbot, lesions, audit):
 
 
 def ready(widget) -> bool:
-    """Whether a case is in view and nothing is waiting to be written."""
+    """Whether a case is in view long enough to be decided on, and nothing waits to be written."""
     desk = widget.desk
-    return desk is not None and desk.case is not None and not desk._writer.waiting
+    if desk is None or desk.case is None:
+        return False
+    return desk.seen and not desk._writer.waiting

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_plugin.files.volumes import read_volume_layer
-from napari_plugin.viewer.anatomy import OPPOSITE, WORLD, _camera, axis_names, follow
+from napari_plugin.viewer.anatomy import OPPOSITE, WORLD, axis_names, camera, follow
 from tests.napari_plugin.files.test_volumes import ORIENTATIONS, SHAPE, affine_of
 
 PLANES = {
@@ -46,7 +46,7 @@ def has_sides(viewer, letters):
 def screen(viewer, orientation):
     """World directions to which the screen goes up, to the right and out of it."""
     axes = [np.sign(affine_of(orientation)[:3, axis]) for axis in viewer.dims.order]
-    depth, up, right = _camera(viewer).orientation
+    depth, up, right = camera(viewer).orientation
     return (
         axes[1] * (1 if up == "up" else -1),
         axes[2] * (1 if right == "right" else -1),
@@ -142,15 +142,15 @@ def test_one_patient_stored_in_any_order_is_one_picture(make_napari_viewer, qapp
 
 
 def test_pictures_after_a_volume_are_not_mirrored(viewer_model):
-    before = _camera(viewer_model).orientation
+    before = camera(viewer_model).orientation
     follow(viewer_model)
     notes = {"keras_robust": {"towards": "RAI"}}
     labels = axis_names("RAI")
     volume = viewer_model.add_image(np.zeros(SHAPE), metadata=notes, axis_labels=labels)
-    assert _camera(viewer_model).orientation != before
+    assert camera(viewer_model).orientation != before
     viewer_model.layers.remove(volume)
     viewer_model.add_image(np.zeros((5, 6)))
-    assert _camera(viewer_model).orientation == before
+    assert camera(viewer_model).orientation == before
     assert viewer_model.dims.order == (0, 1)
     assert viewer_model.dims.axis_labels == ("-2", "-1")
 
