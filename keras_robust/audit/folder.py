@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.opening import read_json, shown
 from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.files.maps import above_half, read_map
+from keras_robust.data.files.names import file_name
 from keras_robust.suspicion.class_differences import ClassDifferences
 
 __all__ = ["Audit", "AuditCase", "audit_folder", "error_map_folder", "read_audit", "write_cases"]
@@ -169,7 +169,7 @@ def error_map_folder(folder: str | Path, annotator: str) -> Path:
     >>> error_map_folder("audit", "expert 1").as_posix()
     'audit/error_maps/expert%201'
     """
-    return Path(folder) / ERROR_MAPS / quote(annotator, safe="")
+    return Path(folder) / ERROR_MAPS / file_name(annotator)
 
 
 def read_audit(folder: str | Path) -> Audit:

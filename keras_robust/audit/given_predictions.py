@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from keras_robust.data import Case, Dataset
 from keras_robust.data.files.formats import read_picture
 from keras_robust.data.files.grid import check_prediction
 from keras_robust.data.files.maps import WHOLE, has_map, write_map
-from keras_robust.data.files.names import name_problem
+from keras_robust.data.files.names import file_name, name_problem
 
 SUFFIXES = (".png", ".npy", ".nii.gz", ".nii")
 OVERSHOOT = 0.01  # of probabilities in half precision
@@ -172,7 +171,7 @@ class GivenPredictions:
 
 
 def _names(id: str) -> dict[str, None]:
-    return dict.fromkeys((id, quote(id, safe="")))
+    return dict.fromkeys((id, file_name(id)))
 
 
 def _files(folder: Path, names: set[str], taken: set[str], id: str, classes: int) -> list[Path]:

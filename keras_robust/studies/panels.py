@@ -6,7 +6,6 @@ has most foreground.
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +14,7 @@ from matplotlib.patches import Patch
 
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.maps import above_half, map_files, read_map
+from keras_robust.data.files.names import id_of
 from keras_robust.data.files.volume_header import is_volume
 from keras_robust.reports.look import style, to_rgb
 from keras_robust.reports.names import in_order
@@ -210,7 +210,7 @@ def _predicted(run: RunRecord) -> set[str]:
     """Ids of the images whose predictions are there."""
     names = [path.name for path in (run.folder / "predictions").glob("*")]
     return {
-        unquote(name.removesuffix(suffix))
+        id_of(name.removesuffix(suffix))
         for suffix in (".png", ".nii.gz")
         for name in names
         if name.endswith(suffix)

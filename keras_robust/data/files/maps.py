@@ -8,7 +8,6 @@ A map of one channel is `<id>.png`, or `<id>.nii.gz` on the grid of a volume; of
 """
 
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from keras_robust.common.files import atomic_write_bytes
 from keras_robust.data.files.formats import read_picture
 from keras_robust.data.files.grid import check_prediction
 from keras_robust.data.files.images import encode_mask, mask_suffix
-from keras_robust.data.files.names import picture_path
+from keras_robust.data.files.names import file_name, picture_path
 from keras_robust.data.files.volume_header import is_volume, read_header
 from keras_robust.data.files.volumes import encode_volume, resized_header
 
@@ -165,7 +164,7 @@ def map_files(folder: str | Path, id: str, channels: int, suffix: str) -> list[P
     >>> [path.name for path in map_files("x", "a", 2, ".png")]
     ['a_0.png', 'a_1.png']
     """
-    name = quote(id, safe="")
+    name = file_name(id)
     names = [name] if channels == 1 else [f"{name}_{channel}" for channel in range(channels)]
     return [Path(folder) / f"{name}{suffix}" for name in names]
 

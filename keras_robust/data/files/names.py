@@ -4,12 +4,13 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import quote as percent_encoded
+from urllib.parse import quote as percent_encode
+from urllib.parse import unquote as percent_decode
 
 from keras_robust.common.tables import FORMULA
 from keras_robust.common.words import quote
 
-__all__ = ["name_problem", "picture_path", "same_names"]
+__all__ = ["name_problem", "file_name", "id_of", "picture_path", "same_names"]
 
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
@@ -41,6 +42,20 @@ def name_problem(kind: str, name: str) -> str | None:
     return f"{kind} {quote(name)} {reason}; rename it"
 
 
+def file_name(id: str) -> str:
+    """An id as a file is called; percent-encoded where it holds what file names do not.
+
+    >>> file_name("case 1"), id_of(file_name("a/b"))
+    ('case%201', 'a/b')
+    """
+    return percent_encode(id, safe="")
+
+
+def id_of(name: str) -> str:
+    """The id that `file_name` made a name of."""
+    return percent_decode(name)
+
+
 def picture_path(folder: str | Path, id: str, suffix: str = ".png") -> Path:
     """`<id>.png`, or with another suffix, in a folder; the id is percent-encoded where it holds
     what file names do not.
@@ -48,7 +63,7 @@ def picture_path(folder: str | Path, id: str, suffix: str = ".png") -> Path:
     >>> picture_path("predictions", "case 1").name
     'case%201.png'
     """
-    return Path(folder) / f"{percent_encoded(id, safe='')}{suffix}"
+    return Path(folder) / f"{file_name(id)}{suffix}"
 
 
 def same_names(names: Iterable[str]) -> list[tuple[str, str, bool]]:
