@@ -4,18 +4,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from keras_robust.common.errors import invalid
-from keras_robust.common.registry import VARIABLE
+from keras_robust.common.registry import VARIABLE, offered
 from keras_robust.common.yaml import parse_yaml, read_yaml
-from keras_robust.data import Dataset
 from keras_robust.methods import LOSS_NAMES
-from keras_robust.planning.plan_files import load_plan
-from keras_robust.training.choosing import choose_annotators, chosen_cases
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.inputs import check_inputs
 from keras_robust.training.run import Run
 
 _GROUP = "keras_robust.losses"
@@ -108,16 +105,13 @@ def check_run(config: TrainConfig, folder: Path, resume: bool = False) -> None:
         return
     run.require_free(resume)
     _check_loss(config.loss)
-    dataset = Dataset.open(config.data.path)
-    chosen_cases(dataset, config.data, *choose_annotators(dataset, config.data))
-    if config.plan is not None:
-        load_plan(config.plan.folder)
+    check_inputs(config)
 
 
 def _check_loss(name: str) -> None:
     """Raise where no part of the project or of anybody else can know the loss."""
     unknown = set(re.split("[+-]", name.strip().lower())) - LOSS_NAMES.keys()
-    others = "keras" in sys.modules or os.environ.get(VARIABLE) or entry_points(group=_GROUP)
+    others = "keras" in sys.modules or os.environ.get(VARIABLE) or offered(_GROUP)
     if unknown and not others:
         raise invalid(
             "loss",
