@@ -26,20 +26,8 @@ __all__ = ["Dataset"]
 class Dataset(Listing):
     """An immutable list of cases, ordered by id, then annotator.
 
-    Args:
-        root: Folder of the dataset.
-        name: Its name.
-        classes: Number of classes, background included; 2 is binary.
-        cases: The cases.
-        layout: "manifest", "nnunet", "isic2017", "shenzhen", "folders", or one's own.
-        ignore_label: A label that stands for "unknown" in the masks.
-        sources: Folders outside `root` that the dataset may refer to.
-        soft_annotators: Those whose masks are 8-bit probabilities.
-        regions: Named unions of labels, such as an organ with its lesions, to evaluate as well.
-        learned_regions: Those that networks may learn in place of labels, by nnU-Net's
-            `regions_class_order`: the label to paint and the labels of each.
-        class_names: Of the classes, background first; "" for one without, () where the dataset
-            tells none.
+    What it is made of, its cases, classes and annotators, are the fields of
+    `keras_robust.data.listing.Listing`, as the layout of its folder lists them.
 
     >>> from keras_robust.data import sample_path
     >>> dataset = Dataset.open(sample_path())
