@@ -30,12 +30,16 @@ class Judged:
             8-bit integers that stand for 0..1 as 0..255.
         spacing_mm: Distance between neighbouring elements along each axis; `None` measures in
             elements.
+        spread: `(*spatial)`, how far several models disagree: the mean total variation distance
+            of their probabilities, floats in [0, 1], or 8-bit integers; `None` where only one
+            model predicted.
     """
 
     id: str
     labels: NDArray
     probabilities: NDArray
     spacing_mm: tuple[float, ...] | None = None
+    spread: NDArray | None = None
 
 
 class Comparison:
@@ -57,6 +61,8 @@ class Comparison:
         probabilities: `(K, *spatial)`.
         known: `(*spatial)`, False where elements are ignored.
         spacing: Distance between neighbouring elements along each axis.
+        spread: `(*spatial)`, how far several models disagree, in [0, 1], 0 where elements are
+            ignored; `None` where only one model predicted.
 
     Raises:
         ValueError: Shapes do not fit, labels are out of range, or the probabilities are none.
@@ -73,6 +79,7 @@ class Comparison:
             (1.0,) * self.labels.ndim if case.spacing_mm is None else case.spacing_mm,
             self.labels.ndim,
         )
+        self.spread = _spread(case, self.known)
 
     @cached_property
     def given(self) -> NDArray[np.float32]:
@@ -115,6 +122,20 @@ def _probabilities(case: Judged, classes: int) -> NDArray[np.float32]:
         )
     values = np.moveaxis(np.clip(values, 0, 1), -1, 0)
     return np.stack([1 - values[0], values[0]]) if len(values) == 1 else values
+
+
+def _spread(case: Judged, known: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    if case.spread is None:
+        return None
+    given = np.asarray(case.spread)
+    values = from_levels(given) if given.dtype == np.uint8 else given.astype(np.float32)
+    if values.shape != known.shape or not (values.size and 0 <= values.min() <= values.max() <= 1):
+        raise invalid(
+            "spread",
+            f"numbers from 0 to 1, or 8-bit integers, of the mask's shape {known.shape}",
+            said=f"spread of shape {given.shape}, dtype {given.dtype}, case {case.id!r}",
+        )
+    return np.where(known, values, np.float32(0))
 
 
 def _labels(
