@@ -41,6 +41,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 for _command in (
     data.verify,
+    data.import_,
+    data.export,
     data.simulate,
     data.mix,
     data.plan,
@@ -58,4 +60,4 @@ for _command in (
     tuning.stability,
     studies.demo,
 ):
-    app.command(cls=Command)(_command)
+    app.command(_command.__name__.rstrip("_"), cls=Command)(_command)

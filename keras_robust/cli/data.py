@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli.console import friendly_errors, progress_bar
+from keras_robust.cli.console import friendly_errors, hint, progress_bar
 from keras_robust.cli.options import DatasetFolder, NewFolder, Processes, Quiet, Threads
+
+FormatName = Annotated[str | None, typer.Option(help="What SOURCE is.", show_default="found out")]
 
 
 def verify(
@@ -25,6 +27,84 @@ def verify(
             atomic_write_text(json, report.to_json())
     typer.echo(report.text())
     raise typer.Exit(0 if report.ok else 1)
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder or file of another tool.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
+    format: FormatName = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, where SOURCE does not tell.")
+    ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(help="Of plain folders: that of the masks, or how their names end (_lesion)."),
+    ] = None,
+    annotator: Annotated[
+        str, typer.Option(help="Who drew the masks, where SOURCE does not tell.")
+    ] = "annotator",
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy images and masks; else refer to them.")
+    ] = False,
+    unmarked: Annotated[
+        str, typer.Option(help="Images on which nothing is drawn: background or unlabelled.")
+    ] = "background",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a dataset folder of what another tool wrote; says first what it understood."""
+    from keras_robust.data import import_dataset, understand
+
+    with friendly_errors():
+        found = understand(source, format=format, images=images, masks=masks, annotator=annotator)
+        hint(found.text())
+        with progress_bar("Importing") as progress:
+            import_dataset(
+                source,
+                dataset,
+                copy=copy,
+                unmarked=unmarked,
+                dry_run=dry_run,
+                found=found,
+                progress=progress,
+            )
+    if dry_run:
+        typer.echo("Nothing was written (--dry-run).")
+        return
+    typer.echo(f"Dataset: {dataset}")
+    hint(f"Next: keras-robust verify {dataset}")
+
+
+def export(
+    dataset: DatasetFolder,
+    format: Annotated[str, typer.Option(help="What to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
+    annotator: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose masks; of several (repeated), the first who drew one."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    refer: Annotated[
+        bool, typer.Option("--refer", help="Refer to the images where they are; else copy them.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a dataset as another tool reads it, with the masks of one annotator."""
+    from keras_robust.data import export_dataset
+
+    with friendly_errors(), progress_bar("Exporting") as progress:
+        export_dataset(
+            dataset,
+            output,
+            format,
+            annotator=annotator or None,
+            split=split,
+            copy=not refer,
+            progress=progress,
+        )
+    typer.echo(f"{format}: {output}")
 
 
 def simulate(

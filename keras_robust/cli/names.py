@@ -40,11 +40,18 @@ def _layouts() -> str:
     return f"Layouts: {', '.join(layout_titles())}."
 
 
+def _formats() -> str:
+    from keras_robust.data.exchange import FORMATS
+
+    return f"Formats: {', '.join(FORMATS)}."
+
+
 NAMES: dict[str, Callable[[], str]] = {
     "loss": _losses,
     "score": _scores,
     "kinds": _kinds,
     "dataset": _layouts,
+    "format": _formats,
 }
 
 

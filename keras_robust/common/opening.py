@@ -98,12 +98,13 @@ def read_text(path: PathLike, most: int = MOST_TABLE) -> str:
         raise UnreadableFileError(path, f"is not a text in UTF-8 ({error})") from None
 
 
-def read_json(path: PathLike, kind: type = object) -> Any:
-    """The value of a JSON file of at most 16 MiB.
+def read_json(path: PathLike, kind: type = object, most: int = MOST_JSON) -> Any:
+    """The value of a JSON file.
 
     Args:
         path: The file.
         kind: What the value must be, such as `dict`.
+        most: Bytes that are read; 16 MiB.
 
     Raises:
         As `read_bytes`; UnreadableFileError also for what is not JSON, or of another kind.
@@ -115,7 +116,7 @@ def read_json(path: PathLike, kind: type = object) -> Any:
     Traceback (most recent call last):
     keras_robust.common.opening.UnreadableFileError: ... which holds a list, not an object. ...
     """
-    content = read_bytes(path, MOST_JSON)
+    content = read_bytes(path, most)
     try:
         value = parse_json(content)
     except ValueError as error:

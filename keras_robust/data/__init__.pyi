@@ -1,5 +1,8 @@
 from .cases import Case as Case
 from .dataset import Dataset as Dataset
+from .exchange import export_dataset as export_dataset
+from .exchange import import_dataset as import_dataset
+from .exchange import understand as understand
 from .files import UnreadableImageError as UnreadableImageError
 from .files import VolumeHeader as VolumeHeader
 from .files import image_shape as image_shape

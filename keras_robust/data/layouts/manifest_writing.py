@@ -16,9 +16,19 @@ from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.images import mask_suffix
 from keras_robust.data.layouts.manifest import MANIFEST, REQUIRED, SEPARATOR
 
-__all__ = ["add_soft_annotator", "append_rows", "remove_rows", "writable_home", "write_view"]
+__all__ = [
+    "add_soft_annotator",
+    "append_rows",
+    "description_of",
+    "manifest_text",
+    "reference",
+    "remove_rows",
+    "writable_home",
+    "write_view",
+]
 
 CHANNELS = ("channel_names", "modality")  # nnU-Net's, by which a plan normalises images
+FOREIGN = ("decathlon", "monai")  # layouts whose dataset.json has other `labels`
 
 
 def append_rows(
@@ -51,7 +61,7 @@ def append_rows(
             mask = (
                 f"masks/{annotator}/{case.id}{mask_suffix(case.image)}"
                 if masks is None
-                else _reference(masks[case.id], home)
+                else reference(masks[case.id], home)
             )
             added.append({**copied, "mask": mask, "annotator": annotator})
     if added:
@@ -131,17 +141,8 @@ def write_view(dataset: Dataset, output: Path) -> Path:
             f"Received: output={str(output)!r}. Choose one beside it"
             + (", or leave `output` out to write into the dataset." if _is_manifest(root) else ".")
         )
-    meta: dict[str, Any] = {"name": dataset.name}
-    if (root / "dataset.json").is_file():
-        given = read_json(root / "dataset.json", dict)
-        kept = ("labels", "regions_class_order", *CHANNELS)
-        meta |= {key: given[key] for key in kept if given.get(key)}
-    if dataset.classes > 2 and "labels" not in meta:  # as found in the masks of volumes
-        names = ["background", *map(str, range(1, dataset.classes))]
-        meta["labels"] = {name: number for number, name in enumerate(names)}
-    if dataset.soft_annotators:
-        meta["soft"] = list(dataset.soft_annotators)
-    meta["sources"] = [_reference(folder, output) for folder in (root, *dataset.sources)]
+    meta = description_of(dataset)
+    meta["sources"] = [reference(folder, output) for folder in (root, *dataset.sources)]
     with locked(output / ".manifest.lock"):
         if _is_manifest(output) or (output / "dataset.json").exists():
             try:
@@ -157,8 +158,27 @@ def write_view(dataset: Dataset, output: Path) -> Path:
             meta |= there
         atomic_write_json(output / "dataset.json", meta)
         if not _is_manifest(output):
-            atomic_write_bytes(output / MANIFEST, _manifest_of(dataset, output).encode("utf-8"))
+            text = manifest_text(dataset.cases, output)
+            atomic_write_bytes(output / MANIFEST, text.encode("utf-8"))
     return output
+
+
+def description_of(dataset: Dataset) -> dict[str, Any]:
+    """What dataset.json says of a dataset, but for the folders that it refers to."""
+    meta: dict[str, Any] = {"name": dataset.name}
+    if (dataset.root / "dataset.json").is_file() and dataset.layout not in FOREIGN:
+        given = read_json(dataset.root / "dataset.json", dict)
+        kept = ("labels", "regions_class_order", *CHANNELS)
+        meta |= {key: given[key] for key in kept if given.get(key)}
+    if "labels" not in meta and (dataset.classes > 2 or dataset.class_names):
+        numbered = range(1, dataset.classes)
+        names = dataset.class_names or ("background", *map(str, numbered))
+        meta["labels"] = {names[n] or str(n): n for n in range(dataset.classes)}
+        if dataset.ignore_label is not None:
+            meta["labels"]["ignore"] = dataset.ignore_label
+    if dataset.soft_annotators:
+        meta["soft"] = list(dataset.soft_annotators)
+    return meta
 
 
 def add_soft_annotator(home: Path, annotator: str) -> None:
@@ -181,26 +201,27 @@ def _is_view(there: Any, meta: Mapping[str, Any]) -> bool:
     return isinstance(there, dict) and {**there, **apart} == {**meta, **apart}
 
 
-def _manifest_of(dataset: Dataset, output: Path) -> str:
-    extra = list(dict.fromkeys(key for case in dataset.cases for key in case.extra))
+def manifest_text(cases: Sequence[Case], output: Path) -> str:
+    """manifest.csv of the cases, for a folder from which their files are referred to."""
+    extra = list(dict.fromkeys(key for case in cases for key in case.extra))
     columns = [*REQUIRED, "group", "spacing", *extra]
     rows = [
         {
             **case.extra,
             "id": case.id,
-            "image": SEPARATOR.join(_reference(path, output) for path in case.channels),
-            "mask": _reference(case.mask, output) if case.mask else "",
+            "image": SEPARATOR.join(reference(path, output) for path in case.channels),
+            "mask": reference(case.mask, output) if case.mask else "",
             "annotator": case.annotator,
             "split": case.split,
             "group": case.group or "",
             "spacing": "x".join(map(str, case.spacing or ())),
         }
-        for case in dataset.cases
+        for case in cases
     ]
     return _table(columns, [dict(zip(columns, columns, strict=True)), *rows], "\n")
 
 
-def _reference(path: Path, folder: Path) -> str:
+def reference(path: Path, folder: Path) -> str:
     """`path` from `folder` on, where there is such a way, with slashes on every system."""
     absolute = Path(os.path.abspath(path))
     if SEPARATOR in str(absolute):

@@ -1,0 +1,5 @@
+"""Data sets of other tools: read into a dataset folder, and written from one."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

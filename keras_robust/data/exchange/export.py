@@ -1,0 +1,95 @@
+"""What the writers of all formats need: cases of one annotator, their labels, their images."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.common.errors import invalid
+from keras_robust.common.progress import Progress
+from keras_robust.data.cases import Case
+from keras_robust.data.dataset import Dataset
+from keras_robust.data.exchange.files import copied, suffix_of
+from keras_robust.data.files.volume_header import is_volume
+
+__all__ = ["Export"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A dataset on its way to another format.
+
+    Args:
+        dataset: The dataset.
+        chosen: One case for each image.
+        folder: Where to write.
+        final: Where that will lie at the end.
+        copy: Whether images are copied, rather than referred to.
+        progress: Called as `progress(done, total)`.
+    """
+
+    dataset: Dataset
+    chosen: Sequence[Case]
+    folder: Path
+    final: Path
+    copy: bool = True
+    progress: Progress | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of all classes, background first."""
+        names = self.dataset.class_names or ("background",)
+        more = ("object",) if self.dataset.classes == 2 else ()
+        found = [*names, *more[: 2 - len(names)]][: self.dataset.classes]
+        found += [""] * (self.dataset.classes - len(found))
+        return [name or f"class {number}" for number, name in enumerate(found)]
+
+    def cases(self, volumes: bool = False) -> Iterator[Case]:
+        """Each case in turn.
+
+        Raises:
+            ValueError: Images where volumes are wanted, or the other way round.
+        """
+        for done, case in enumerate(self.chosen):
+            if self.progress is not None:
+                self.progress(done, len(self.chosen))
+            if is_volume(case.image) != volumes:
+                kind = "volumes" if volumes else "images of two dimensions"
+                raise invalid("format", f"one that holds {kind} for {kind} alone",
+                              said=f"the image {str(case.image)!r}")  # fmt: skip
+            yield case
+        if self.progress is not None:
+            self.progress(len(self.chosen), len(self.chosen))
+
+    def labels(self, case: Case, ignored: int = 0) -> NDArray[np.uint8]:
+        """The mask of a case; what the dataset ignores gets the label `ignored`."""
+        labels = self.dataset.read_mask(case)
+        ignore = self.dataset.ignore_label
+        return labels if ignore is None else np.where(labels == ignore, np.uint8(ignored), labels)
+
+    def image(self, case: Case, folder: Path, start: Path = Path()) -> str:
+        """Put the image of a case into `folder` of the export, or refer to it where it is.
+
+        Returns:
+            Its path from `start` on, with slashes.
+
+        Raises:
+            ValueError: It is in several files.
+        """
+        if len(case.channels) > 1:
+            raise invalid(
+                "format",
+                "one that holds images of several files",
+                said=f"{len(case.channels)} files of {case.id!r}",
+            )
+        return self.file(case.image, folder / f"{case.id}{suffix_of(case.image)}", start)
+
+    def file(self, source: Path, target: Path, start: Path = Path()) -> str:
+        """As `image`, of any file and its path in the export."""
+        if self.copy:
+            copied(source, self.folder / target)
+            return Path(os.path.relpath(target, start)).as_posix()
+        return Path(os.path.relpath(source.absolute(), (self.final / start).resolve())).as_posix()
