@@ -80,18 +80,23 @@ def annotator_folder(home: Path, annotator: str, journal: str) -> Path:
     """
     folder = home / "masks" / annotator
     if not real_path(folder).is_relative_to(real_path(home)):
-        raise FileExistsError(
-            "Invalid value for argument `annotator`. Expected a folder inside the dataset. "
-            f"Received: {str(folder)!r}, a link to {str(real_path(folder))!r}. Remove the link."
+        raise invalid(
+            "annotator",
+            "a folder inside the dataset",
+            said=f"{str(folder)!r}, a link to {str(real_path(folder))!r}",
+            remedy="Remove the link.",
+            kind=FileExistsError,
         )
     if (folder / journal).is_file():
         return folder
     others = [p for p in folder.iterdir() if p.name[0] != "."] if folder.is_dir() else []
     if others or annotator in Dataset.open(home).annotators:
-        raise FileExistsError(
-            "Invalid value for argument `annotator`. Expected a new name. Received: "
-            f"annotator={annotator!r}, which has masks from elsewhere. "
-            "Choose another name (--annotator NAME)."
+        raise invalid(
+            "annotator",
+            "a new name",
+            said=f"annotator={annotator!r}, which has masks from elsewhere",
+            remedy="Choose another name (--annotator NAME).",
+            kind=FileExistsError,
         )
     return folder
 
@@ -229,10 +234,13 @@ def _read_journal(journal: Path, parameters: Mapping[str, Any]) -> dict[str, Rec
         listed = "; ".join(
             f"{key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items()
         )
-        raise FileExistsError(
-            "Invalid value for argument `annotator`. Expected a new name, or the parameters that "
-            f"this annotator has. Received: annotator={journal.parent.name!r} with {listed}. "
-            "Choose another name (--annotator NAME), or remove the annotator's folder and rows."
+        raise invalid(
+            "annotator",
+            "a new name, or the parameters that this annotator has",
+            said=f"annotator={journal.parent.name!r} with {listed}",
+            remedy="Choose another name (--annotator NAME), or remove the annotator's folder and "
+            "rows.",
+            kind=FileExistsError,
         )
     return {record["id"]: record for record in values[1:] if "id" in record}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_robust.common.errors import invalid
 from keras_robust.data.files.images import image_shape
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 
@@ -199,10 +200,11 @@ def check_prediction(own: Path, prediction: Path) -> None:
     """
     found = files_apart(own, prediction)
     if found:
-        raise ValueError(
-            "Invalid value for argument `predictions`. Expected volumes that lie where the "
-            f"dataset's lie. Received: {str(prediction)!r}, which differs in {found[0]}. "
-            + found[1].replace("mask", "prediction")
+        raise invalid(
+            "predictions",
+            "volumes that lie where the dataset's lie",
+            said=f"{str(prediction)!r}, which differs in {found[0]}",
+            remedy=found[1].replace("mask", "prediction"),
         )
 
 

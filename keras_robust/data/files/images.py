@@ -62,10 +62,8 @@ def read_image(path: PathLike | Sequence[PathLike], size: Size | None = None) ->
     channels = [_read_channels(Path(p), size) for p in paths]
     shapes = {channel.shape[:-1] for channel in channels}
     if len(shapes) != 1:
-        raise ValueError(
-            "Invalid value for argument `path`. Expected channels of one size. Received: "
-            + ", ".join(f"{p}: {c.shape[:-1]}" for p, c in zip(paths, channels, strict=True))
-        )
+        sizes = (f"{p}: {c.shape[:-1]}" for p, c in zip(paths, channels, strict=True))
+        raise invalid("path", "channels of one size", said=", ".join(sizes))
     return channels[0] if len(channels) == 1 else np.concatenate(channels, axis=-1)
 
 

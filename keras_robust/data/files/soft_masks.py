@@ -111,10 +111,8 @@ def encode_soft_mask(
     """The bytes that `write_soft_mask` writes."""
     path, shares = Path(path), np.asarray(probabilities)
     if not (shares.size and 0 <= shares.min() <= shares.max() <= 1):
-        raise ValueError(
-            "Invalid value for argument `probabilities`. Expected values from 0 to 1. Received: "
-            + (f"{shares.min():g} to {shares.max():g}." if shares.size else "none.")
-        )
+        said = f"{shares.min():g} to {shares.max():g}" if shares.size else "none"
+        raise invalid("probabilities", "values from 0 to 1", said=said)
     if shares.ndim == (3 if is_volume(path) else 2):
         return encode_mask_for(path, to_levels(shares), like, classes=256)
     if shares.shape[-1] < 3 or np.abs(shares.sum(axis=-1) - 1).max() > 1e-3:

@@ -136,11 +136,9 @@ def write_view(dataset: Dataset, output: Path) -> Path:
     """
     root = dataset.root.resolve()
     if output.resolve().is_relative_to(root):
-        raise ValueError(
-            "Invalid value for argument `output`. Expected a folder outside the dataset's. "
-            f"Received: output={str(output)!r}. Choose one beside it"
-            + (", or leave `output` out to write into the dataset." if _is_manifest(root) else ".")
-        )
+        within = ", or leave `output` out to write into the dataset" if _is_manifest(root) else ""
+        remedy = f"Choose one beside it{within}."
+        raise invalid("output", "a folder outside the dataset's", str(output), remedy)
     meta = description_of(dataset)
     meta["sources"] = [reference(folder, output) for folder in (root, *dataset.sources)]
     with locked(output / ".manifest.lock"):
@@ -150,10 +148,12 @@ def write_view(dataset: Dataset, output: Path) -> Path:
             except (OSError, ValueError):
                 there = None
             if not _is_view(there, meta):
-                raise FileExistsError(
-                    "Invalid value for argument `output`. Expected a new folder, or one that was "
-                    f"written for the same dataset. Received: output={str(output)!r}, which holds "
-                    "another one. Choose another folder."
+                raise invalid(
+                    "output",
+                    "a new folder, or one that was written for the same dataset",
+                    said=f"output={str(output)!r}, which holds another one",
+                    remedy="Choose another folder.",
+                    kind=FileExistsError,
                 )
             meta |= there
         atomic_write_json(output / "dataset.json", meta)

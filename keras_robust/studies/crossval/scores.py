@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_robust.common.artefacts import ARTEFACTS, DamagedFileError, read_artefact
+from keras_robust.common.errors import invalid
 from keras_robust.common.opening import UnreadableFileError
 from keras_robust.common.tables import read_frame
 from keras_robust.reports.names import in_order
@@ -110,11 +111,12 @@ def _with_unit(length: str) -> list[str]:
 def _refuse_mixed_lengths(scores: "pd.DataFrame") -> None:
     if scores["length"].nunique() > 1:
         first = {length: rows["method"].iloc[0] for length, rows in scores.groupby("length")}
-        raise ValueError(
-            "Invalid value for argument `runs`. Expected distances in one unit. Received: "
-            + ", ".join(f"{length} of {method}" for length, method in first.items())
-            + ". Write the spacing of all images into the manifest, and score the runs again "
-            "(`keras_robust.inference.evaluate_run`)."
+        raise invalid(
+            "runs",
+            "distances in one unit",
+            said=", ".join(f"{length} of {method}" for length, method in first.items()),
+            remedy="Write the spacing of all images into the manifest, and score the runs again "
+            "(`keras_robust.inference.evaluate_run`).",
         )
 
 
