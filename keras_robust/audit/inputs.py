@@ -153,7 +153,8 @@ def _portable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without the names of folders: what lies in them is told by hashes."""
     kept = {key: value for key, value in settings.items() if key != "dataset"}
     if "predictions" in kept:
-        kept["predictions"] = "a folder"
+        given = kept["predictions"]
+        kept["predictions"] = f"{len(given)} folders" if isinstance(given, list) else "a folder"
     if "training" in kept:
         kept["training"] = identity(kept["training"])
     return kept

@@ -24,7 +24,8 @@ class AuditOptions:
         epochs: Passes over the images, per fold.
         training: Further fields of `keras_robust.training.TrainConfig`, sections as mappings.
         predictions: Folder of predictions by any model that has not seen the images, instead of
-            training: see `keras_robust.audit.given_predictions.GivenPredictions`.
+            training; several folders for several models. Also a folder of trained nnU-Net models:
+            see `keras_robust.audit.given.finding.model_folders` and `GivenPredictions`.
         scores: Names out of `keras_robust.suspicion.SCORES`, the one that ranks first; by default
             all, ranked by `"default"`.
         truth: Annotator whose masks are right, to measure how well the scores find wrong ones.
@@ -45,7 +46,7 @@ class AuditOptions:
     size: Sequence[int] | None = None
     epochs: int = EPOCHS
     training: Mapping[str, Any] | None = None
-    predictions: str | Path | None = None
+    predictions: str | Path | Sequence[str | Path] | None = None
     scores: Sequence[str] | None = None
     truth: str | None = None
     wrong_below: float | None = None
@@ -57,6 +58,12 @@ class AuditOptions:
         """Those named; empty where none is."""
         name = self.annotator
         return (name,) if isinstance(name, str) else tuple(name or ())
+
+    @property
+    def prediction_folders(self) -> tuple[Path, ...]:
+        """Those of `predictions`; empty for training."""
+        given = self.predictions
+        return (Path(given),) if isinstance(given, str | Path) else tuple(map(Path, given or ()))
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -58,7 +58,9 @@ def _introduction(audit: Audit) -> str:
     settings = audit.info["settings"]
     count = len(audit.cases)
     if "predictions" in settings:
-        origin = f"They come from {settings['predictions']}, as they were found there."
+        given = settings["predictions"]
+        folders = given if isinstance(given, list) else [given]
+        origin = f"They come from {', '.join(folders)}, as they were found there."
     else:
         training = settings["training"]
         size = " x ".join(map(str, training["data"]["size"]))

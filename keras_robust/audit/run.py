@@ -14,6 +14,7 @@ import keras_robust
 from keras_robust.audit.folder import (
     INFO,
     PREDICTIONS,
+    SPREAD,
     TABLE,
     Audit,
     AuditCase,
@@ -22,7 +23,7 @@ from keras_robust.audit.folder import (
     write_cases,
 )
 from keras_robust.audit.folds import check_folds, predict_folds, train_folds, training_config
-from keras_robust.audit.given_predictions import GivenPredictions
+from keras_robust.audit.given.models import GivenModels
 from keras_robust.audit.inputs import (
     AuditInputs,
     check_files,
@@ -112,9 +113,9 @@ def audit(
 def _source(asked: AuditOptions, inputs: AuditInputs) -> "_Folds | _Given":
     """What predicts the images."""
     dataset = inputs.dataset
-    if asked.predictions is not None:
-        given = GivenPredictions.find(asked.predictions, _ids(inputs), dataset.classes)
-        return _Given(Path(asked.predictions), given)
+    folders = asked.prediction_folders
+    if folders:
+        return _Given(folders, GivenModels.find(folders, dataset, _ids(inputs)))
     config = training_config(inputs, asked.split, asked.fields)
     return _Folds(config, asked.folds, asked.jobs, asked.threads)
 
@@ -175,8 +176,8 @@ class _Folds:
 class _Given:
     """Predictions that are there already."""
 
-    folder: Path
-    given: GivenPredictions
+    folders: tuple[Path, ...]
+    given: GivenModels
 
     @property
     def files(self) -> dict[str, list[Path]]:
@@ -184,14 +185,19 @@ class _Given:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"predictions": str(self.folder.resolve())}
+        named = [str(folder.resolve()) for folder in self.folders]
+        return {"predictions": named[0] if len(named) == 1 else named}
 
     def check(self, inputs: AuditInputs) -> None:
         """The files have been found already."""
 
     def predict(self, inputs: AuditInputs, output: Path, tell: StageProgress) -> None:
-        folder = output / PREDICTIONS
-        self.given.copy(inputs.dataset, folder, lambda d, n: tell("predicting", d, n))
+        self.given.copy(
+            inputs.dataset,
+            output / PREDICTIONS,
+            output / SPREAD,
+            lambda d, n: tell("predicting", d, n),
+        )
 
 
 def _begin(
@@ -313,12 +319,13 @@ class _Cases:
     """The judged masks with their predictions, one in memory at a time."""
 
     def __init__(self, inputs: AuditInputs, output: Path):
-        self.inputs, self.folder = inputs, output / PREDICTIONS
+        self.inputs, self.folder, self.spread = inputs, output / PREDICTIONS, output / SPREAD
 
     def read(self, case: Case) -> Judged:
         dataset = self.inputs.dataset
         probabilities = read_map(self.folder, case.id, _channels(dataset))
-        return Judged(case.id, dataset.read_mask(case), probabilities, case.spacing)
+        spread = read_map(self.spread, case.id)[..., 0] if has_map(self.spread, case.id) else None
+        return Judged(case.id, dataset.read_mask(case), probabilities, case.spacing, spread)
 
     def __iter__(self) -> Iterator[Judged]:
         return map(self.read, self.inputs.cases)

@@ -96,8 +96,11 @@ def audit(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     predictions: Annotated[
-        Path | None,
-        typer.Option(help="Folder of predictions ID.png, .npy or .nii.gz, instead of training."),
+        list[Path] | None,
+        typer.Option(
+            help="Predictions instead of training: a folder of files, or of a trained nnU-Net "
+            "model; repeat it for several models."
+        ),
     ] = None,
     loss: Annotated[str, typer.Option(help='Such as t, gce, "ngce+rce".')] = "t",
     folds: Annotated[
@@ -152,7 +155,7 @@ def audit(
             size=numbers_of_size(size),
             epochs=epochs,
             training=training,
-            predictions=predictions,
+            predictions=predictions or None,
             scores=score or None,
             truth=truth,
             wrong_below=wrong_below,

@@ -13,7 +13,7 @@ from PIL import Image
 from keras_robust.audit import folds as audit_folds
 from keras_robust.audit.folder import Audit, AuditCase
 from keras_robust.audit.folds import training_config
-from keras_robust.audit.given_predictions import GivenPredictions
+from keras_robust.audit.given import GivenModels, GivenPredictions
 from keras_robust.audit.inputs import choose_inputs
 from keras_robust.audit.panels import MASK_COLOUR, PREDICTION_COLOUR, panel
 from keras_robust.audit.report import _groups, _lines
@@ -31,7 +31,7 @@ CASE = Case("a 1", "image.png", "mask.png", "anna", "")
 
 
 def given(folder, classes=2, ids=("a 1",)):
-    return GivenPredictions.find(folder, ids, classes)._with_meaning()
+    return GivenPredictions.find(folder, ids, classes).with_meaning()
 
 
 def png(path, array):
@@ -166,7 +166,7 @@ def test_predictions_that_are_missing_or_damaged(tmp_path):
         GivenPredictions.find(tmp_path / "nowhere", ["a"], 3)
     (tmp_path / "b.npy").write_bytes(b"no array")
     with pytest.raises(ValueError, match=r"numpy\.save"):
-        GivenPredictions.find(tmp_path, ["b"], 2)._with_meaning()
+        GivenPredictions.find(tmp_path, ["b"], 2).with_meaning()
     # An id is never a path out of the folder.
     np.save(tmp_path / "secret.npy", np.zeros(SHAPE))
     (tmp_path / "inner").mkdir()
@@ -414,12 +414,13 @@ def test_maps_of_given_predictions_are_kept(dataset, tmp_path):
     folder, output = tmp_path / "given", tmp_path / "maps"
     for number, id in enumerate("abcd"):
         png(folder / f"{id}.png", np.full((8, 8), 100 + number))
-    found = GivenPredictions.find(folder, "abcd", 2)
-    calls = []
-    found.copy(dataset, output, lambda done, total: calls.append((done, total)))
+    found = GivenModels.find([folder], dataset, "abcd")
+    spread, calls = tmp_path / "spread", []
+    found.copy(dataset, output, spread, lambda done, total: calls.append((done, total)))
     assert calls[-1] == (4, 4) and (read_map(output, "d") == 103).all()
     before = {path: path.stat().st_mtime_ns for path in output.iterdir()}
     (output / "b.png").unlink()
-    found.copy(dataset, output)
+    found.copy(dataset, output, spread)
     after = {path: path.stat().st_mtime_ns for path in output.iterdir()}
     assert {path.name for path in after if after[path] != before[path]} == {"b.png"}
+    assert not spread.exists()

@@ -20,7 +20,9 @@ def test_spread_is_kept_where_labels_are_known():
         np.testing.assert_allclose(found, [[0.2, 0.2, 0.2, 0]] * 3, rtol=1e-6)
 
 
-@pytest.mark.parametrize("spread", [np.zeros((3, 5)), np.full((3, 4), 1.5), np.full((3, 4), np.nan)])
+@pytest.mark.parametrize(
+    "spread", [np.zeros((3, 5)), np.full((3, 4), 1.5), np.full((3, 4), np.nan)]
+)
 def test_a_spread_that_does_not_fit(spread):
     with pytest.raises(ValueError, match="`spread`.*case 'a'"):
         compared(spread)

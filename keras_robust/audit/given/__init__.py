@@ -1,0 +1,5 @@
+"""Predictions by any other model, as its files lie: found, read, and averaged over models."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

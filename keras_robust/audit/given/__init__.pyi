@@ -1,0 +1,2 @@
+from .models import GivenModels as GivenModels
+from .reading import GivenPredictions as GivenPredictions
