@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keras_robust.audit.folder import PREDICTIONS, Audit, AuditCase
 from keras_robust.audit.folds import FOLDS
 from keras_robust.audit.panels import MASK_COLOUR, PREDICTION_COLOUR, panel
+from keras_robust.audit.summary import mean_dice, summary
 from keras_robust.audit.truth import Truth
 from keras_robust.common.files import atomic_write_text
 from keras_robust.data import Case, Dataset
@@ -25,7 +26,6 @@ from keras_robust.suspicion import KINDS
 
 REPORT = "report.html"
 WORST, ROWS = 50, 300
-POOR_DICE = 0.7  # of predictions with the masks as they are: such a judge is not worth much
 _RIGHT, _WRONG, _UNKNOWN = "#7F8FA6", "#D55E00", "#D8DCE3"
 
 
@@ -44,7 +44,7 @@ def write_audit_report(audit: Audit, dataset: Dataset, truth: Truth | None = Non
     """
     names = ", ".join(audit.annotators)
     parts = [html.paragraph(_introduction(audit))]
-    parts += [html.paragraph(warning, "note") for warning in _warnings(audit)]
+    parts.append(html.bullets(summary(audit)))
     parts += _distribution(audit, truth)
     if truth is not None:
         parts += _detection(audit, truth)
@@ -75,21 +75,6 @@ def _introduction(audit: Audit) -> str:
         "prediction disagree more than those of other images do. It is a reason to look, not a "
         "verdict: the model may be the one that is wrong."
     )
-
-
-def _warnings(audit: Audit) -> Iterable[str]:
-    dice = [d for d in map(_dice, audit.cases) if d == d]
-    if dice and np.median(dice) < POOR_DICE:
-        yield (
-            f"Half of the predictions agree with the masks to a Dice below {np.median(dice):.2f}. "
-            "Such a model is a poor judge: train longer (--epochs), at a larger --size, or on more "
-            "images."
-        )
-
-
-def _dice(case: AuditCase) -> float:
-    values = [figures.dice for figures in case.classes if figures.dice == figures.dice]
-    return float(np.mean(values)) if values else float("nan")
 
 
 def _distribution(audit: Audit, truth: Truth | None) -> list[str]:
@@ -273,7 +258,7 @@ def _table(audit: Audit) -> list[str]:
             "annotator": case.annotator,
             "kind": case.kind,
             **{name: _number(value) for name, value in case.scores.items()},
-            "Dice with prediction": _number(_dice(case)),
+            "Dice with prediction": _number(mean_dice(case)),
         }
         for case in audit.cases[:ROWS]
     ]

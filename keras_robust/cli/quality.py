@@ -163,6 +163,10 @@ def audit(
             threads=threads,
             progress=progress,
         )
+    from keras_robust.audit.summary import summary
+
+    for line in summary(result):
+        typer.echo(line)
     for case in result.cases[:5]:
         typer.echo(f"{case.rank:4d}  {case.score:.3f}  {case.id}  {case.kind}")
     typer.echo(f"Masks, worst first: {output / 'audit.csv'}\nReport: {output / 'report.html'}")

@@ -1,5 +1,6 @@
 """Audits from beginning to end: folds, given predictions, interruptions, reports."""
 
+import html
 import json
 import re
 import shutil
@@ -316,11 +317,17 @@ def test_the_command(dataset, predictions, tmp_path):
     done = CliRunner().invoke(app, [*arguments, "--annotator", NOISY, "--truth", "isic_gt"])
     assert done.exit_code == 0, done.output
     assert "   1  " in done.output and (output / "report.html").is_file()
+    # The good model of the fixture agrees with the masks that are clean.
+    assert "Judges: median Dice" in done.output and "masks are probably wrong" in done.output
+    page = (output / "report.html").read_text(encoding="utf-8")
+    for line in done.output.splitlines():
+        assert not line.startswith(("Judges", "Against the truth")) or html.escape(line) in page
+    assert "AUROC of surface" in done.output
     assert read_audit(output).ranked_by == "surface"
     # Without the truth, nothing of it is left.
     assert (output / "truth.csv").is_file() and (output / "detection.csv").is_file()
     again = CliRunner().invoke(app, [*arguments, "--annotator", NOISY])
-    assert again.exit_code == 0, again.output
+    assert again.exit_code == 0 and "AUROC" not in again.output, again.output
     assert not (output / "truth.csv").exists() and not (output / "detection.csv").exists()
     size = CliRunner().invoke(app, [*arguments, "--annotator", NOISY, "--size", "big"])
     assert size.exit_code == 2 and "256x256" in size.output
