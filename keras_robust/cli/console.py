@@ -81,7 +81,7 @@ def friendly_errors(continues: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:  # the last names an extra to install
         typer.secho(f"Error: {shortened(_message(error), LONGEST)}", err=True, fg="red")
         raise SystemExit(2) from error
     except KeyboardInterrupt:

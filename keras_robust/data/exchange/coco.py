@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from keras_robust.common.files import atomic_write_json
 from keras_robust.common.opening import UnreadableFileError, read_json, shown
 from keras_robust.data.dataset import Dataset
-from keras_robust.data.exchange.drawing import Drawing, Images
+from keras_robust.data.exchange.drawing import Images, Sheet, found_sheets
 from keras_robust.data.exchange.export import Export
-from keras_robust.data.exchange.found import Entry, Found, labels_of, unique_ids
+from keras_robust.data.exchange.found import Found
 from keras_robust.data.exchange.json_kinds import MOST_BYTES, fits_json, json_files, json_kind
 from keras_robust.data.exchange.registry import Format, Given
-from keras_robust.data.exchange.shapes import Polygon, Runs, Shape
+from keras_robust.data.exchange.shapes import Polygon, Runs, Shape, runs_of
 from keras_robust.data.layouts.folders import SPLITS
 from keras_robust.data.problems import Problem, error
 
@@ -70,33 +71,22 @@ def read_coco(source: Path, given: Given) -> Found:
     crowds (`iscrowd`) are painted first."""
     problems: list[Problem] = []
     root = source if source.is_dir() else source.parent
-    opened = ((path, _opened(path, problems)) for path in json_files(source))
+    listed = list(json_files(source))
+    # COCO itself has captions, key points, names of test images and more beside these.
+    instances = [path for path in listed if path.name.startswith("instances")] or listed
+    opened = ((path, _opened(path, problems)) for path in instances)
     files = [(path, value) for path, value in opened if value is not None]
-    categories: dict[str, int] = {}
-    by_file = [_categories(path, value, categories, problems) for path, value in files]
-    labels, numbers, _ = labels_of(categories)
+    order: dict[str, int] = {}
+    named = [_categories(path, value, order, problems) for path, value in files]
     notes: Counter[str] = Counter()
-    found: list[tuple[Path, str, Drawing]] = []
-    for (path, value), names in zip(files, by_file, strict=True):
+    sheets: list[Sheet] = []
+    for (path, value), names in zip(files, named, strict=True):
         split = _split(path) if len(files) > 1 else ""
-        folders = [given.images, path.parent, root / "images", root, path.parent.parent / "images"]
+        folders = [path.parent, root / "images", root, path.parent.parent / "images"]
         images = Images([given.images] if given.images else folders)
-        classes = {key: numbers[name] for key, name in names.items()}
-        for file, drawing in _drawings(value, classes, images, notes, problems, path):
-            found.append((file, split, drawing))
-    ids = unique_ids([file for file, *_ in found], root, problems)
-    entries = tuple(
-        Entry(ids[file], (file,), drawing, given.annotator, split, blank=not drawing.shapes)
-        for file, split, drawing in found
-    )
-    told = [f"{count} {what}" for what, count in notes.items()]
-    blank = sum(entry.blank for entry in entries)
-    if blank:
-        told.append(
-            f"{blank} image(s) without annotations are all background; with --unmarked unlabelled "
-            "they have no mask"
-        )
-    return Found(root, COCO.title, entries, {"labels": labels}, tuple(told), tuple(problems))
+        drawn = _sheets(value, names, images, notes, problems, path)
+        sheets += [replace(sheet, annotator=given.annotator, split=split) for sheet in drawn]
+    return found_sheets(COCO.title, root, sheets, notes, problems, order)
 
 
 def _opened(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
@@ -135,15 +125,15 @@ def _categories(
     return found
 
 
-def _drawings(
+def _sheets(
     value: dict[str, Any],
-    classes: dict[int, int],
+    names: dict[int, str],
     images: Images,
     notes: Counter[str],
     problems: list[Problem],
     path: Path,
-) -> list[tuple[Path, Drawing]]:
-    drawn: dict[Any, list[tuple[int, Shape]]] = defaultdict(list)
+) -> list[Sheet]:
+    drawn: dict[Any, list[tuple[str, Shape]]] = defaultdict(list)
     sizes: dict[Any, tuple[int, int] | None] = {}
     files: dict[Any, Path] = {}
     for image in value["images"]:
@@ -169,7 +159,7 @@ def _drawings(
         if image not in sizes:
             message = f"{where} is of the image {shown(image)}, which is not listed"
             problems.append(error("json", message, path=path.name))
-        elif not isinstance(category, int) or category not in classes:
+        elif not isinstance(category, int) or category not in names:
             message = f"{where} is of the category {shown(category)}, which is not listed"
             problems.append(error("labels", message, path=path.name))
         elif not one.get("segmentation"):
@@ -180,8 +170,8 @@ def _drawings(
             except (ValueError, OverflowError) as reason:
                 problems.append(error("shape", f"{where}: {reason}", path=path.name))
                 continue
-            drawn[image] += [(classes[category], shape) for shape in shapes]
-    return [(file, Drawing(tuple(drawn[id]), sizes[id])) for id, file in files.items()]
+            drawn[image] += [(names[category], shape) for shape in shapes]
+    return [Sheet(file, drawn[id], sizes[id]) for id, file in files.items()]
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
@@ -218,23 +208,17 @@ def write_coco(dataset: Dataset, export: Export) -> None:
     """
     from skimage.measure import label as connected
 
-    names = export.class_names
-    categories = [{"id": n, "name": name} for n, name in enumerate(names) if n]
+    categories = [{"id": number, "name": name} for number, name in export.names.items()]
     by_split: dict[str, dict[str, list[Any]]] = defaultdict(
         lambda: {"images": [], "annotations": []}
     )
     numbers: Counter[str] = Counter()
     for case in export.cases():
-        labels = export.labels(case)
         content = by_split[case.split]
-        height, width = labels.shape
         numbers["image"] += 1
         name = export.image(case, Path("images"), Path("images"))
-        content["images"].append(
-            {"id": numbers["image"], "file_name": name, "height": height, "width": width}
-        )
-        for number in range(1, len(names)):
-            parts = connected(labels == number, connectivity=2)
+        for number, mask in export.masks(case):
+            parts = connected(mask, connectivity=2)
             for part in range(1, int(parts.max(initial=0)) + 1):
                 numbers["annotation"] += 1
                 content["annotations"].append(
@@ -246,6 +230,10 @@ def write_coco(dataset: Dataset, export: Export) -> None:
                         **_encoded(parts == part),
                     }
                 )
+        height, width = mask.shape
+        content["images"].append(
+            {"id": numbers["image"], "file_name": name, "height": height, "width": width}
+        )
     for split, content in by_split.items():
         file = f"instances_{split}.json" if split else "instances.json"
         value = {"info": {"description": dataset.name}, **content, "categories": categories}
@@ -253,10 +241,7 @@ def write_coco(dataset: Dataset, export: Export) -> None:
 
 
 def _encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    flat = mask.ravel(order="F")
-    changes = np.flatnonzero(np.diff(flat)) + 1
-    starts = np.concatenate([[0] if flat[0] else [], [0], changes, [flat.size]])
-    runs = np.diff(starts).astype(int).tolist()
+    runs = runs_of(mask.ravel(order="F"))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
     return {

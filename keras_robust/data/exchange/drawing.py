@@ -1,8 +1,9 @@
 """What one annotator drew on one image, and the images that annotation files name."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
@@ -10,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.opening import read_text
+from keras_robust.data.exchange.found import Entry, Found, Made, labels_of, unique_ids
 from keras_robust.data.exchange.shapes import Shape, paint
 from keras_robust.data.files.formats import exif_orientation
 from keras_robust.data.files.images import image_shape
 from keras_robust.data.files.unreadable import IMAGE_SUFFIXES
+from keras_robust.data.problems import Problem
 
-__all__ = ["Drawing", "Images", "as_stored"]
+__all__ = ["LABELS", "Drawing", "Images", "Sheet", "as_stored", "found_sheets"]
+
+LABELS = "labels.txt"  # names of classes, a line each, in the order of their numbers
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,76 @@ class Drawing:
                 remedy="Give it the image that was annotated, not a resized one.",
             )
         return as_stored(paint((seen[0], seen[1]), self.shapes), turn)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """An image and what one annotator drew on it, with the names of the classes.
+
+    Args:
+        file: The image, or one that is to be made.
+        shapes: Name of the class and shape, in the order in which they are painted.
+        told: See `Drawing`.
+        annotator, split: See `keras_robust.data.Case`.
+        id: Of the image, where its name is none.
+        drawn: Whether the annotator has looked at it at all.
+    """
+
+    file: Path | Made
+    shapes: Sequence[tuple[str, Shape]]
+    told: tuple[int, int] | None = None
+    annotator: str = ""
+    split: str = ""
+    id: str = ""
+    drawn: bool = True
+
+
+def found_sheets(
+    format: str,
+    root: Path,
+    sheets: Sequence[Sheet],
+    notes: Counter[str],
+    problems: list[Problem],
+    names: Iterable[str] | None = None,
+) -> Found:
+    """What a source of drawings holds.
+
+    Args:
+        format, root: See `Found`.
+        sheets: The drawings.
+        notes: What was left out, and how often.
+        problems: What is wrong.
+        names: Of the classes in their order, where the source tells them; else those of a
+            labels.txt beside it, else all that were drawn, sorted.
+    """
+    known = list(names) if names is not None else _names_beside(root)
+    used = {name for sheet in sheets for name, _ in sheet.shapes}
+    labels, numbers = labels_of([*known, *sorted(used - set(known))])
+    files = [s.file if isinstance(s.file, Path) else s.file.source for s in sheets]
+    ids = unique_ids(list(dict.fromkeys(files)), root, problems)
+    entries = []
+    for sheet, file in zip(sheets, files, strict=True):
+        shapes = tuple((numbers[name], shape) for name, shape in sheet.shapes)
+        mask = Drawing(shapes, sheet.told) if sheet.drawn else None
+        entry = Entry(sheet.id or ids[file], (sheet.file,), mask, sheet.annotator, sheet.split)
+        entries.append(replace(entry, blank=sheet.drawn and not shapes))
+    told = [f"{count} {what}" for what, count in notes.items()]
+    blank = sum(entry.blank for entry in entries)
+    if blank:
+        told.append(
+            f"{blank} image(s) on which nothing is drawn are all background; with --unmarked "
+            "unlabelled they have no mask"
+        )
+    description = {"labels": labels}
+    return Found(root, format, tuple(entries), description, tuple(told), tuple(problems))
+
+
+def _names_beside(root: Path) -> list[str]:
+    try:
+        lines = read_text(root / LABELS).splitlines()
+    except (OSError, ValueError):
+        return []
+    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 def as_stored(shown: NDArray, orientation: int) -> NDArray:

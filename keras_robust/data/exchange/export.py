@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.files import atomic_write_text
 from keras_robust.common.progress import Progress
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
+from keras_robust.data.exchange.drawing import LABELS
 from keras_robust.data.exchange.files import copied, suffix_of
 from keras_robust.data.files.volume_header import is_volume
 
 __all__ = ["Export"]
+
+IGNORE = "ignore"  # what `labels_of` reads as "unknown"
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,13 @@ class Export:
     progress: Progress | None = None
 
     @property
-    def class_names(self) -> list[str]:
-        """Names of all classes, background first."""
-        names = self.dataset.class_names or ("background",)
-        more = ("object",) if self.dataset.classes == 2 else ()
-        found = [*names, *more[: 2 - len(names)]][: self.dataset.classes]
-        found += [""] * (self.dataset.classes - len(found))
-        return [name or f"class {number}" for number, name in enumerate(found)]
+    def names(self) -> dict[int, str]:
+        """Names of the classes but the background by their labels, that of "unknown" last."""
+        told = self.dataset.class_names or (("", "object") if self.dataset.classes == 2 else ())
+        names = dict(enumerate(told))
+        found = {n: names.get(n) or f"class {n}" for n in range(1, self.dataset.classes)}
+        ignore = self.dataset.ignore_label
+        return found if ignore is None else {**found, ignore: IGNORE}
 
     def cases(self, volumes: bool = False) -> Iterator[Case]:
         """Each case in turn.
@@ -64,11 +68,14 @@ class Export:
         if self.progress is not None:
             self.progress(len(self.chosen), len(self.chosen))
 
-    def labels(self, case: Case, ignored: int = 0) -> NDArray[np.uint8]:
-        """The mask of a case; what the dataset ignores gets the label `ignored`."""
-        labels = self.dataset.read_mask(case)
-        ignore = self.dataset.ignore_label
-        return labels if ignore is None else np.where(labels == ignore, np.uint8(ignored), labels)
+    def labels(self, case: Case) -> NDArray[np.uint8]:
+        """The mask of a case."""
+        return self.dataset.read_mask(case)
+
+    def masks(self, case: Case) -> list[tuple[int, NDArray[np.bool_]]]:
+        """The label and the mask of each of `names`."""
+        labels = self.labels(case)
+        return [(number, labels == number) for number in self.names]
 
     def image(self, case: Case, folder: Path, start: Path = Path()) -> str:
         """Put the image of a case into `folder` of the export, or refer to it where it is.
@@ -93,3 +100,7 @@ class Export:
             copied(source, self.folder / target)
             return Path(os.path.relpath(target, start)).as_posix()
         return Path(os.path.relpath(source.absolute(), (self.final / start).resolve())).as_posix()
+
+    def write_names(self) -> None:
+        """Write the names of the classes in their order, for tools whose files do not tell it."""
+        atomic_write_text(self.folder / LABELS, "\n".join(self.names.values()) + "\n")

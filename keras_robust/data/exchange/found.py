@@ -108,40 +108,37 @@ class Found:
 
 
 def labels_of(
-    names: Iterable[str], ignore: Sequence[str] = (), border: int | None = None
-) -> tuple[dict[str, int], dict[str, int], int | None]:
+    names: Iterable[str], border: int | None = None
+) -> tuple[dict[str, int], dict[str, int]]:
     """Numbers for the classes that a tool names.
 
-    A class called background, in any spelling, is background; others are numbered from 1 in the
-    order given.
+    One called background is background, one called ignore stands for "unknown", in the spellings
+    that tools have for them; the others are numbered from 1 in the order given.
 
     Args:
         names: Of the classes.
-        ignore: Those that stand for "unknown".
-        border: A number that the masks already have for it.
+        border: A number that the masks already have for "unknown".
 
     Returns:
-        `labels` of dataset.json; the label of each name; and that of "unknown", where there is one.
+        `labels` of dataset.json, and the label of each name.
 
-    >>> labels_of(["Background", "cell", "void"], ignore=["void"])
-    ({'background': 0, 'cell': 1, 'ignore': 255}, {'Background': 0, 'cell': 1, 'void': 255}, 255)
+    >>> labels_of(["_background_", "cell", "Ignore*"])
+    ({'background': 0, 'cell': 1, 'ignore': 255}, {'_background_': 0, 'cell': 1, 'Ignore*': 255})
     """
     labels, numbers = {"background": 0}, {}
     unknown = border
     for name in dict.fromkeys(names):
-        if name in ignore:
-            unknown = 255 if unknown is None else unknown
-            numbers[name] = unknown
-        elif name.strip("_ ").lower() == "background":
+        plain = name.strip("_* ").lower()
+        if plain == "background":
             numbers[name] = 0
+        elif plain == "ignore":
+            numbers[name] = unknown = 255 if unknown is None else unknown
         else:
-            number = max(labels.values()) + 1
-            # `ignore` alone has a meaning of its own in dataset.json.
-            title = f"class {name}" if name in ("ignore", "background") else name
-            labels[title or f"class {number}"] = numbers[name] = number
+            numbers[name] = number = max(labels.values()) + 1
+            labels[name or f"class {number}"] = number
     if len(labels) == 1:
         labels["object"] = 1
-    return (labels if unknown is None else {**labels, "ignore": unknown}), numbers, unknown
+    return (labels if unknown is None else {**labels, "ignore": unknown}), numbers
 
 
 def unique_ids(paths: Sequence[Path], root: Path, problems: list[Problem]) -> dict[Path, str]:
@@ -165,6 +162,7 @@ def unique_ids(paths: Sequence[Path], root: Path, problems: list[Problem]) -> di
 
 
 def _stem(path: Path) -> str:
+    """A name without its ending, which may have two parts."""
     name = path.name
     for ending in (".nii.gz", ".seg.nrrd"):
         if name.lower().endswith(ending):

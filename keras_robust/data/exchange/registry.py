@@ -58,6 +58,10 @@ FORMATS: Registry[Format] = Registry(
     "keras_robust.formats",
     {
         "coco": _of("coco:COCO"),
+        "cvat": _of("cvat:CVAT"),
+        "labelme": _of("labelme:LABELME"),
+        "label_studio": _of("label_studio:LABEL_STUDIO"),
+        "geojson": _of("geojson:GEOJSON"),
     },
 )
 

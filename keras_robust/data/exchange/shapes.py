@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Ellipse", "Pixels", "Polygon", "Runs", "Shape", "paint", "rectangle"]
+__all__ = ["Ellipse", "Pixels", "Polygon", "Runs", "Shape", "paint", "rectangle", "runs_of"]
 
 FAR = 1e7  # pixels; further out is no drawing, and would take memory for nothing
 
@@ -161,6 +161,17 @@ def paint(shape: tuple[int, int], drawn: Sequence[tuple[int, Shape]]) -> NDArray
         height, width = inside.shape
         labels[top : top + height, left : left + width][inside] = label
     return labels
+
+
+def runs_of(flat: NDArray[np.bool_]) -> list[int]:
+    """Lengths of runs of elements, false and true by turns; the first may be 0.
+
+    >>> runs_of(np.array([True, True, False]))
+    [0, 2, 1]
+    """
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    ends = np.concatenate([[0] * (1 + bool(flat[0])), changes, [flat.size]])
+    return np.diff(ends).astype(int).tolist()
 
 
 def _checked(ring: ArrayLike) -> NDArray[np.float64]:

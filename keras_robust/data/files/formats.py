@@ -3,6 +3,7 @@
 What a file is, its first bytes say, not its name.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,14 @@ from keras_robust.common.opening import UnreadableFileError, open_plain
 from keras_robust.data.files.picture import Picture
 from keras_robust.data.files.unreadable import UnreadableImageError
 
-__all__ = ["absent", "exif_orientation", "picture_pages", "picture_shape", "read_picture"]
+__all__ = [
+    "absent",
+    "exif_orientation",
+    "picture_of",
+    "picture_pages",
+    "picture_shape",
+    "read_picture",
+]
 
 BY_PILLOW = ("PNG", "JPEG", "BMP")
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # with BigTIFF
@@ -47,6 +55,21 @@ def picture_pages(path: Path, most: int) -> list[Picture]:
         with _by_pillow(file) as image:
             image.load()
             return [_of_pillow(image, file)]
+
+
+def picture_of(content: bytes) -> Picture:
+    """The one picture that the bytes of a PNG, JPEG or BMP file hold.
+
+    Raises:
+        ValueError: Damaged, or of another format.
+    """
+    try:
+        file = io.BytesIO(content)
+        with _by_pillow(file) as image:
+            image.load()
+            return _of_pillow(image, file)
+    except Exception as error:  # of any kind, as of files
+        raise ValueError(f"its picture is damaged ({error or type(error).__name__})") from None
 
 
 def picture_shape(path: Path) -> tuple[int, int, int]:

@@ -184,7 +184,12 @@ def test_the_dataset_may_also_come_last(trained_run, tmp_path):
 
 
 def test_every_command_writes_where_o_says_and_can_be_quiet():
-    without_output = {"verify", "import", "preprocess", "view"}  # what these write has a place of its own
+    without_output = {
+        "verify",
+        "import",
+        "preprocess",
+        "view",
+    }  # what these write has a place of its own
     for name, command in get_command(app).commands.items():
         options = {option for parameter in command.params for option in parameter.opts}
         assert "--quiet" in options and "-q" in options, name

@@ -87,7 +87,7 @@ def test_polygons_of_several_parts_crowds_and_overlaps(tmp_path):
 
 def test_images_without_annotations_are_background_or_unlabelled(tmp_path):
     source = put(tmp_path / "coco", [])
-    assert "1 image(s) without annotations" in understand(source).text()
+    assert "1 image(s) on which nothing is drawn" in understand(source).text()
     import_dataset(source, tmp_path / "empty")
     import_dataset(source, tmp_path / "none", unmarked="unlabelled")
     assert same_masks(tmp_path / "empty", {"a": np.zeros((10, 12))})
