@@ -19,7 +19,7 @@ class Listing:
         name: Its name.
         classes: Number of classes, background included; 2 is binary.
         cases: The cases.
-        layout: "manifest", "nnunet", "isic2017", "shenzhen", "folders", or one's own; set
+        layout: "manifest", "datalist", "nnunet", "voc", "folders" and so on, or one's own; set
             when it is opened.
         ignore_label: A label that stands for "unknown" in the masks.
         sources: Folders outside `root` that the dataset may refer to.

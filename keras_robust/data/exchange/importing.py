@@ -56,6 +56,8 @@ def understand(
     if message := name_problem("annotator", annotator):
         raise invalid("annotator", "a name that can be that of a file", said=message)
     given = Given(None if images is None else Path(images), masks, annotator)
+    if format is None and masks is not None:
+        format = "folders"  # which alone has masks by name
     found = format_of(source, format).read(source, given)
     problems = [*found.problems, *_checked(found)]
     errors = [str(problem) for problem in problems if problem.severity == "error"]

@@ -62,6 +62,13 @@ FORMATS: Registry[Format] = Registry(
         "labelme": _of("labelme:LABELME"),
         "label_studio": _of("label_studio:LABEL_STUDIO"),
         "geojson": _of("geojson:GEOJSON"),
+        "voc": _of("listed.voc:VOC"),
+        "decathlon": _of("listed.datalist:DECATHLON"),
+        "monai": _of("listed.datalist:MONAI"),
+        "layout": _of("listed.layouts:LAYOUT"),
+        "nnunet": _of("listed.layouts:NNUNET"),
+        "slicer": _of("listed.slicer:SEGMENTS"),
+        "folders": _of("listed.layouts:FOLDERS"),
     },
 )
 

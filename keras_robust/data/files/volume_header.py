@@ -186,7 +186,7 @@ def _checked_shape(nifti: Any, refuse: Any, most: int) -> tuple[int, ...]:
         shape = shape[:-1]
     if not 3 <= len(shape) <= most:
         advice = (
-            "save each channel or time point as a volume of its own"
+            "save each channel or time point as a volume of its own, as `keras-robust import` does"
             if len(shape) > 3
             else "save images of two dimensions as PNG or TIFF"
         )

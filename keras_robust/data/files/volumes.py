@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from keras_robust.data.files.volume_header import VolumeHeader, header_of, open_
 __all__ = [
     "encode_volume",
     "is_whole",
+    "plain_header",
     "read_volume",
     "resized_header",
     "volume_parts",
@@ -189,11 +191,20 @@ def encode_volume(labels: NDArray, header: VolumeHeader, compress: bool = True) 
             "whole numbers from 0 to 255",
             said=f"labels from {array.min()} to {array.max()} of {array.dtype}",
         )
+    nifti = plain_header(header, array.shape, np.dtype(np.uint8))
+    content = b"".join((nifti.binaryblock, bytes(4), stored.tobytes(order="F")))
+    # Without the time of writing, so that equal masks are equal files.
+    return gzip.compress(content, compresslevel=6, mtime=0) if compress else content
+
+
+def plain_header(header: VolumeHeader, shape: Sequence[int], dtype: np.dtype) -> Any:
+    """A header of the same grid for numbers of another shape and type, as nibabel has it, without
+    what describes the image or whom it shows."""
     nifti = header.nifti.as_byteswapped("<") if header.nifti.endianness == ">" else header.nifti
     nifti = nifti.copy()
-    nifti.set_data_dtype(np.uint8)
-    nifti["dim"] = [array.ndim, *array.shape, *[1] * (7 - array.ndim)]
-    if array.ndim == 4:
+    nifti.set_data_dtype(dtype)
+    nifti["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
+    if len(shape) == 4:
         nifti["pixdim"][4] = 1  # classes have no spacing
     nifti["vox_offset"] = nifti.single_vox_offset
     nifti["scl_slope"], nifti["scl_inter"] = 1, 0
@@ -203,9 +214,7 @@ def encode_volume(labels: NDArray, header: VolumeHeader, compress: bool = True) 
     for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
         if name in nifti.keys():
             nifti[name] = b""
-    content = b"".join((nifti.binaryblock, bytes(4), stored.tobytes(order="F")))
-    # Without the time of writing, so that equal masks are equal files.
-    return gzip.compress(content, compresslevel=6, mtime=0) if compress else content
+    return nifti
 
 
 def resized_header(header: VolumeHeader, shape: Sequence[int]) -> VolumeHeader:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.unreadable import IMAGE_SUFFIXES, VOLUME_SUFFIXES
 from keras_robust.data.layouts.labels import class_names, read_regions
 from keras_robust.data.layouts.manifest import inside, read_description, read_labels
+from keras_robust.data.layouts.split_lists import SPLITS, read_split_lists
 from keras_robust.data.layouts.volume_facts import classes_of_volumes
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem, error
@@ -26,16 +27,13 @@ MASKS = (
     *("masks", "mask", "labels", "label", "segmentations", "segmentation", "annotations"),
     *("annotation", "groundtruth", "ground_truth", "ground-truth", "gt"),
 )
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 OF_MASK = re.compile(
     r"(.+)[_-](masks?|seg|segmentations?|labels?|labelmap|annotations?|gt|ground_?truth)", re.I
 )
 OF_IMAGE = ("_image", "-image", "_img", "-img")
 SUFFIXES = (*VOLUME_SUFFIXES, *IMAGE_SUFFIXES)
+FOREIGN = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")  # read once they are imported
+LISTS = ("", "splits", "lists")  # folders of train.txt and the like
 
 Files = dict[str, list[Path]]  # by their names without suffix
 
@@ -49,23 +47,58 @@ class _Part:
     masks: dict[str, Files] = field(default_factory=dict)
 
 
-def is_folders(root: Path) -> bool:
-    """Whether a folder pairs images with masks in one of the ways that `read_folders` reads."""
-    return bool(_parts(root, read_description(root, []), []))
+@dataclass(frozen=True)
+class _Names:
+    """How a folder is read: what dataset.json and the user say, and which files count.
+
+    Args:
+        said: Folders of images and masks, by `images` and `masks`.
+        of_mask: What the names of masks are, around those of their images.
+        suffixes: Endings of files that count.
+    """
+
+    said: Mapping[str, Any]
+    of_mask: re.Pattern[str] = OF_MASK
+    suffixes: tuple[str, ...] = SUFFIXES
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], root: Path, foreign: bool) -> "_Names":
+        suffixes = (*FOREIGN, *SUFFIXES) if foreign else SUFFIXES
+        ending = said.get("masks")
+        if isinstance(ending, str) and ending[:1] in ("_", "-", ".") and "\0" not in ending:
+            if not (root / ending).is_dir():
+                rest = {key: value for key, value in said.items() if key != "masks"}
+                return cls(rest, re.compile(f"(.+){re.escape(ending)}", re.I), suffixes)
+        return cls(said, OF_MASK, suffixes)
 
 
-def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
+def is_folders(root: Path, foreign: bool = False) -> bool:
+    """Whether a folder pairs images with masks in one of the ways that `read_folders` reads.
+
+    Args:
+        root: The folder.
+        foreign: Whether volumes of other formats than NIfTI count.
+    """
+    return bool(_parts(root, _Names.of(read_description(root, []), root, foreign), []))
+
+
+def read_folders(
+    root: Path, said: Mapping[str, Any] | None = None, foreign: bool = False
+) -> tuple[Listing | None, list[Problem]]:
     """Read a folder of images and masks that has no table.
 
     Images and masks are paired by their names: masks have that of their image, or further
     `_mask`, `_segmentation`, `-labels` and the like. They lie in two folders, such as images/ and
     masks/, or together, told by that ending. Folders inside masks/ are annotators; train, val and
-    test are splits, as folders of such folders or inside both of them. dataset.json may name the
-    two folders (`images`, `masks`) and the classes (`labels`), without which masks are binary, but
-    those of volumes have the classes found in some of them.
+    test are splits, as folders of such folders or inside both of them, or lists such as train.txt.
+    dataset.json may name the two folders (`images`, `masks`; also how the names of masks end, as in
+    "_lesion") and the classes (`labels`), without which masks are binary, but those of volumes have
+    the classes found in some of them.
 
     Args:
         root: The folder.
+        said: `images` and `masks`, in place of what dataset.json says.
+        foreign: Whether volumes of other formats than NIfTI count.
 
     Returns:
         Its listing (None where it is not clear what belongs together) and every problem.
@@ -74,10 +107,17 @@ def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
     meta = read_description(root, problems)
     labels = meta.get("labels", {"background": 0, "object": 1})
     classes, ignore_label, regions = read_labels(labels, problems)
-    parts = _parts(root, meta, problems)
+    names = _Names.of({**meta, **(said or {})}, root, foreign)
+    parts = _parts(root, names, problems)
+    if not parts:
+        problems.append(error("ambiguous", "has no images beside masks", path=root.name))
     if any(problem.kind == "ambiguous" for problem in problems):
         return None, problems
-    cases = [case for part in parts for case in _paired(part, problems)]
+    cases = [case for part in parts for case in _paired(part, names, problems)]
+    if all(not part.split for part in parts):
+        ids = {case.id for case in cases}
+        listed = read_split_lists([root / folder for folder in LISTS], ids, problems)
+        cases = [replace(case, split=listed.get(case.id, "")) for case in cases]
     splits: dict[str, str] = {}
     for case in cases:
         if splits.setdefault(case.id, case.split) != case.split:
@@ -100,30 +140,30 @@ def read_folders(root: Path) -> tuple[Listing | None, list[Problem]]:
     return listing, problems
 
 
-def _parts(root: Path, meta: Mapping[str, Any], problems: list[Problem]) -> list[_Part]:
+def _parts(root: Path, names: _Names, problems: list[Problem]) -> list[_Part]:
     """The splits of a folder, or one of no name; none where it does not pair images with masks."""
-    here = _part("", root, meta, problems)
+    here = _part("", root, names, problems)
     if here:
         return here
     found, other = [], []
     for folder in _folders(root):
         split = SPLITS.get(folder.name.lower())
-        own = _part(split, folder, meta, problems) if split else []
+        own = _part(split, folder, names, problems) if split else []
         found += own
         if split and not own:
-            images = _chosen(folder, "images", IMAGES, meta, []) or folder
-            other.append(_Part(split, _files(images)))  # without masks, as of a hidden test
+            images = _chosen(folder, "images", IMAGES, names.said, []) or folder
+            other.append(_Part(split, _files(images, names)))  # without masks, as of a hidden test
     return found + other if found else []
 
 
-def _part(split: str, root: Path, meta: Mapping[str, Any], problems: list[Problem]) -> list[_Part]:
+def _part(split: str, root: Path, names: _Names, problems: list[Problem]) -> list[_Part]:
     """What one folder pairs, in two folders or by the ends of names."""
-    images = _chosen(root, "images", IMAGES, meta, problems)
-    masks = _chosen(root, "masks", MASKS, meta, problems)
+    images = _chosen(root, "images", IMAGES, names.said, problems)
+    masks = _chosen(root, "masks", MASKS, names.said, problems)
     if images and masks:
-        return _two_folders(split, images, masks, problems)
-    files = _files(root)
-    ends = {name: OF_MASK.fullmatch(name) for name in files}
+        return _two_folders(split, images, masks, names, problems)
+    files = _files(root, names)
+    ends = {name: names.of_mask.fullmatch(name) for name in files}
     bases = {match[1] for match in ends.values() if match}
     if not any(_image_of(base, files) for base in bases):
         return []
@@ -140,6 +180,8 @@ def _chosen(
     problems: list[Problem],
 ) -> Path | None:
     """The folder of the images or of the masks: as dataset.json names it, else by its name."""
+    if isinstance(meta.get(key), Path):  # of the user, not of a file
+        return meta[key]
     if key in meta:
         given = meta[key] if isinstance(meta[key], str) and "\0" not in meta[key] else ""
         folder = root / given
@@ -158,31 +200,33 @@ def _chosen(
     return found[0] if found else None
 
 
-def _two_folders(split: str, images: Path, masks: Path, problems: list[Problem]) -> list[_Part]:
+def _two_folders(
+    split: str, images: Path, masks: Path, names: _Names, problems: list[Problem]
+) -> list[_Part]:
     inner = {folder.name.lower(): folder for folder in _folders(images)}
-    if inner and not split and set(inner) <= set(SPLITS) and not _files(images):
+    if inner and not split and set(inner) <= set(SPLITS) and not _files(images, names):
         parts = []
         for name, folder in inner.items():
             own = next(
                 (f for f in _folders(masks) if SPLITS.get(f.name.lower()) == SPLITS[name]), None
             )
-            drawn = _annotators(own, problems) if own else {}
-            parts.append(_Part(SPLITS[name], _files(folder), drawn))
+            drawn = _annotators(own, names, problems) if own else {}
+            parts.append(_Part(SPLITS[name], _files(folder, names), drawn))
         return parts
-    if inner and not _files(images):
+    if inner and not _files(images, names):
         message = (
             f"Expected images, or the folders train, val and test. Received: "
             f"{', '.join(sorted(quote(f.name) for f in inner.values())[:6])}. Write a manifest.csv "
             "that says what these are."
         )
         problems.append(error("ambiguous", message, path=images.name))
-    return [_Part(split, _files(images), _annotators(masks, problems))]
+    return [_Part(split, _files(images, names), _annotators(masks, names, problems))]
 
 
-def _annotators(masks: Path, problems: list[Problem]) -> dict[str, Files]:
+def _annotators(masks: Path, names: _Names, problems: list[Problem]) -> dict[str, Files]:
     """Masks by annotator: folders inside are annotators."""
-    files = _files(masks)
-    folders = [folder for folder in _folders(masks) if _files(folder)]
+    files = _files(masks, names)
+    folders = [folder for folder in _folders(masks) if _files(folder, names)]
     if files and folders:
         listed = ", ".join(quote(folder.name) for folder in folders[:6])
         message = (
@@ -201,10 +245,10 @@ def _annotators(masks: Path, problems: list[Problem]) -> dict[str, Files]:
     for folder in folders:
         if message := name_problem("annotator", folder.name) or "":
             problems.append(error("name", message, path=folder.name))
-    return {folder.name: _files(folder) for folder in folders} or {ANNOTATOR: files}
+    return {folder.name: _files(folder, names) for folder in folders} or {ANNOTATOR: files}
 
 
-def _paired(part: _Part, problems: list[Problem]) -> list[Case]:
+def _paired(part: _Part, names: _Names, problems: list[Problem]) -> list[Case]:
     """The cases of a part: a mask belongs to the image of its name, with or without an ending."""
     for name, found in part.images.items():
         if len(found) > 1:
@@ -216,7 +260,7 @@ def _paired(part: _Part, problems: list[Problem]) -> list[Case]:
     for annotator, masks in part.masks.items():
         of_image: dict[str, list[Path]] = {}
         for name, found in masks.items():
-            match = OF_MASK.fullmatch(name)
+            match = names.of_mask.fullmatch(name)
             image = name if name in part.images else match and _image_of(match[1], part.images)
             if not image:
                 message = f"has no image of its name; rename {quote(found[0].name)}, or add it"
@@ -248,11 +292,11 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
 
 
-def _files(folder: Path) -> Files:
+def _files(folder: Path, names: _Names) -> Files:
     """Images and volumes of a folder by their names without suffix, but for hidden files."""
     found: Files = {}
     for path in sorted(folder.iterdir()):
-        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+        suffix = next((s for s in names.suffixes if path.name.lower().endswith(s)), None)
         if suffix and path.name[0] != "." and path.is_file():
             found.setdefault(path.name[: -len(suffix)], []).append(path)
     return found

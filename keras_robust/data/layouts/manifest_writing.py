@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 CHANNELS = ("channel_names", "modality")  # nnU-Net's, by which a plan normalises images
-FOREIGN = ("decathlon", "monai")  # layouts whose dataset.json has other `labels`
+FOREIGN = ("datalist",)  # layouts whose dataset.json has other `labels`
 
 
 def append_rows(

@@ -10,10 +10,12 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.registry import Registry
 from keras_robust.common.words import quote
 from keras_robust.data.cases import ordered
+from keras_robust.data.layouts.datalist import is_datalist, read_datalist
 from keras_robust.data.layouts.folders import is_folders, read_folders
 from keras_robust.data.layouts.manifest import MANIFEST, read_manifest
 from keras_robust.data.layouts.nnunet import is_nnunet, read_nnunet
 from keras_robust.data.layouts.paired import ISIC2017, read_isic2017, read_shenzhen
+from keras_robust.data.layouts.voc import MASKS, is_voc, read_voc
 from keras_robust.data.layouts.volume_facts import with_spacing
 from keras_robust.data.listing import Listing
 from keras_robust.data.problems import Problem
@@ -68,9 +70,16 @@ LAYOUTS: Registry[Layout] = Registry(
     "keras_robust.layouts",
     {
         "manifest": Layout("manifest", MANIFEST, _has(MANIFEST), read_manifest),
+        "datalist": Layout(
+            "list of cases (Decathlon, MONAI)",
+            "dataset.json or datalist.json with training",
+            is_datalist,
+            read_datalist,
+        ),
         "nnunet": Layout("nnU-Net raw", "imagesTr", is_nnunet, read_nnunet),
         "isic2017": Layout("ISIC 2017", " or ".join(_ISIC), _has(*_ISIC), read_isic2017),
         "shenzhen": Layout("Shenzhen", "CXR_png", _has("CXR_png"), read_shenzhen),
+        "voc": Layout("Pascal VOC", MASKS, is_voc, read_voc),
         "folders": Layout(
             "folders", "images/ beside masks/, or a.png beside a_mask.png", is_folders, read_folders
         ),
@@ -190,6 +199,6 @@ def read_layout(path: str | os.PathLike[str]) -> tuple[Listing | None, list[Prob
         remedy=(
             "Name the folder that holds these, name the two folders in a "
             'dataset.json, as in {"images": "photos", "masks": "outlines"}, or '
-            "write a manifest.csv."
+            "write a manifest.csv. `keras-robust import` makes a dataset of what other tools write."
         ),
     )

@@ -1,0 +1,1 @@
+from .layouts import found_listing as found_listing
