@@ -10,7 +10,7 @@ from keras_robust.noise import LabelNoise
 from napari_plugin.viewer.anatomy import follow_current, towards
 from napari_plugin.viewer.case_layers import LayerData, case_layers, image_layer, labels_layer
 
-__all__ = ["CELLS", "annotators", "lesions", "volume"]
+__all__ = ["CELLS", "annotators", "lesions", "practice", "volume"]
 
 CELLS = Path(__file__).parent / "sample" / "cells"
 PREDICTIONS = Path(__file__).parent / "sample" / "predictions"
@@ -85,6 +85,40 @@ def annotators() -> list[LayerData]:
         if kind == "labels":
             options["visible"] = options["name"] == "crowd_1"
     return layers
+
+
+def practice(folder: Path) -> Path:
+    """Write a small data set to try the review on: lesions drawn by a novice, and what a model
+    suggests.
+
+    Args:
+        folder: New, or there from the time before, which is then left as it is.
+
+    Returns:
+        The folder.
+
+    >>> import tempfile
+    >>> Dataset.open(practice(Path(tempfile.mkdtemp()) / "lesions")).annotators
+    ('consensus-model', 'novice')
+    """
+    if (folder / "manifest.csv").is_file():
+        return folder
+    image, _, noisy, predicted = lesions()
+    rows = ["id,image,mask,annotator,split"]
+    for number, id in enumerate(image[1]["metadata"]["keras_robust"]["ids"]):
+        _write(folder / "images" / f"{id}.png", image[0][number])
+        for name, masks in (("novice", noisy), ("consensus-model", predicted)):
+            _write(folder / "masks" / name / f"{id}.png", masks[0][number] * np.uint8(255))
+            rows.append(f"{id},images/{id}.png,masks/{name}/{id}.png,{name},test")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def _write(path: Path, picture: NDArray) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.astype(np.uint8)).save(path)
 
 
 def _mask(labels: NDArray, name: str, notes: dict, role: str) -> LayerData:

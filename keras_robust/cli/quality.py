@@ -173,7 +173,9 @@ def audit(
 
 
 def view(
-    dataset: DatasetFolder,
+    dataset: Annotated[
+        Path | None, typer.Argument(help="Dataset folder.", show_default="--sample")
+    ] = None,
     audit: Annotated[
         Path | None,
         typer.Option(help="Folder of its audit.", show_default="the one beside it, if any"),
@@ -191,13 +193,19 @@ def view(
             show_default="the dataset's own",
         ),
     ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Try it on six lesions that a novice drew.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Open napari with a dataset and its queue of masks to review."""
     with friendly_errors():
         from keras_robust.data import Dataset
 
-        Dataset.open(dataset)  # what is wrong with it is said here, not in a window
+        if (dataset is None) != sample:
+            raise invalid("DATASET", "a folder, or --sample for none", said=str(dataset))
+        if dataset is not None:
+            Dataset.open(dataset)  # what is wrong with it is said here, not in a window
         try:
             from napari_plugin.view import view as open_window
         except ImportError as error:
@@ -205,4 +213,11 @@ def view(
                 f"The viewer needs napari ({error}). Install it with: "
                 "pip install 'keras-robust[napari]'"
             ) from error
+        if dataset is None:
+            import tempfile
+
+            from napari_plugin.samples import practice
+
+            dataset = practice(Path(tempfile.mkdtemp(prefix="keras-robust-")) / "lesions")
+            typer.echo(f"The sample, with what you decide: {dataset}")
         open_window(dataset, audit, reviewer, output)

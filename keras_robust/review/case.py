@@ -59,6 +59,14 @@ class ReviewCase:
                 return labels.copy()
         return None if self.image is None else np.zeros(self.image.shape[:-1], np.uint8)
 
+    @property
+    def start_shape(self) -> tuple[int, ...] | None:
+        """Shape of `start`."""
+        for labels in (self.corrected, self.labels):
+            if labels is not None:
+                return labels.shape
+        return None if self.image is None else self.image.shape[:-1]
+
 
 def read_case(
     dataset: Dataset, case: Case, suggest: Callable[[str], NDArray | None] | None = None

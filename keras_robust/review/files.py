@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from keras_robust.data.files.grid import geometry_problem
 from keras_robust.data.files.images import encode_mask, mask_suffix
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.files.volume_header import is_volume, read_header
+from keras_robust.review.refuge import refuges
 
 __all__ = ["ReviewFiles"]
 
@@ -71,10 +73,26 @@ class ReviewFiles:
 
     def write_draft(self, id: str, labels: NDArray, comment: str, mask_sha256: str | None) -> None:
         """Keep what is painted, with the hash of the file on which it was painted."""
-        buffer = io.BytesIO()
-        about = json.dumps({"comment": comment, "mask_sha256": mask_sha256})
-        np.savez_compressed(buffer, labels=np.asarray(labels, np.uint8), about=np.array(about))
-        atomic_write_bytes(self.draft(id), buffer.getvalue())
+        atomic_write_bytes(self.draft(id), _draft(labels, comment, mask_sha256))
+        self._clear_refuges(id)
+
+    def rescue_draft(self, id: str, labels: NDArray, comment: str, mask_sha256: str | None) -> Path:
+        """Keep a draft that the dataset cannot take outside of it; `read_draft` finds it.
+
+        Returns:
+            The file.
+
+        Raises:
+            OSError: No folder of the user can take it either.
+        """
+        content, problem = _draft(labels, comment, mask_sha256), None
+        for folder in refuges(self.home, self.reviewer):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return atomic_write_bytes(folder / self.draft(id).name, content)
+            except OSError as reason:
+                problem = reason
+        raise problem or OSError("There is no folder of the user.")
 
     def read_draft(self, id: str) -> tuple[NDArray[np.uint8], str, str | None] | None:
         """Labels, comment and hash of a draft; `None` where there is none.
@@ -82,7 +100,7 @@ class ReviewFiles:
         Raises:
             ValueError: The file is damaged.
         """
-        path = self.draft(id)
+        path = self._newest(id)
         try:
             with np.load(io.BytesIO(read_bytes(path, 2**30)), allow_pickle=False) as content:
                 about = parse_json(str(content["about"]))
@@ -99,11 +117,51 @@ class ReviewFiles:
                 f"{str(path.parent)!r}."
             ) from None
 
+    def remove_draft(self, id: str) -> None:
+        """Forget what is painted and not decided on, wherever it is."""
+        self.draft(id).unlink(missing_ok=True)
+        self._clear_refuges(id)
+
     def drafts(self) -> tuple[str, ...]:
         """Ids with a draft, the one painted last first."""
-        found = (self.folder / "drafts").glob("*.npz")
-        newest = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        return tuple(path.name.removesuffix(".npz") for path in newest)
+        found = {path.name.removesuffix(".npz") for path in (self.folder / "drafts").glob("*.npz")}
+        return tuple(sorted({*found, *self.rescued()}, key=self.drafted, reverse=True))
+
+    def rescued(self) -> tuple[str, ...]:
+        """Ids whose last draft is outside of the dataset, which could not take it."""
+        found = {
+            path.name.removesuffix(".npz")
+            for folder in refuges(self.home, self.reviewer)
+            for path in folder.glob("*.npz")
+        }
+        return tuple(sorted(id for id in found if self._newest(id) != self.draft(id)))
+
+    def drafted(self, id: str) -> float:
+        """When a draft was painted, in seconds since 1970; 0 for none."""
+        return _changed(self._newest(id)) / 1e9
+
+    def _newest(self, id: str) -> Path:
+        elsewhere = [f / self.draft(id).name for f in refuges(self.home, self.reviewer)]
+        return max((self.draft(id), *elsewhere), key=_changed)
+
+    def _clear_refuges(self, id: str) -> None:
+        for folder in refuges(self.home, self.reviewer):
+            with suppress(OSError):
+                (folder / self.draft(id).name).unlink(missing_ok=True)
+
+
+def _draft(labels: NDArray, comment: str, mask_sha256: str | None) -> bytes:
+    buffer = io.BytesIO()
+    about = json.dumps({"comment": comment, "mask_sha256": mask_sha256})
+    np.savez_compressed(buffer, labels=np.asarray(labels, np.uint8), about=np.array(about))
+    return buffer.getvalue()
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def write_labels(path: Path, labels: NDArray, case: Case, dataset: Dataset) -> None:

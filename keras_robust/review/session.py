@@ -129,7 +129,17 @@ class ReviewSession(Navigation):
             try:
                 self.warnings += publish(self.log, self.log.latest)
             except OSError as reason:
-                self.warnings.append(f"Not all corrected masks are in the dataset yet: {reason}")
+                self.warnings.append(
+                    "Not all corrected masks are in the dataset yet: "
+                    f"{reason.strerror or reason}. They will be when it is opened again."
+                )
+            back = [id for id in self.log.files.rescued() if id in self._by_id]
+            if back:
+                self.warnings.append(
+                    f"What you painted on {', '.join(back[:5])}{' and others' * (len(back) > 5)} "
+                    "could not be saved in the dataset when it was closed last. It was kept and is "
+                    "shown: go on with it, or choose Start over."
+                )
             self._stack = stack.pop_all()
         self._resume()
 
@@ -225,10 +235,23 @@ class ReviewSession(Navigation):
             shown = self._shown.get(id) or file_hashes(self.item(id).case)
             self.log.files.write_draft(id, labels, comment, shown[0])
 
+    def rescue_draft(self, id: str, labels: NDArray, comment: str = "") -> Path:
+        """Keep what is painted outside of the dataset, which cannot take it; `load` finds it there.
+
+        Returns:
+            The file, in a folder of the user.
+
+        Raises:
+            OSError: It could not be written there either.
+        """
+        with self._guard:
+            shown = self._shown.get(id, (None, None))
+            return self.log.files.rescue_draft(id, labels, comment, shown[0])
+
     def discard_draft(self, id: str) -> None:
         """Forget what is painted and not decided on."""
         with self._guard:
-            self.log.files.draft(id).unlink(missing_ok=True)
+            self.log.files.remove_draft(id)
 
     def decide(
         self, id: str, decision: str, comment: str = "", mask: NDArray | None = None
@@ -392,7 +415,7 @@ class ReviewSession(Navigation):
     def _is_open(self, id: str) -> bool:
         """Whether a draft was painted after the last decision, not left with it."""
         decision = self.log.decision(id)
-        painted = datetime.fromtimestamp(self.log.files.draft(id).stat().st_mtime, UTC)
+        painted = datetime.fromtimestamp(self.log.files.drafted(id), UTC)
         return decision is None or painted.isoformat(timespec="milliseconds") > decision.time
 
     def _is_changed(self, decision: Decision, mask: str | None, image: str | None) -> bool:

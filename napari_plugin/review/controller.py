@@ -1,7 +1,5 @@
 """A session at work in a viewer: cases shown, painting kept, decisions written behind."""
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +16,8 @@ from keras_robust.review import (
     write_reviewed,
 )
 from napari_plugin.review.layers import CaseLayers
-from napari_plugin.viewer.case_layers import case_notes
+from napari_plugin.review.prepared import Ready, read_ready
+from napari_plugin.review.tools import Toolbox
 from napari_plugin.viewer.dock import timer
 from napari_plugin.work.child import in_words
 from napari_plugin.work.serial_thread import SerialThread
@@ -55,13 +54,16 @@ class ReviewController(QObject):
     def __init__(self, viewer: "ViewerModel", session: ReviewSession):
         super().__init__()
         self.session = session
+        dataset = session.dataset
         self.layers = CaseLayers(
-            viewer, session.reviewer, session.dataset.classes, session.dataset.ignore_label
+            viewer, session.reviewer, dataset.classes, dataset.ignore_label, dataset.class_names
         )
         self.layers.painted.connect(self._keep_soon)
         self.layers.leaving.connect(self.keep)
         self.layers.said.connect(self.said)
         self.layers.nothing_to_undo.connect(self.withdraw_last)
+        self.tools = Toolbox(viewer, self.layers)
+        self.tools.said.connect(self.said)
         self.case: ReviewCase | None = None
         self.comment = ""
         # What is painted and on its way to the disk, by id: a case shown again starts from it.
@@ -71,7 +73,7 @@ class ReviewController(QObject):
         self.seen = True
         self._closing = False
         self._kept: tuple[NDArray[np.uint8], str] | None = None
-        self._ahead: dict[str, ReviewCase] = {}
+        self._ahead: dict[str, Ready] = {}
         self._asked: set[str] = set()
         self._reader, self._writer = SerialThread("review-read"), SerialThread("review-write")
         self._timer = timer(self, AUTOSAVE_MS, self.keep)
@@ -233,6 +235,12 @@ class ReviewController(QObject):
             failed=lambda error: self._failed(case.id, error),
         )
 
+    def settle(self) -> tuple[str, ...]:
+        """Wait until all is written; the ids of which something could not be."""
+        self.keep()
+        self._writer.settle()
+        return tuple(self.unsaved)
+
     def compare(self, other: str) -> None:
         """Compute the agreement with another reviewer in the background."""
         session = self.session
@@ -268,6 +276,7 @@ class ReviewController(QObject):
         try:
             self._rescue()
         finally:
+            self.tools.stop()
             self.layers.remove()
             self.session.close()
 
@@ -297,7 +306,8 @@ class ReviewController(QObject):
             self._asked.add(id)
             # What is being decided on is read when that is done, as it then is.
             (self._writer if pending else self._reader).ask(
-                self.session.load,
+                read_ready,
+                self.session,
                 id,
                 done=self._loaded,
                 failed=lambda error: self._unread(id, error),
@@ -311,20 +321,22 @@ class ReviewController(QObject):
         for id in ids:
             self.changed.emit(id)
 
-    def _loaded(self, case: ReviewCase) -> None:
+    def _loaded(self, ready: Ready) -> None:
+        case = ready.case
         self._asked.discard(case.id)
         if self._closing or case.id in self._pending:
             return
         if case.id == self.session.current and self.case is None:
-            self._display(case)
+            self._display(ready)
         elif case.id != self.session.current and case.id not in self.unsaved:
             while len(self._ahead) > 1:
                 self._ahead.pop(next(iter(self._ahead)))
-            self._ahead[case.id] = case
+            self._ahead[case.id] = ready
 
-    def _display(self, case: ReviewCase) -> None:
-        item = self.session.item(case.id)
-        self.layers.show(case, case_notes(self.session.dataset, item.case))
+    def _display(self, ready: Ready) -> None:
+        case = ready.case
+        self.layers.show(*ready)
+        self.tools.show(case)
         self.case, self.comment = case, case.comment
         if case.id in self.unsaved:
             labels, self.comment = self.unsaved[case.id]
@@ -374,11 +386,19 @@ class ReviewController(QObject):
             self._timer.start()
 
     def _rescue(self) -> None:
-        """Whatever could not be written to the dataset goes to a temporary folder."""
+        """Keep what could not be written to the dataset where the next session finds it."""
         for id, (labels, comment) in self.unsaved.items():
             try:
                 self.session.save_draft(id, labels, comment)
-            except OSError:
-                folder = Path(tempfile.mkdtemp(prefix="keras-robust-"))
-                np.save(folder / f"{id}.npy", labels)
-                self.said.emit(f"Your painting of {id!r} could not be saved; it is in {folder}.")
+            except OSError as reason:
+                self.said.emit(self._rescued(id, labels, comment, reason))
+
+    def _rescued(self, id: str, labels: NDArray, comment: str, reason: OSError) -> str:
+        try:
+            self.session.rescue_draft(id, labels, comment)
+        except OSError as second:
+            return f"What you painted on {id} is lost. {in_words(second)}"
+        return (
+            f"What you painted on {id} could not be saved in the data set. {in_words(reason)} It "
+            "is kept on this computer: when you open the data set again here, it is shown."
+        )

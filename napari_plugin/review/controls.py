@@ -17,10 +17,12 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.review import DECISIONS, STATUSES, QueueFilter, QueueItem, ReviewCase
-from napari_plugin.review.keys import KEYS
+from napari_plugin.review.keys import KEYS, PassesKeys
 from napari_plugin.review.queue_model import MARKS
 from napari_plugin.review.thumbnails import SIDE
-from napari_plugin.viewer.style import ROLE_COLOURS, legend
+from napari_plugin.review.tools.classes import ClassList, PaintClass
+from napari_plugin.review.tools.panel import ToolPanel
+from napari_plugin.viewer.style import ROLE_COLOURS, contour_colour, fill_legend
 
 __all__ = ["CaseControls", "Filters", "QueueView"]
 
@@ -159,7 +161,7 @@ class Filters(QWidget):
         self.changed.emit()
 
 
-class QueueView(QListView):
+class QueueView(PassesKeys, QListView):
     """The list of cases.
 
     Attributes:
@@ -223,14 +225,16 @@ class CaseControls(QWidget):
         self.problems.setStyleSheet(
             "background: #E69F00; color: black; padding: 4px; border-radius: 3px"
         )
-        colours = {"annotator's": ROLE_COLOURS["reference"], "yours": ROLE_COLOURS["corrected"]}
-        self.legend = legend({**colours, "suggested": ROLE_COLOURS["prediction"]})
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self.classes = ClassList()
         column.addWidget(self.title)
         column.addWidget(self.problems)
         self.again = _button("load again", "Load again")
         self.again.clicked.connect(lambda: self.asked.emit("load again"))
         column.addWidget(self.again)
         column.addWidget(self.legend)
+        column.addWidget(self.classes)
 
         self.ghost = _button("ghost", "Suggestion", checkable=True, checked=True)
         self.whole = _button("take whole", "Take whole")
@@ -246,6 +250,10 @@ class CaseControls(QWidget):
         column.addWidget(self.suggested)
         self.whole.clicked.connect(lambda: self.asked.emit("take whole"))
         self.restart.clicked.connect(lambda: self.asked.emit("start over"))
+
+        self.tools = ToolPanel()
+        self.tools.asked.connect(self.asked)
+        column.addWidget(self.tools)
 
         self.comment = QLineEdit()
         self.comment.setPlaceholderText("Comment")
@@ -278,6 +286,19 @@ class CaseControls(QWidget):
             else:
                 grid.addWidget(button, 2, 2 * (place - 4), 1, 2)
         column.addLayout(grid)
+
+    def offer(self, classes: Sequence[PaintClass]) -> None:
+        """List the classes of a data set; a single one needs no list."""
+        self.classes.offer(classes)
+        self.classes.setVisible(len(classes) > 1)
+        if len(classes) > 1:
+            self.legend.setText("area: yours · line: annotator's · dashed: suggested")
+            return
+        lines = {"annotator's": "reference", "suggested (dashed)": "prediction"}
+        colours = {name: contour_colour(ROLE_COLOURS[role]) for name, role in lines.items()}
+        unnamed = classes[0].name == f"class {classes[0].label}"
+        own = "yours" if unnamed else f"{classes[0].name}, yours"
+        fill_legend(self.legend, {own: classes[0].colour} | colours)
 
     def show_case(
         self, case: ReviewCase | None, item: QueueItem | None, comment: str, decided: bool = False

@@ -1,5 +1,6 @@
 """The layers of the case under review, filled anew for every case."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,13 +9,16 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
-from napari_plugin.review.brush_size import BrushSize
 from napari_plugin.review.keys import UNDO
-from napari_plugin.viewer.anatomy import follow
-from napari_plugin.viewer.case_layers import image_layer, labels_layer
+from napari_plugin.review.prepared import Prepared, prepare
+from napari_plugin.review.tools.brush_size import BrushSize
+from napari_plugin.review.tools.classes import PaintClass, paint_classes
+from napari_plugin.review.tools.guard import Guard
+from napari_plugin.viewer.anatomy import camera, follow
+from napari_plugin.viewer.case_layers import labels_layer
 from napari_plugin.viewer.contours import draw_contour
 from napari_plugin.viewer.dock import timer
-from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+from napari_plugin.viewer.style import IGNORED_COLOUR, ROLE_COLOURS, contour_colour, label_colormap
 from napari_plugin.viewer.windows import CT_WINDOWS, is_ct
 
 if TYPE_CHECKING:
@@ -40,18 +44,23 @@ class CaseLayers(QObject):
         reviewer: Names the layer to paint on.
         classes: Number of classes, background included.
         ignore_label: A further label of the dataset.
+        names: Of the classes, background first.
 
     Attributes:
+        chosen: Another class is painted from now on: its label.
         painted: The mask was painted on, undone, or set.
         leaving: The layer to paint on is about to be taken out of the viewer, not by this object.
         said: What the reviewer should know.
         nothing_to_undo: Undo was asked for where nothing is painted.
+        stroked: Where a stroke of the smart brush went, as indices.
     """
 
     painted = Signal()
     leaving = Signal()
     nothing_to_undo = Signal()
     said = Signal(str)
+    chosen = Signal(int)
+    stroked = Signal(object)
 
     def __init__(
         self,
@@ -59,17 +68,22 @@ class CaseLayers(QObject):
         reviewer: str,
         classes: int,
         ignore_label: int | None = None,
+        names: Sequence[str] = (),
     ):
         super().__init__()
-        self.viewer, self.reviewer, self.classes = viewer, reviewer, classes
-        self._legal = {*range(classes)} | ({ignore_label} if ignore_label is not None else set())
+        self.viewer, self.reviewer = viewer, reviewer
+        self.classes: tuple[PaintClass, ...] = paint_classes(classes, names, ignore_label)
         self._label = 1  # chosen last, of those that the dataset has
         self._stroke = next(n for n in BRUSHES if n != ignore_label and n >= classes)
+        self.guard = Guard({0, self._stroke, *(one.label for one in self.classes)})
+        self.guard.refused.connect(self._refuse)
         self.suggestion: NDArray[np.uint8] | None = None
         self._layers: dict[str, Layer] = {}
         self._loading = False
         self._window: tuple[float, float] | None = None  # as the reviewer set it
         self._brushing: int | None = None
+        self._smart = False
+        self._fitted: tuple[float, ...] | None = None
         self._soon = timer(self, 0, self.finish_stroke)
         self._brush_size = BrushSize(viewer, lambda: self.corrected)
         viewer.layers.events.removing.connect(self._on_removing)
@@ -90,16 +104,21 @@ class CaseLayers(QObject):
             return None
         labels = np.array(layer.data, np.uint8)
         where = labels == self._stroke
-        labels[where] = 0 if self.suggestion is None else self.suggestion[where]
+        if self._smart:
+            labels[where] = self.label
+        else:
+            labels[where] = 0 if self.suggestion is None else self.suggestion[where]
         return labels
 
-    def show(self, case: ReviewCase, notes: dict[str, Any]) -> None:
+    def show(
+        self, case: ReviewCase, notes: dict[str, Any], prepared: Prepared | None = None
+    ) -> None:
         """Show a case; what was shown before is gone, and its history of undo too."""
+        prepared = prepare(case, notes) if prepared is None else prepared
         start = case.start
         if start is None:
             start = np.zeros((64, 64), np.uint8)
         nothing = np.zeros(start.shape, np.uint8)
-        image = np.zeros((*start.shape, 1), np.uint8) if case.image is None else case.image
         self.suggestion = case.suggestion
         mode = self.corrected.mode if self.corrected is not None else None
         old = self._get("corrected")
@@ -107,16 +126,16 @@ class CaseLayers(QObject):
         by = notes | {"annotator": case.annotator}
         self._loading = True
         try:
-            self._put("image", image_layer(image, "image", notes))
+            self._put("image", prepared.image)
             self._put("original", self._mask(case.labels, nothing, "reference", by))
             self._put("suggestion", self._mask(case.suggestion, nothing, "prediction", notes))
             own = notes | {"annotator": self.reviewer, "role": "corrected"}
-            self._put("corrected", labels_layer(start, "corrected", own, self.classes))
-            for name, words in (("original", "mask"), ("suggestion", "suggestion")):
-                self._layers[name].name = (
-                    f"{words} ({case.annotator})" if name == "original" else words
-                )
-                draw_contour(self._layers[name])
+            self._put("corrected", labels_layer(start, "corrected", own))
+            self._layers["original"].name = f"mask ({case.annotator})"
+            self._layers["suggestion"].name = "suggestion"
+            for name in ("original", "suggestion"):
+                drawn = prepared.outlines.get(name)
+                draw_contour(self._layers[name], name == "suggestion", drawn)
                 self._layers[name].opacity = 1.0
                 self._layers[name].editable = False
             layer = self._layers["corrected"]
@@ -136,8 +155,21 @@ class CaseLayers(QObject):
             self._loading = False
         follow(self.viewer).update()
         if new_grid:
-            self.viewer.reset_view()
+            self.fit()
         self._brush_size.fit()
+
+    def fit(self) -> None:
+        """Show the whole image."""
+        self.viewer.reset_view()
+        self._fitted = self._view()
+
+    def refit(self) -> None:
+        """Show the whole image in a window of another size, unless the reviewer has zoomed in."""
+        if self._fitted is not None and self._fitted == self._view():
+            self.fit()
+
+    def _view(self) -> tuple[float, ...]:
+        return (float(camera(self.viewer).zoom), *map(float, camera(self.viewer).center))
 
     def remove(self) -> None:
         """Take the layers out of the viewer."""
@@ -206,13 +238,38 @@ class CaseLayers(QObject):
         else:
             self.nothing_to_undo.emit()
 
-    def brush(self, on: bool) -> bool:
-        """Let napari's brush copy the suggestion where it goes; false where there is none."""
+    @property
+    def label(self) -> int:
+        """The class that is painted."""
+        chosen = self._label if self._brushing is None else self._brushing
+        return chosen or self.classes[0].label
+
+    @property
+    def brushing(self) -> str:
+        """What strokes stand for: "suggestion", "smart", or "" where they paint a class."""
+        return "" if self._brushing is None else "smart" if self._smart else "suggestion"
+
+    @property
+    def contrast(self) -> tuple[float, float] | None:
+        """The window of grey values in use; `None` without an image."""
+        layer = self._get("image")
+        return None if layer is None else (layer.contrast_limits[0], layer.contrast_limits[1])
+
+    def brush(self, on: bool, smart: bool = False) -> bool:
+        """Let napari's brush copy the suggestion where it goes; false where there is none.
+
+        Args:
+            on: Whether it does.
+            smart: Tell by `stroked` where it went instead.
+        """
         layer = self.corrected
-        if layer is None or (on and self.suggestion is None):
+        if layer is None or (on and not smart and self.suggestion is None):
             on, possible = False, False
         else:
             possible = True
+        if on and self._brushing is not None and smart != self._smart:
+            self.brush(False)
+        self._smart = smart if on else self._smart
         if layer is not None and on and self._brushing is None:
             self._brushing = int(layer.selected_label)
             layer.preserve_labels = False
@@ -230,7 +287,6 @@ class CaseLayers(QObject):
         layer = self.corrected
         if layer is None or layer._block_history or self._loading:
             return
-        self._refuse_strangers(layer)
         where = np.nonzero(layer.data == self._stroke)
         if not where[0].size:
             return
@@ -240,43 +296,44 @@ class CaseLayers(QObject):
             while (layer.data == self._stroke).any() and layer._undo_history:
                 layer.undo()
             layer._redo_history.clear()
-            if self.suggestion is not None:
+            if self.suggestion is not None and not self._smart:
                 layer.data_setitem(where, self.suggestion[where])
         finally:
             self._loading = False
         self.painted.emit()
+        if self._smart:
+            self.stroked.emit(where)
 
     # Inside
+
+    def choose(self, label: int) -> None:
+        """Paint a class from now on."""
+        layer = self.corrected
+        self._label = label
+        if self._brushing is not None:
+            self._brushing = label  # after the brush that copies the suggestion
+        elif layer is not None:
+            layer.selected_label = label
 
     def _on_label(self, event: Any) -> None:
         """Labels that the dataset does not have cannot be chosen, by whatever key or button."""
         layer, label = event.source, int(event.source.selected_label)
-        if label in self._legal:
+        if label in (0, *(one.label for one in self.classes)):
             self._label = label
+            self.chosen.emit(label)
         elif label != self._stroke:
             layer.selected_label = self._label
-            self.said.emit(self._no_such(label))
+            self._refuse(label)
 
-    def _no_such(self, label: int) -> str:
-        return f"The data set has no class {label}: its last one is {self.classes - 1}."
-
-    def _refuse_strangers(self, layer: Labels) -> None:
-        """Take back strokes of labels that the dataset does not have; those before stay."""
-        known = np.zeros(256, bool)
-        known[[*self._legal, self._stroke]] = True
-        wrong = ~known[layer.data]
-        if not wrong.any():
-            return
-        label = int(layer.data[wrong][0])
-        self._loading = True
-        try:
-            while not known[layer.data].all() and layer._undo_history:
-                layer.undo()
-            layer._redo_history.clear()
-        finally:
-            self._loading = False
-        self.said.emit(self._no_such(label))
-        self.painted.emit()
+    def _refuse(self, label: int) -> None:
+        names = {one.label: one.name for one in self.classes}
+        if label in names:
+            self.said.emit(f"“{names[label]}” is locked: untick its lock to paint it.")
+        else:
+            last = max(names)
+            self.said.emit(
+                f"The data set has no class {label}: its last one is {last}, “{names[last]}”."
+            )
 
     def _on_paint(self, event: Any = None) -> None:
         if self._loading:
@@ -291,7 +348,7 @@ class CaseLayers(QObject):
             self._window = tuple(event.source.contrast_limits)
 
     def _on_removing(self, event: Any) -> None:
-        if self.viewer.layers[event.index] is self._layers.get("corrected"):
+        if self.viewer.layers[event.index] == self._layers.get("corrected"):
             self.leaving.emit()
 
     def _get(self, name: str) -> Layer | None:
@@ -302,7 +359,9 @@ class CaseLayers(QObject):
         self, labels: NDArray | None, nothing: NDArray, role: str, notes: dict[str, Any]
     ) -> tuple[Any, dict[str, Any], str]:
         shown = nothing if labels is None else labels
-        return labels_layer(shown, role, notes | {"role": role}, 2)
+        data, options, kind = labels_layer(shown, role, notes | {"role": role})
+        colours = [ROLE_COLOURS[role]] if len(self.classes) == 1 else self._class_colours()
+        return data, options | {"colormap": label_colormap(*map(contour_colour, colours))}, kind
 
     def _put(self, name: str, made: tuple[Any, dict[str, Any], str]) -> None:
         """Fill a layer with new data, or make it anew where it is of another form."""
@@ -317,7 +376,9 @@ class CaseLayers(QObject):
             layer = None
         if layer is None:
             made_layer = Image(data, **options) if kind == "image" else Labels(data, **options)
-            layer = self.viewer.add_layer(made_layer)
+            # Not what is returned: to a plugin's widget, napari gives a proxy without undo.
+            self.viewer.add_layer(made_layer)
+            layer = made_layer
             self._layers[name] = layer
             if kind == "image":
                 if self._window is not None and not rgb:
@@ -325,6 +386,7 @@ class CaseLayers(QObject):
                 layer.events.contrast_limits.connect(self._on_window)
             if name == "corrected":
                 layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
+                self.guard.watch(layer)
                 layer.events.selected_label.connect(self._on_label)
                 for event in (
                     layer.events.paint,
@@ -360,11 +422,15 @@ class CaseLayers(QObject):
             if at != place:
                 self.viewer.layers.move(at, place)
 
+    def _class_colours(self) -> list[str]:
+        """By label, from 1 on."""
+        named = {one.label: one.colour for one in self.classes}
+        return [named.get(label, IGNORED_COLOUR) for label in range(1, max(named) + 1)]
+
     def _colours(self) -> Any:
         from napari.utils import DirectLabelColormap
 
-        one = self.classes <= 2
-        colours = (ROLE_COLOURS["corrected"],) if one else CLASS_COLOURS
-        table = dict(label_colormap(*colours).color_dict)
+        table: dict[int | None, Any] = {None: IGNORED_COLOUR, 0: "transparent"}
+        table |= {one.label: one.colour for one in self.classes}
         table[self._stroke] = ROLE_COLOURS["prediction"]
         return DirectLabelColormap(color_dict=table)

@@ -186,6 +186,12 @@ class Opening(QWidget):
         child.message.connect(
             lambda told: self.said.emit(f"Audit: {told[0]}, {told[1]} of {told[2]}")
         )
+        child.waited.connect(
+            lambda seconds: self.said.emit(
+                f"The audit starts, which takes up to a minute ({seconds} s so far). It writes to "
+                f"{output}; stopped, it can be continued."
+            )
+        )
         child.done.connect(self._audited)
         child.failed.connect(lambda text: self.said.emit(f"The audit failed. {text}"))
         child.ended.connect(lambda: self.auditing.emit("Run an audit…"))
@@ -213,7 +219,9 @@ class Opening(QWidget):
     def _refused(self, error: Exception, request: Request) -> None:
         self.open_button.setEnabled(True)
         text = in_words(error)
-        if "`output`" in text and request.output is None:  # the argument, not a part of a path
+        if (
+            "`output`" in str(error) and request.output is None
+        ):  # the argument, not a part of a path
             self._ask_for_output(True)
             root = Path(request.dataset).resolve()
             self.output.setText(str(root.with_name(f"{root.name}-reviewed")))

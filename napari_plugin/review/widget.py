@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QMenu,
     QProgressBar,
     QPushButton,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -17,9 +18,11 @@ from keras_robust.annotators import reviewers
 from keras_robust.review import DECISIONS, ReviewAgreement, ReviewCase, ReviewSession
 from napari_plugin.review.controller import ReviewController
 from napari_plugin.review.controls import CaseControls, Filters, QueueView
+from napari_plugin.review.dialogs import ask_unsaved
 from napari_plugin.review.keys import Keys
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
+from napari_plugin.review.tools.toolbox import TOOLS
 from napari_plugin.viewer.dock import DockWidget, timer
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ UNRANKED = (
     "first. “Run an audit…” makes one while you review."
 )
 FILTER_MS = 200  # after the last letter that was typed
+FIT_MS = 100  # after the window has its new size
 
 
 class ReviewWidget(DockWidget):
@@ -49,6 +53,7 @@ class ReviewWidget(DockWidget):
         self._keys: Keys | None = None
         self._build()
         self._filter_soon = timer(self, FILTER_MS, self._filter)
+        self._fit_soon = timer(self, FIT_MS, self._fit)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)
@@ -63,9 +68,13 @@ class ReviewWidget(DockWidget):
         column.addWidget(self.opening)
 
         self.head = QWidget()
-        head = QHBoxLayout(self.head)
-        head.setContentsMargins(0, 0, 0, 0)
+        whole = QVBoxLayout(self.head)
+        whole.setContentsMargins(0, 0, 0, 0)
+        head = QHBoxLayout()
         self.title = QLabel()
+        self.title.setWordWrap(True)
+        whole.addWidget(self.title)
+        whole.addLayout(head)
         self.title.setAccessibleName("Data set and reviewer")
         self.agree_button = QPushButton("Agreement")
         self.agree_button.setToolTip("How far another reviewer of this data set agrees with you")
@@ -81,10 +90,9 @@ class ReviewWidget(DockWidget):
         self.close_button = QPushButton("Close")
         self.close_button.setToolTip("Close the data set; all that you painted and decided is kept")
         self.close_button.clicked.connect(self.finish)
-        head.addWidget(self.title, 1)
-        head.addWidget(self.agree_button)
-        head.addWidget(self.result_button)
-        head.addWidget(self.close_button)
+        for each in (self.agree_button, self.result_button, self.close_button):
+            each.setMinimumWidth(10)
+            head.addWidget(each, 1)
         column.addWidget(self.head)
         self.audit_button = QPushButton("Run an audit…")
         self.audit_button.setToolTip(self.opening.audit_button.toolTip())
@@ -153,6 +161,15 @@ class ReviewWidget(DockWidget):
         self.model = QueueModel(session)
         self.list.setModel(self.model)
         self.filters.offer(session.items)
+        self.controls.offer(desk.layers.classes)
+        self.controls.classes.chosen.connect(desk.layers.choose)
+        self.controls.classes.locked.connect(desk.layers.guard.lock)
+        desk.layers.chosen.connect(self.controls.classes.select)
+        panel = self.controls.tools
+        panel.previewed.connect(self._preview)
+        panel.reached.connect(lambda mm: setattr(desk.tools, "mm", mm))
+        panel.ranged.connect(desk.tools.set_range)
+        desk.tools.mm = panel.reach.value()
         desk.shown.connect(self._shown)
         desk.said.connect(self.say)
         desk.changed.connect(self._changed)
@@ -160,7 +177,7 @@ class ReviewWidget(DockWidget):
         self._keys = Keys(
             self.viewer, self, {name: self._asking(name) for name in (*self.controls.names, "undo")}
         )
-        self.title.setText(f"<b>{session.dataset.name}</b><br>reviewed by {session.reviewer}")
+        self.title.setText(f"<b>{session.dataset.name}</b>, reviewed by {session.reviewer}")
         self._show_queue(True)
         ranked = any(item.score is not None for item in session.items)
         self.audit_button.setVisible(not ranked)
@@ -177,6 +194,7 @@ class ReviewWidget(DockWidget):
         if self._keys is not None:
             self._keys.release()
         self._filter_soon.stop()
+        self._fit_soon.stop()
         told: list[str] = []
         desk.said.connect(told.append)
         desk.close()
@@ -204,6 +222,18 @@ class ReviewWidget(DockWidget):
             desk.next()
         elif name == "previous":
             desk.previous()
+        elif name in TOOLS:
+            desk.tools.run(name)
+        elif name == "smart brush":
+            panel = self.controls.tools.buttons[name]
+            desk.layers.brush(desk.layers.brushing != "smart", smart=True)
+            panel.setChecked(desk.layers.brushing == "smart")
+        elif name == "threshold brush":
+            self.controls.tools.show_range(desk.tools.threshold(desk.tools.range is None))
+        elif name == "lock":
+            self.controls.classes.toggle_lock()
+        elif name.startswith("class "):
+            self.controls.classes.choose(int(name.split()[1]) - 1)
         elif name == "window":
             shown = desk.layers.next_window()
             self.say(f"Window: {shown}" if shown else "Windows are for CT alone.")
@@ -246,6 +276,10 @@ class ReviewWidget(DockWidget):
                 self.say("")
                 self.desk.go(id)
 
+    def _preview(self, name: str) -> None:
+        if self.desk is not None:
+            self.desk.tools.preview(name) if name else self.desk.tools.drop()
+
     def _comment(self, text: str) -> None:
         if self.desk is not None:
             self.desk.write_comment(text)
@@ -266,6 +300,7 @@ class ReviewWidget(DockWidget):
         decided = current is not None and self.desk.session.status(current) != "undecided"
         self.controls.show_case(case, item, self.desk.comment, decided)
         if case is not None:
+            self.controls.tools.unit.setText(self.desk.tools.unit)
             self.controls.windows.setVisible(self.desk.layers.has_windows)
             self.desk.layers.ghost(self.controls.ghost.isChecked())
 
@@ -333,10 +368,24 @@ class ReviewWidget(DockWidget):
 
     # The end
 
-    def about_to_close(self) -> None:
-        """Write what is painted to a draft."""
+    def about_to_close(self) -> bool:
+        """Write what is painted to drafts; where that fails, the reviewer says what to do."""
+        while self.desk is not None:
+            unsaved = self.desk.settle()
+            if not unsaved or not self.isVisible():
+                break
+            answer = ask_unsaved(self, unsaved, self.message.text())
+            if answer != "again":
+                return answer == "close"
+        return True
+
+    def window_resized(self) -> None:
+        """Fit the image once the canvas has its new size too."""
+        self._fit_soon.start()
+
+    def _fit(self) -> None:
         if self.desk is not None:
-            self.desk.keep()
+            self.desk.layers.refit()
 
     def give_back(self) -> None:
         """Keep what is painted and give viewer, keys and lock back."""

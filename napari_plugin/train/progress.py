@@ -68,6 +68,7 @@ class Progress(QWidget):
             return
         child = ChildProcess(function, *args)
         child.message.connect(self._receive)
+        child.waited.connect(lambda seconds: self.say(f"Starting … {seconds} s"))
         child.paused.connect(self._show_paused)
         child.failed.connect(self.say)
         child.ended.connect(self._end)

@@ -9,7 +9,7 @@ from keras_robust.annotators import clean_annotator, simulated_annotators
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.volume_header import VolumeHeader, is_volume, read_header
 from napari_plugin.viewer.anatomy import axis_names, towards
-from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, label_colormap
+from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, class_colours, label_colormap
 from napari_plugin.viewer.windows import first_window
 
 __all__ = ["LayerData", "case_layers", "case_notes", "header_notes", "image_layer", "labels_layer"]
@@ -91,7 +91,7 @@ def labels_layer(
     'a'
     """
     colour = ROLE_COLOURS.get(notes.get("role", ""), CLASS_COLOURS[0])
-    colours = (colour,) if classes <= 2 else CLASS_COLOURS
+    colours = (colour,) if classes <= 2 else class_colours(classes - 1)
     options = {
         "name": name,
         "metadata": {"keras_robust": notes},

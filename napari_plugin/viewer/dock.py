@@ -47,8 +47,12 @@ class DockWidget(QWidget):
         """What the widget undoes at its end."""
         raise NotImplementedError
 
-    def about_to_close(self) -> None:
-        """What the widget writes when its window is about to close, which may be called off."""
+    def about_to_close(self) -> bool:
+        """Write what is to be kept as the window is about to close; false calls that off."""
+        return True
+
+    def window_resized(self) -> None:
+        """What the widget does when its window has another size."""
 
     def event(self, event: Any) -> bool:
         """napari takes a closed dock's widget out of the dock and drops it."""
@@ -66,7 +70,11 @@ class DockWidget(QWidget):
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """A closed window deletes its widgets, and tells them of neither."""
         if watched is not self and event.type() == QEvent.Type.Close:
-            self.about_to_close()
+            if not self.about_to_close():
+                event.ignore()
+                return True
+        elif watched is not self and event.type() == QEvent.Type.Resize:
+            self.window_resized()
         elif watched is not self and event.type() == QEvent.Type.DeferredDelete:
             self.close_down()
         return super().eventFilter(watched, event)

@@ -4,7 +4,8 @@ The colours are those of Okabe and Ito (2008), which people with any common colo
 apart: https://jfly.uni-koeln.de/color/.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from colorsys import hls_to_rgb
 from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,16 @@ __all__ = [
     "A_ONLY",
     "B_ONLY",
     "BOTH",
+    "CASING",
     "CLASS_COLOURS",
+    "IGNORED_COLOUR",
     "ROLE_COLOURS",
+    "class_colours",
+    "contour_colour",
     "fill_legend",
     "label_colormap",
     "legend",
+    "luminance",
     "preference",
     "scrolled",
 ]
@@ -37,6 +43,62 @@ ROLE_COLOURS: Mapping[str, str] = MappingProxyType(
 )
 A_ONLY, B_ONLY, BOTH = "#E69F00", "#56B4E9", "#BBBBBB"
 CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+IGNORED_COLOUR = "#888888"
+CASING = 251  # what the casing of a contour has for a label, in what is drawn
+CASING_COLOUR = "#000000"
+# As (0.40 + 0.05) / (0.10 + 0.05) = 3 and (0.10 + 0.05) / (0 + 0.05) = 3, every background differs
+# by 3:1 from the line or from its black casing (relative luminance as in WCAG 2).
+_LINE_LUMINANCE = 0.40
+
+
+def class_colours(count: int) -> tuple[str, ...]:
+    """Colours of classes, of which no two are alike: those above, then hues far from each other.
+
+    Args:
+        count: Number of classes, background not among them.
+
+    >>> class_colours(2), len(set(class_colours(60)))
+    (('#0072B2', '#E69F00'), 60)
+    """
+    more = []
+    for number in range(count - len(CLASS_COLOURS)):
+        hue, light = (0.1 + number * 0.618034) % 1, (0.42, 0.68, 0.55)[number % 3]
+        more.append(_hex(hls_to_rgb(hue, light, 0.75)))
+    return (*CLASS_COLOURS, *more)[:count]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour, as WCAG 2 defines it: 0 of black, 1 of white.
+
+    >>> luminance("#000000"), round(luminance("#808080"), 2)
+    (0.0, 0.22)
+    """
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in _rgb(colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contour_colour(colour: str) -> str:
+    """A lighter variant, for a line with a dark casing that is seen on skin, white and black.
+
+    >>> contour_colour("#0072B2")
+    '#80B9D8'
+    """
+    for white in range(15, 101, 5):
+        mixed = _hex(tuple(v + (1 - v) * white / 100 for v in _rgb(colour)))
+        if luminance(mixed) >= _LINE_LUMINANCE:
+            break
+    return mixed
+
+
+def _rgb(colour: str) -> tuple[float, ...]:
+    return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+
+
+def _hex(values: Iterable[float]) -> str:
+    return "#" + "".join(f"{round(255 * value):02X}" for value in values)
 
 
 def label_colormap(*colours: str) -> "DirectLabelColormap":
@@ -50,9 +112,11 @@ def label_colormap(*colours: str) -> "DirectLabelColormap":
     """
     from napari.utils import DirectLabelColormap
 
-    named: dict[int | None, str] = {None: colours[-1], 0: "transparent"}
+    named: dict[int | None, str] = {None: colours[-1], 0: "transparent", CASING: CASING_COLOUR}
     if len(colours) > 1:
-        named |= {label: colours[(label - 1) % len(colours)] for label in range(1, 256)}
+        named |= {
+            label: colours[(label - 1) % len(colours)] for label in range(1, 256) if label != CASING
+        }
     return DirectLabelColormap(color_dict=named)
 
 

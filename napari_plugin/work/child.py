@@ -3,7 +3,10 @@
 Imports neither Qt nor napari, so that TensorFlow may be imported in the child.
 """
 
+import errno
+import logging
 import os
+import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -76,14 +79,63 @@ def run_child(function: Callable[..., Any], connection: Connection, args: tuple[
 
 
 def in_words(error: BaseException) -> str:
-    """An error as a sentence: the project's own messages as they are, others with their type.
+    """An error as clinicians read it: what is wrong and what to do, in no words of a programmer.
 
-    >>> in_words(ValueError("Expected a folder.")), in_words(KeyError("a"))
-    ('Expected a folder.', "KeyError: 'a'")
+    The project's own messages lose the grammar in which libraries speak; those of the system are
+    told by their cause. An error that the project did not foresee is logged with its trace.
+
+    >>> in_words(ValueError("Expected a folder."))
+    'Expected a folder.'
+    >>> in_words(ValueError("Invalid value for argument `q`. Expected 0 < q. Received: q=-1. Mend"))
+    'Expected 0 < q, not -1. Mend'
+    >>> in_words(OSError(28, "No space left on device", "/data/a.png"))
+    'The disk is full (/data/a.png). Free some space and try again.'
     """
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_system(error)
     text = str(error)
-    spoken = isinstance(error, (ValueError, OSError, ArithmeticError, ImportError)) and text
-    return text if spoken else f"{type(error).__name__}: {text}".removesuffix(": ")
+    if (
+        isinstance(error, (ValueError, OSError, ArithmeticError, ImportError, RuntimeError))
+        and text
+    ):
+        plain = _GRAMMAR.sub(r"Expected \1, not \2", text)
+        return _SHAPE.sub(lambda shape: " × ".join(_NUMBER.findall(shape[0])), plain)
+    logging.getLogger(__name__).error("An unforeseen error", exc_info=error)
+    return f"{UNFORESEEN} What it said: {text or 'nothing'}."
+
+
+UNFORESEEN = (
+    "The program made a mistake that nobody foresaw. What was saved before is safe. Try again; if "
+    "it happens again, tell the developers."
+)
+_GRAMMAR = re.compile(
+    r"Invalid value for argument `\w+`\. Expected (.+?)\. Received: (?:\w+=)?(.+)", re.DOTALL
+)
+_SHAPE = re.compile(r"\(\d+(?:, \d+)+\)")
+_NUMBER = re.compile(r"\d+")
+_CAUSES = {
+    errno.ENOSPC: ("The disk is full", "Free some space and try again."),
+    errno.EDQUOT: ("Your share of the disk is full", "Free some space and try again."),
+    errno.EACCES: ("This may not be read or written", "Ask whoever owns it for the right to."),
+    errno.EPERM: ("This may not be read or written", "Ask whoever owns it for the right to."),
+    errno.EROFS: ("The disk can only be read", "Choose a folder elsewhere."),
+    errno.ENOENT: ("It is not there (any more)", "Look whether it was moved or renamed."),
+}
+
+
+def _of_system(error: OSError) -> str:
+    told = (error.strerror or "").strip()
+    if " " in told and told.endswith("."):  # in the project's own words
+        return told
+    cause, remedy = _CAUSES.get(
+        error.errno or 0,
+        (
+            "The disk or the network drive does not answer",
+            "Look whether it is there, and try again.",
+        ),
+    )
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{cause}{where}. {remedy}"
 
 
 def _die_with_parent() -> None:

@@ -48,6 +48,12 @@ class SerialThread(QObject):
             self.waiting += 1
             self._pool.submit(self._run, function, args, kwargs, done, failed)
 
+    def settle(self) -> None:
+        """Wait until all that was asked for is done, and answer it now."""
+        if self._open:
+            self._pool.submit(int).result()
+            self._answer()
+
     def end(self, answer: bool = False) -> None:
         """Wait until all is done; nothing is taken on any more, nor answered after this.
 

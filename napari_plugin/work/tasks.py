@@ -146,6 +146,7 @@ class ChildProcess(QObject):
 
     Attributes:
         message: What the function sent through its channel.
+        waited: Seconds since it was started, each second until it sends something.
         paused: Whether the function waits.
         done: What the function returned.
         failed: Its error in words, or that the process died.
@@ -153,6 +154,7 @@ class ChildProcess(QObject):
     """
 
     message = Signal(object)
+    waited = Signal(int)
     paused = Signal(bool)
     done = Signal(object)
     failed = Signal(str)
@@ -168,6 +170,8 @@ class ChildProcess(QObject):
         self._state = "new"
         self.details = ""  # traceback of an error
         self._received.connect(self._receive)
+        self._seconds, self._clock = 0, QTimer(self)
+        self._clock.timeout.connect(self._tick)
         weakref.finalize(self, _kill_quietly, self._process)
 
     @property
@@ -190,6 +194,7 @@ class ChildProcess(QObject):
         self._process.start()
         self._theirs.close()  # so that the end of the child is the end of the pipe
         self._state = "running"
+        self._clock.start(1000)
         _children.add(self._process)
         thread = threading.Thread(
             target=_relay, args=(weakref.ref(self), self._connection, self._process), daemon=True
@@ -221,7 +226,12 @@ class ChildProcess(QObject):
         if self.running:
             _kill_quietly(self._process)
 
+    def _tick(self) -> None:
+        self._seconds += 1
+        self.waited.emit(self._seconds)
+
     def _receive(self, kind: str, content: Any) -> None:
+        self._clock.stop()
         if kind == "message":
             self.message.emit(content)
         elif kind == "paused":

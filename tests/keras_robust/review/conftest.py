@@ -35,6 +35,12 @@ def disc(size: int, radius: float) -> np.ndarray:
     return (np.hypot(y - size / 2, x - size / 2) < radius).astype(np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path, monkeypatch):
+    """Nothing is written to the developer's own folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture
 def home(tmp_path) -> Path:
     """A manifest folder of six images of 32 x 32 with masks by `clinic`."""

@@ -54,15 +54,47 @@ def make_audit(dataset: Path, predicted: int = 14) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def window(qapp):
+    """A window that tests share: to make and clear one takes napari seconds."""
+    import napari
+    from napari._qt.qt_viewer import QtViewer
+
+    viewer = napari.Viewer(show=False)
+    QtViewer._instances.clear()  # those that napari's own fixture takes for left over by a test
+    yield viewer
+    viewer.close()
+
+
 @pytest.fixture
-def reviewing(make_napari_viewer, qtbot, lesions, audit):
-    """Opens the dataset in the real window; closed at the end of the test."""
+def shared(window):
+    """The shared window, empty and as it was at first after the test."""
+    yield window
+    for dock in [*window.window._wrapped_dock_widgets.values()]:
+        window.window.remove_dock_widget(dock)
+    window.layers.clear()
+    window.dims.reset()
+
+
+@pytest.fixture
+def reviewing(shared, qtbot, lesions, audit):
+    """Opens the dataset in a real window, which is not seen; closed at the end of the test."""
+    yield from opener(lambda show: shared, qtbot, lesions, audit)
+
+
+@pytest.fixture
+def reviewing_seen(make_napari_viewer, qtbot, lesions, audit):
+    """The same in a window of its own that is seen, unless `show` is false."""
+    yield from opener(lambda show: make_napari_viewer(show=show), qtbot, lesions, audit)
+
+
+def opener(window, qtbot, lesions, audit):
     from napari_plugin.review import ReviewWidget
 
     widgets = []
 
-    def open_(reviewer="anna", dataset=lesions, audit=audit, show=False):
-        viewer = make_napari_viewer(show=show)
+    def open_(reviewer="anna", dataset=lesions, audit=audit, show=True):
+        viewer = window(show)
         widget = ReviewWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Review")
         widgets.append(widget)

@@ -53,8 +53,8 @@ def log(dataset, reviewer="anna") -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_ten_cases_by_keyboard_then_close_and_go_on(reviewing, qtbot, lesions):
-    viewer, widget = reviewing(show=True)
+def test_ten_cases_by_keyboard_then_close_and_go_on(reviewing_seen, qtbot, lesions):
+    viewer, widget = reviewing_seen()
     ids = [item.id for item in widget.desk.session.items]
     assert widget.desk.case.id == ids[0]
     made = ["accept", "repair", "reject", "ask an expert", "accept"] * 2
@@ -80,7 +80,7 @@ def test_ten_cases_by_keyboard_then_close_and_go_on(reviewing, qtbot, lesions):
     original = Dataset.open(lesions).select(annotator="isic_gt", ids=[ids[1]]).cases[0]
     new, old = (corrected.read_mask(case) for case in (corrected.cases[0], original))
     assert new[10, 10] == 1 and old[10, 10] == 0
-    _, again = reviewing()
+    _, again = reviewing_seen(show=False)
     assert again.desk.case.id == ids[10]
 
 
@@ -246,6 +246,16 @@ def test_killed_in_the_middle_it_goes_on(reviewing, lesions, audit):
     draft = told[-1].split()[1]
     if draft not in widget.desk.session.decisions:
         assert widget.desk.case.id == draft and painted(widget)[40, 5] == 1
+
+
+def test_nothing_of_the_open_queue_is_cut(reviewing):
+    from qtpy.QtWidgets import QScrollArea
+
+    _, widget = reviewing()
+    widget.controls.tools.head.setChecked(True)
+    widget.controls.back.setVisible(True)
+    content = widget.findChild(QScrollArea).widget()
+    assert content.minimumSizeHint().width() <= 345, "what a dock has on a screen of 1280"
 
 
 def test_filters_change_the_list_and_keep_the_case(reviewing, qtbot):
@@ -457,9 +467,9 @@ def test_closing_gives_keys_layers_and_lock_back(reviewing, lesions, audit):
 
 
 def test_a_closed_window_keeps_the_painting_and_gives_the_lock_back(
-    reviewing, qtbot, lesions, audit
+    reviewing_seen, qtbot, lesions, audit
 ):
-    viewer, widget = reviewing(show=True)
+    viewer, widget = reviewing_seen()
     id = widget.desk.case.id
     stroke(widget.desk.layers.corrected, [10], [10], label=1)
     viewer.close()  # which takes the layers out first, and lets go of its window

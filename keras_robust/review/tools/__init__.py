@@ -1,0 +1,5 @@
+"""Tools that mend a mask: arrays, a class and a spacing in, a new mask out."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)

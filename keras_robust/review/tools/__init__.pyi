@@ -1,0 +1,14 @@
+from .image import intensity_range as intensity_range
+from .image import smart_brush as smart_brush
+from .pieces import change_piece as change_piece
+from .pieces import keep_largest as keep_largest
+from .pieces import remove_islands as remove_islands
+from .pieces import swap_classes as swap_classes
+from .pieces import take_piece as take_piece
+from .shape import fill_holes as fill_holes
+from .shape import grow as grow
+from .shape import shrink as shrink
+from .shape import smooth as smooth
+from .shape import snap as snap
+from .slices import copy_slice as copy_slice
+from .slices import interpolate_slices as interpolate_slices

@@ -1,0 +1,1 @@
+from .toolbox import Toolbox as Toolbox
