@@ -44,7 +44,8 @@ class Entry:
         channels: Its files, as they are or to be made.
         mask: File of the mask, or what draws it; None for an image without one.
         annotator: Who drew it.
-        split, group, spacing, extra: See `keras_robust.data.Case`.
+        split, group, spacing: See `keras_robust.data.Case`.
+        extra: Further columns; paths are referred to, as those of images.
         blank: Whether nothing was drawn on it: all background, or not looked at yet.
     """
 
@@ -55,7 +56,7 @@ class Entry:
     split: str = ""
     group: str | None = None
     spacing: tuple[float, ...] | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str | Path] = field(default_factory=dict)
     blank: bool = False
 
 

@@ -167,6 +167,7 @@ def _sources(found: Found, final: Path) -> list[str]:
     """The fewest folders that hold all files that are referred to."""
     files = [f for e in found.entries for f in (*e.channels, e.mask) if isinstance(f, Path)]
     parents = {real_path(path.parent) for path in files} | {path.parent for path in files}
+    parents |= {f for e in found.entries for f in e.extra.values() if isinstance(f, Path)}
     target, root = real_path(final), real_path(found.root)
     roots = {root} if not target.is_relative_to(root) else set()
     kept = [
@@ -229,7 +230,7 @@ def _case(
         entry.split,
         entry.group,
         entry.spacing,
-        entry.extra,
+        {k: reference(v, final) if isinstance(v, Path) else v for k, v in entry.extra.items()},
         tuple(moved),
     )
 

@@ -7,7 +7,7 @@ __all__ = ["optional"]
 
 
 def optional(name: str) -> Any:
-    """A module of a library that the extra `formats` installs.
+    """A module of a library that an extra installs: `dicom`, or `formats`, which holds it.
 
     Raises:
         ImportError: It is not installed.
@@ -16,6 +16,7 @@ def optional(name: str) -> Any:
         return import_module(name)
     except ImportError:
         library = name.partition(".")[0]
+        extra = "dicom" if library in ("pydicom", "highdicom") else "formats"
         raise ImportError(
-            f"This format needs {library}. Install it with: pip install 'keras-robust[formats]'"
+            f"This format needs {library}. Install it with: pip install 'keras-robust[{extra}]'"
         ) from None

@@ -68,6 +68,8 @@ FORMATS: Registry[Format] = Registry(
         "layout": _of("listed.layouts:LAYOUT"),
         "nnunet": _of("listed.layouts:NNUNET"),
         "slicer": _of("listed.slicer:SEGMENTS"),
+        "dicom_seg": _of("dicom.formats:DICOM_SEG"),
+        "rtstruct": _of("dicom.formats:RTSTRUCT"),
         "folders": _of("listed.layouts:FOLDERS"),
     },
 )

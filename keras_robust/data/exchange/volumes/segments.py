@@ -76,13 +76,21 @@ def segment_labels(path: Path, numbers: Mapping[str, int], image: Path) -> NDArr
         if not 0 <= segment.layer < layers.shape[3]:
             raise UnreadableImageError(path, f"{segment.name!r} is in a layer that is not there")
         labels[layers[..., segment.layer] == segment.value] = numbers[segment.name]
-    return on_grid(labels, found.header, read_header(image))
+    return on_grid(labels, found.header.affine_mm, read_header(image))
 
 
-def on_grid(labels: NDArray[np.uint8], own: VolumeHeader, image: VolumeHeader) -> NDArray[np.uint8]:
+def on_grid(
+    labels: NDArray[np.uint8], affine_mm: NDArray[np.float64], image: VolumeHeader
+) -> NDArray[np.uint8]:
     """Labels on the grid of an image: moved where the grids have their voxels in common, else each
-    voxel as the nearest one."""
-    change = np.linalg.inv(own.affine_mm) @ image.affine_mm  # from voxels of the image
+    voxel as the nearest one.
+
+    Args:
+        labels: (I, J, K), the axes in any order.
+        affine_mm: From their indices to the world of NIfTI.
+        image: Header of the image.
+    """
+    change = np.linalg.inv(affine_mm) @ image.affine_mm  # from voxels of the image
     whole = np.rint(change)
     corners = np.array([[0, 0, 0, 1], [*(n - 1 for n in image.shape), 1]], float)
     if np.abs((change - whole) @ corners.T).max() <= TOLERANCE:
