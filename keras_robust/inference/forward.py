@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
@@ -41,9 +40,10 @@ def input_shape_of(model: keras.Model) -> tuple[Any, ...]:
 
 
 def forward(
-    model: keras.Model, prepare: Callable[[tf.Tensor], tf.Tensor] | None = None
+    model: keras.Model, prepare: Callable[[Any], Any] | None = None
 ) -> Callable[[NDArray], NDArray[np.float32]]:
-    """A compiled function from a batch to the probabilities that a model returns for it.
+    """A function, compiled on TensorFlow and JAX, from a batch to the probabilities that a model
+    returns for it.
 
     Args:
         model: Returns probabilities, of one output or of several, of which the first, the finest
@@ -53,20 +53,12 @@ def forward(
     Returns:
         A function that raises ValueError where the model's values are no probabilities.
     """
-    ready = [tf.TensorSpec((None, *input_shape_of(model)), tf.float32)]
-
-    def run(images: tf.Tensor) -> tf.Tensor:
-        outputs = model(images if prepare is None else prepare(images), training=False)
-        return outputs[0] if isinstance(outputs, list | tuple) else outputs
-
-    compiled = (
-        tf.function(run, input_signature=ready)
-        if prepare is None
-        else tf.function(run, reduce_retracing=True)
-    )
+    shape = input_shape_of(model)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    outputs = _graph(model, shape, prepare) if on_tensorflow else _by_keras(model, prepare)
 
     def predict(images: NDArray) -> NDArray[np.float32]:
-        returned = compiled(tf.constant(images))
+        returned = outputs(images)
         found = sorted(returned) if isinstance(returned, dict) else tuple(returned.shape)
         if len(found) != images.ndim or isinstance(returned, dict):
             raise invalid(
@@ -90,3 +82,29 @@ def forward(
         return probabilities
 
     return predict
+
+
+def _graph(model: keras.Model, shape: tuple[Any, ...], prepare: Any) -> Callable[[NDArray], Any]:
+    import tensorflow as tf
+
+    def run(images: Any) -> Any:
+        return _first(model(images if prepare is None else prepare(images), training=False))
+
+    # What is ready has one signature, whatever the size of the batch; what is not, several.
+    ready = [tf.TensorSpec((None, *shape), tf.float32)]
+    options = {"input_signature": ready} if prepare is None else {"reduce_retracing": True}
+    compiled = tf.function(run, **options)
+    return lambda images: compiled(tf.constant(images))
+
+
+def _by_keras(model: keras.Model, prepare: Any) -> Callable[[NDArray], Any]:
+    def run(images: NDArray) -> Any:
+        if prepare is not None:
+            images = keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(images)))
+        return _first(model.predict_on_batch(images))
+
+    return run
+
+
+def _first(outputs: Any) -> Any:
+    return outputs[0] if isinstance(outputs, list | tuple) else outputs

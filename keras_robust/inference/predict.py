@@ -3,11 +3,11 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -174,9 +174,9 @@ def _taken(model: keras.Model, size: tuple[int, ...] | None) -> tuple[tuple[int,
     return known, channels
 
 
-def _prepared(images: tf.Tensor, normalize: str) -> tf.Tensor:
+def _prepared(images: Any, normalize: str) -> Any:
     if normalize == "none":
-        return tf.cast(images, tf.float32)
+        return keras.ops.cast(images, "float32")
     return normalize_batch(to_unit_range(images), normalize)
 
 

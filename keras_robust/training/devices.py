@@ -1,12 +1,65 @@
-"""The devices of this machine that a run takes: the one file of training that knows them."""
+"""The devices of this machine that a run takes: the one file of training that knows them.
 
+TensorFlow is imported when it is asked, so that models are read where it is not installed.
+"""
+
+import json
+import os
 from contextlib import AbstractContextManager, nullcontext
 
-import tensorflow as tf
+import keras
 
 from keras_robust.common.errors import invalid
 
-__all__ = ["device_scope", "jit_compiles", "limit_threads", "replicas", "require_shared"]
+__all__ = [
+    "device_scope",
+    "jit_compiles",
+    "limit_threads",
+    "replicas",
+    "require_shared",
+    "require_trainable",
+]
+
+
+def require_trainable() -> None:
+    """See to it that a run can be trained here.
+
+    Raises:
+        ValueError: Keras runs on another backend than TensorFlow, or the environment describes
+            several machines, which would each train the whole run.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise invalid(
+            "KERAS_BACKEND",
+            "'tensorflow', which training runs needs (losses, models and prediction work on every "
+            "backend)",
+            said=f"KERAS_BACKEND={backend!r}",
+            remedy="Set the environment variable KERAS_BACKEND=tensorflow before Keras is "
+            "imported.",
+        )
+    machines = _machines(os.environ.get("TF_CONFIG", ""))
+    if machines > 1:
+        raise invalid(
+            "TF_CONFIG",
+            "one machine, on whose devices a run is trained (there is no multi-worker training)",
+            said=f"a cluster of {machines}, each of which would train the whole run",
+            remedy="Unset the environment variable TF_CONFIG, and give each machine runs of its "
+            "own.",
+        )
+
+
+def _machines(tf_config: str) -> int:
+    """How many machines train together by the variable TF_CONFIG of TensorFlow.
+
+    >>> _machines('{"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"], "ps": ["d:1"]}}')
+    3
+    """
+    try:
+        cluster = json.loads(tf_config).get("cluster", {})
+        return sum(len(cluster.get(role, ())) for role in ("chief", "master", "worker"))
+    except (ValueError, AttributeError, TypeError):
+        return 0  # empty, or no description of a cluster
 
 
 def device_scope() -> AbstractContextManager:
@@ -15,6 +68,8 @@ def device_scope() -> AbstractContextManager:
     >>> with device_scope():
     ...     pass
     """
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(_devices()).scope() if replicas() > 1 else nullcontext()
 
 
@@ -40,6 +95,8 @@ def require_shared(batch_size: int, argument: str) -> None:
 def jit_compiles() -> bool:
     """Whether XLA compiles the training step: it is slower than Eigen and oneDNN on a CPU, and
     fails with several replicas."""
+    import tensorflow as tf
+
     return bool(tf.config.list_logical_devices("GPU")) and replicas() == 1
 
 
@@ -51,6 +108,8 @@ def limit_threads(threads: int | None) -> None:
     """
     if threads is None:
         return
+    import tensorflow as tf
+
     for get, set_ in (
         (
             tf.config.threading.get_intra_op_parallelism_threads,
@@ -73,5 +132,7 @@ def limit_threads(threads: int | None) -> None:
 
 
 def _devices() -> list[str]:
+    import tensorflow as tf
+
     accelerators = [device.name for device in tf.config.list_logical_devices("GPU")]
     return accelerators or [device.name for device in tf.config.list_logical_devices("CPU")]

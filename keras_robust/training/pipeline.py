@@ -20,7 +20,12 @@ from keras_robust.training.callbacks import (
 )
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
-from keras_robust.training.devices import device_scope, limit_threads, replicas
+from keras_robust.training.devices import (
+    device_scope,
+    limit_threads,
+    replicas,
+    require_trainable,
+)
 from keras_robust.training.records.inputs import dataset_of, move_data, require_inputs, set_paths
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
@@ -58,17 +63,12 @@ def train(
         DamagedFileError: A file of a finished run is damaged, and there is no checkpoint to make it
             again from.
         ValueError: The configuration, the dataset and the folder do not fit together; an image
-            cannot be read; or Keras runs on another backend than TensorFlow.
+            cannot be read; or there is no training here, see `require_trainable`.
         DivergenceError: The loss became NaN or infinite; epoch, batch and images are named.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the step at hand; the run is marked interrupted
             and can be resumed.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Invalid value for the backend of Keras. Expected 'tensorflow', which `train` needs "
-            f"(losses and models work on every backend). Received: {keras.backend.backend()!r}. "
-            "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
-        )
+    require_trainable()
     limit_threads(config.threads)  # before anything, as that of the loss, starts TensorFlow
     losses.get(config.loss, **config.loss_options)  # raise before the folder is touched
     build_selection(config)

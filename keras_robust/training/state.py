@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_robust.common.errors import invalid
 
@@ -71,5 +70,9 @@ def _variables(model: keras.Model, optimizer: bool = True) -> Iterable[tuple[str
 
 
 def _array(variable: keras.Variable) -> np.ndarray:
+    if keras.backend.backend() != "tensorflow":
+        return np.asarray(keras.ops.convert_to_numpy(variable))
+    import tensorflow as tf
+
     # `keras.ops.convert_to_numpy` warns under NumPy 2, and leaves mirrored variables as they are.
     return np.asarray(tf.convert_to_tensor(variable))

@@ -252,6 +252,15 @@ def test_other_backends_are_refused(small_config, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_cluster_is_refused_on_each_of_its_machines(small_config, tmp_path, monkeypatch):
+    workers = ["127.0.0.1:23451", "127.0.0.1:23452"]
+    cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ValueError, match="a cluster of 2.*Unset"):
+        train(small_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_an_image_that_cannot_be_read_is_named(small_config, tmp_path, capfd, split):
     root = tmp_path / "data"
