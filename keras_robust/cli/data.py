@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_robust.cli.console import friendly_errors, hint, progress_bar
-from keras_robust.cli.options import DatasetFolder, NewFolder, Processes, Quiet, Threads
+from keras_robust.cli.options import DatasetFolder, NewFolder, PartOf, Processes, Quiet, Threads
 
 FormatName = Annotated[str | None, typer.Option(help="What SOURCE is.", show_default="found out")]
 
@@ -257,12 +257,13 @@ def preprocess(
     split: Annotated[
         str | None, typer.Option(help="Only this split.", show_default="all but test")
     ] = None,
+    part: PartOf = None,
     workers: Processes = 1,
     quiet: Quiet = False,
 ) -> None:
     """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
     from keras_robust.annotators import clean_annotator
-    from keras_robust.data import Dataset
+    from keras_robust.data import Dataset, Part
     from keras_robust.planning.plan_files import load_plan
     from keras_robust.planning.preprocessing import preprocess as prepare
 
@@ -274,5 +275,7 @@ def preprocess(
             chosen = chosen.select(ids=[case.id for case in chosen if case.split != "test"])
         else:
             chosen = chosen.select(split=split)
+        ids = [case.id for case in chosen]
+        chosen = chosen.select(ids=Part.parse(part).of(ids))
         cases = prepare(chosen, *load_plan(plan), plan / "cases", progress, workers)
     typer.echo(f"{len(cases)} cases: {plan / 'cases'}")

@@ -41,5 +41,14 @@ NewFolder = Annotated[
         help="New dataset folder, where DATASET has another layout or is read-only.",
     ),
 ]
+PartOf = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="I/N",
+        help="Only the I-th of N parts, as 1/4 to 4/4 on four machines with one folder.",
+        show_default="all",
+    ),
+]
 Processes = Annotated[int, typer.Option(min=1, help="Processes.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all CPUs")]

@@ -7,7 +7,7 @@ import typer
 
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.console import friendly_errors, hint, progress_bar, unless_quiet
-from keras_robust.cli.options import Moved, Quiet
+from keras_robust.cli.options import Moved, PartOf, Quiet
 
 
 def benchmark(
@@ -21,20 +21,31 @@ def benchmark(
         int | None, typer.Option(min=1, help="CPU threads per run.", show_default="CPUs / jobs")
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
+    part: PartOf = None,
     data: Moved = None,
     quiet: Quiet = False,
 ) -> None:
     """Train every loss at every noise setting with every seed; the same command continues."""
+    from keras_robust.data import Part
     from keras_robust.scheduling.grid import BenchmarkConfig
     from keras_robust.scheduling.live import StudyView
     from keras_robust.scheduling.scheduler import run_benchmark
 
     output = output or Path("runs") / config.stem
     with friendly_errors(continues=True), unless_quiet(StudyView()) as view:
+        mine = Part.parse(part)
         study = BenchmarkConfig.load(config)
         if data is not None:
             study = study.with_data(data)
-        state = run_benchmark(study, output, jobs=jobs, threads=threads, retry=retry, progress=view)
+        state = run_benchmark(
+            study,
+            output,
+            jobs=jobs,
+            threads=threads,
+            retry=retry,
+            part=mine,
+            progress=view,
+        )
     for run in state.runs:
         if run.state == "failed":
             typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
@@ -49,6 +60,8 @@ def benchmark(
     if state.count("finished") < len(state.runs):
         raise typer.Exit(1)
     command = "report" if study.folds is None else "crossval"
+    if mine.count > 1:
+        typer.echo(f"Part {mine} is finished; a report needs the others as well.", err=True)
     hint(f"Next: keras-robust {command} {output}")
 
 

@@ -8,7 +8,16 @@ import typer
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.command import numbers_of_size, one_dataset
 from keras_robust.cli.console import friendly_errors, progress_bar
-from keras_robust.cli.options import DatasetFolder, Mirror, Moved, Normalize, Peers, Quiet, Size
+from keras_robust.cli.options import (
+    DatasetFolder,
+    Mirror,
+    Moved,
+    Normalize,
+    PartOf,
+    Peers,
+    Quiet,
+    Size,
+)
 
 if TYPE_CHECKING:
     from keras_robust.training import TrainConfig
@@ -130,15 +139,19 @@ def predict(
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
+    part: PartOf = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also write masks that are there.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a mask for every image of a dataset, in the image's own grid."""
-    from keras_robust.data import Dataset
+    """Write a mask for every image of a dataset, in the image's own grid; the same continues."""
+    from keras_robust.data import Dataset, Part
     from keras_robust.inference.given import dataset_first, require_model
 
     with friendly_errors(), without_chatter(), progress_bar("Predicting") as progress:
         dataset, models = dataset_first(dataset, models)
-        opened = Dataset.open(dataset)
+        mine, opened = Part.parse(part), Dataset.open(dataset)
         for model in models:
             require_model(model)
         from keras_robust.inference.predict import predict as write_masks
@@ -152,6 +165,8 @@ def predict(
             normalize=normalize,
             peers=peers,
             mirror=mirror,
+            part=mine,
+            overwrite=overwrite,
             progress=progress,
         )
     typer.echo(f"Masks: {output}")

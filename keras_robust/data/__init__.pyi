@@ -20,6 +20,7 @@ from .layouts import register_layout as register_layout
 from .listing import Listing as Listing
 from .packaged_sample import sample as sample
 from .packaged_sample import sample_path as sample_path
+from .parts import Part as Part
 from .problems import Problem as Problem
 from .problems import Report as Report
 from .splits import folds as folds

@@ -1,6 +1,7 @@
 """Masks of a trained model, in the size of the original images."""
 
 import itertools
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from keras_robust.data.files.finite import require_finite
 from keras_robust.data.files.maps import save_labels, save_probability
 from keras_robust.data.files.resizing import resize_volume
 from keras_robust.data.files.volume_header import is_volume
+from keras_robust.data.parts import WHOLE, Part
 from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of
 from keras_robust.inference.given import require_model
+from keras_robust.inference.journal import Journal, model_hash
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.decoding import labels_of
 from keras_robust.training.run import Run
@@ -286,9 +289,15 @@ def predict(
     normalize: str | None = None,
     peers: str = "mean",
     mirror: bool = True,
+    part: Part = WHOLE,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Write a mask for every image of a dataset, in the image's own size.
+
+    The same again passes over masks that are there; so several machines, each with a part of the
+    images, may write into one folder, and what was stopped is continued. What made the masks is
+    noted beside them (`predicted-1-of-1.jsonl`).
 
     Args:
         model: Run folder, `.keras` file, several of these, whose probabilities are averaged, or a
@@ -300,6 +309,9 @@ def predict(
         probabilities: Also write `probabilities/<id>.png` (`.nii.gz`), foreground probability as
             0..255; of several classes one file each, `<id>_0` (background), `<id>_1` and so on.
         normalize, peers, mirror: See `load_predictor`.
+        part: Which of the images are predicted here.
+        overwrite: Also write masks that are there, whatever made them; always so with a predictor,
+            of which nothing is known on disk.
         progress: Called as `progress(done, total)`.
 
     Returns:
@@ -307,12 +319,21 @@ def predict(
 
     Raises:
         FileNotFoundError, ValueError: See `load_predictor` and `Dataset.open`.
+        FileExistsError: `output` has masks of other models, options or origin.
     """
-    predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset if split is None else dataset.select(split=split)
     output = Path(output)
-    for case, probability in predictor.cases(chosen, progress):
+    options = {"normalize": normalize, "peers": peers, "mirror": mirror}
+    made_by = {"models": _known_by(model), **options, "probabilities": probabilities}
+    in_memory = not isinstance(model, str | Path | Sequence)
+    journal = Journal(output, made_by, part, overwrite or in_memory)
+    left = journal.left(part.of(each_image(chosen)))
+    if not left:
+        return output
+    predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
+    journal.begin()
+    for case, probability in predictor.cases(left, progress):
         classes = max(2, probability.shape[-1])
         labels = labels_of(probability, predictor.regions)
         save_labels(output, case.id, labels, case.image, classes)
@@ -321,7 +342,18 @@ def predict(
                 name = case.id if probability.shape[-1] == 1 else f"{case.id}_{number}"
                 folder = output / "probabilities"
                 save_probability(folder, name, probability[..., number], case.image)
+        journal.add(case)
     return output
+
+
+def _known_by(model: str | Path | Sequence[str | Path] | Predicts) -> Any:
+    """What the models are known by; of one in memory nothing else has the same."""
+    if isinstance(model, str | Path):
+        require_model(Path(model))
+        return [model_hash(model)]
+    if isinstance(model, Sequence):
+        return [hash for one in model for hash in _known_by(one)]
+    return uuid.uuid4().hex
 
 
 def _resize(array: NDArray, size: tuple[int, ...]) -> NDArray:

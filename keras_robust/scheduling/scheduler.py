@@ -17,6 +17,7 @@ import yaml
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_json, atomic_write_text, locked
 from keras_robust.common.interrupts import interrupts
+from keras_robust.data.parts import WHOLE, Part
 from keras_robust.scheduling.config_check import REFUSED
 from keras_robust.scheduling.grid import BenchmarkConfig, PlannedRun
 from keras_robust.scheduling.processes import Child, stop
@@ -118,6 +119,7 @@ def run_benchmark(
     threads: int | None = None,
     retry: bool = False,
     retries: int = 1,
+    part: Part = WHOLE,
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
@@ -140,6 +142,7 @@ def run_benchmark(
         retry: Also try runs again that failed in an earlier call.
         retries: How often a run that fails is tried again, after all others; none whose error the
             next attempt would meet again, see `may_pass`.
+        part: Which of the runs are this machine's, which looks at no others.
         progress: Called with the state of the study at every change and about every
             `poll_seconds`; `message` is not empty when something happened.
         command: Start of the command line of the worker; the run folder is added.
@@ -157,7 +160,7 @@ def run_benchmark(
     """
     content = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     return run_planned(
-        config.runs(),
+        part.of(config.runs()),
         output,
         jobs=jobs,
         threads=threads,

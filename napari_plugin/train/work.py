@@ -70,6 +70,7 @@ def predict_dataset(channel: Channel, run: Path, dataset: Path, output: Path) ->
         dataset,
         output,
         probabilities=True,
+        overwrite=True,
         progress=lambda done, total: tell("images", done, total),
     )
 
