@@ -4,6 +4,7 @@ from .folder import read_audit as read_audit
 from .given import GivenModels as GivenModels
 from .given import GivenPredictions as GivenPredictions
 from .options import AuditOptions as AuditOptions
+from .places import AuditPlace as AuditPlace
 from .run import audit as audit
 from .truth import Truth as Truth
 from .truth import compare_with_truth as compare_with_truth

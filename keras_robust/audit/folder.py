@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_robust.audit.places import PLACES, AuditPlace, read_places
 from keras_robust.common.artefacts import DamagedFileError, read_artefact
 from keras_robust.common.errors import invalid
 from keras_robust.common.opening import read_json, shown
@@ -52,6 +53,7 @@ class AuditCase:
         classes: Figures of every foreground class.
         unit: Of lengths in `classes`: "mm", or "px" where the spacing is not known.
         mask_sha256: Hash of the file of the mask that was judged.
+        places: Where it and the prediction part, rows of places.csv, worst first.
     """
 
     rank: int
@@ -63,6 +65,7 @@ class AuditCase:
     classes: tuple[ClassDifferences, ...] = ()
     unit: str = "px"
     mask_sha256: str = ""
+    places: tuple[AuditPlace, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -226,7 +229,21 @@ def read_audit(folder: str | Path) -> Audit:
         cases = tuple(_case(row, str(info["ranked_by"])) for row in read_table(table)[1])
     except (ValueError, KeyError, TypeError) as reason:
         raise _damaged(folder / TABLE, reason) from reason
+    places = _places(folder, info)
+    cases = tuple(replace(c, places=places.get((c.id, c.annotator), ())) for c in cases)
     return Audit(folder, info, cases)
+
+
+def _places(folder: Path, info: Mapping[str, Any]) -> dict[tuple[str, str], tuple[AuditPlace, ...]]:
+    """Those of each mask; none in the audits of earlier versions."""
+    try:
+        return read_places(read_artefact(folder, PLACES, info, _REMEDY))
+    except FileNotFoundError:
+        return {}
+    except DamagedFileError:
+        raise
+    except (ValueError, KeyError, TypeError) as reason:
+        raise _damaged(folder / PLACES, reason) from reason
 
 
 def write_cases(folder: str | Path, cases: Iterable[AuditCase], ranked_by: str) -> Path:

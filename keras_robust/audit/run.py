@@ -32,6 +32,7 @@ from keras_robust.audit.inputs import (
     require_same,
 )
 from keras_robust.audit.options import AuditOptions
+from keras_robust.audit.places import PLACES, located, write_places
 from keras_robust.audit.report import write_audit_report
 from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
 from keras_robust.common.artefacts import ARTEFACTS, damages, describe
@@ -101,8 +102,9 @@ def audit(
             atomic_write_json(output / INFO, info)
             cases = _score(inputs, output, ranking, tell)
             write_cases(output, cases, info["ranked_by"])
+            write_places(output, ((case.id, case.annotator, case.places) for case in cases))
             info |= {"status": "finished", "masks": len(cases), "finished": _now()}
-            info[ARTEFACTS] = describe(output, [TABLE])
+            info[ARTEFACTS] = describe(output, [TABLE, PLACES])
             atomic_write_json(output / INFO, info)
         result = read_audit(output)
         compared = _compared(result, opened, asked, tell)
@@ -295,6 +297,7 @@ def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]
         suspicion.classes,
         "mm" if case.spacing else "px",
         sha256_if_there(case.mask) or "",
+        tuple(located(place, case) for place in suspicion.places),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,51 @@ WRONG_BELOW = 0.8
 TRUTH, DETECTION = "truth.csv", "detection.csv"
 PRECISION_AT = (10, 50, 100)
 # What simulated noise does, in the words of an audit.
-KIND_OF_NOISE = {"dilate": "too large", "erode": "too small", "affine": "shifted"}
+KIND_OF_NOISE = {
+    "dilate": "too large",
+    "erode": "too small",
+    "affine": "shifted",
+    "cut": "part missing",
+    "hole": "hole",
+    "leak": "leak",
+    "object_missing": "missing object",
+    "object_added": "extra object",
+    "polygon": "coarse",
+    "brush": "coarse",
+    "mirror": "mirrored",
+    "rotate": "mirrored",
+    "grid": "shifted",
+    "slices_missing": "slices missing",
+    "slices_repeated": "shifted",
+    "slices_shifted": "shifted",
+    "neighbour_slice": "shifted",
+    "class_changed": "wrong class",
+    "class_swapped": "wrong class",
+    "class_part": "wrong class",
+    "labels_shifted": "labels permuted",
+    "other_case": "other case's mask",
+}
+
+
+def kind_of_noise(noise: str, whole: Mapping[str, Any] | None = None) -> str:
+    """What a simulated error is in the words of an audit; "" for one that these do not tell.
+
+    Args:
+        noise: Kind of `keras_robust.noise`.
+        whole: Its parameters, where it was made in a mask as a whole.
+
+    >>> kind_of_noise("erode"), kind_of_noise("stray_click")
+    ('too small', '')
+    >>> kind_of_noise("labels_shifted", {"labels": {"1": 2, "2": 1}})  # two that are exchanged
+    'wrong class'
+    """
+    labels = (whole or {}).get("labels")
+    if noise == "labels_shifted" and isinstance(labels, Mapping):
+        if len(labels) == 2 and all(
+            labels.get(str(new)) == int(old) for old, new in labels.items()
+        ):
+            return "wrong class"
+    return KIND_OF_NOISE.get(noise, "")
 
 
 @dataclass(frozen=True)
@@ -146,13 +191,13 @@ def compare_with_truth(
     found = []
     for number, case in enumerate(judged, start=1):
         value = _dice(dataset, own[case.id, case.annotator], true[case.id])
-        done = noise[case.annotator].get(case.id)
+        done, parameters = noise[case.annotator].get(case.id, (None, None))
         if wrong_below is None and done is not None:
             # A corruption that could not be carried out, as of an empty mask, leaves it right.
             wrong = done != "clean" and value < 1
         else:
             wrong = value < (WRONG_BELOW if wrong_below is None else wrong_below)
-        kind = KIND_OF_NOISE.get(done or "", "")
+        kind = kind_of_noise(done or "", parameters)
         found.append(TrueCase(case, value, wrong, kind))
         if progress is not None:
             progress(number, len(judged))
@@ -193,10 +238,13 @@ def _dice(dataset: Dataset, one: Case, other: Case) -> float:
     return drawn_dice(masks[0], masks[1], dataset.classes, dataset.ignore_label)
 
 
-def _simulated_kinds(dataset: Dataset, annotator: str) -> dict[str, str]:
-    """Kind of corruption by id, from the journals beside the masks of a simulated annotator."""
+def _simulated_kinds(
+    dataset: Dataset, annotator: str
+) -> dict[str, tuple[str, Mapping[str, Any] | None]]:
+    """Kind of corruption, and parameters of one of a whole mask, by id, from the journals beside
+    the masks of a simulated annotator."""
     folders = {c.mask.parent for c in dataset if c.annotator == annotator and c.mask}
-    kinds: dict[str, str] = {}
+    kinds: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
     for folder in sorted(folders):
         try:
             lines = read_text(folder / JOURNAL).splitlines()
@@ -205,13 +253,14 @@ def _simulated_kinds(dataset: Dataset, annotator: str) -> dict[str, str]:
         for line in lines:
             try:
                 record = parse_json(line)
-                kinds[record["id"]] = record["corruption"]["kind"]
+                done = record["corruption"]
+                kinds[record["id"]] = done["kind"], done.get("whole")
             except (ValueError, KeyError, TypeError):
                 continue  # the first line holds the parameters
     return kinds
 
 
-def _rule(annotator: str, noise: Mapping[str, Mapping[str, str]], wrong_below: float | None) -> str:
+def _rule(annotator: str, noise: Mapping[str, Mapping[str, Any]], wrong_below: float | None) -> str:
     limit = WRONG_BELOW if wrong_below is None else wrong_below
     by_dice = f"its Dice with the mask by {annotator} is below {limit:g}"
     simulated = [name for name, kinds in noise.items() if kinds and wrong_below is None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,15 @@ class QueueItem:
         case: Image and mask.
         score: How suspicious it is, more is worse; `None` where nobody has judged.
         kind: Kind of error that is suspected, "" where nobody has judged.
+        places: Where the mask is probably wrong, worst first: what a window opens at, by the
+            `point`, `box`, `kind` and `p_wrong` of each (`keras_robust.audit.AuditPlace`). Empty
+            where nobody has judged, or has nothing against the mask.
     """
 
     case: Case
     score: float | None = None
     kind: str = ""
+    places: tuple[Any, ...] = ()
 
     @property
     def id(self) -> str:
@@ -137,8 +142,13 @@ def disagreement(
 
 
 def worst_first(
-    cases: Collection[Case], scores: Mapping[str, float], kinds: Mapping[str, str]
+    cases: Collection[Case],
+    scores: Mapping[str, float],
+    kinds: Mapping[str, str],
+    places: Mapping[str, tuple[Any, ...]],
 ) -> tuple[QueueItem, ...]:
     """A queue: those with a score from the greatest down, then the others as they are."""
-    items = [QueueItem(c, scores.get(c.id), kinds.get(c.id, "")) for c in cases]
+    items = [
+        QueueItem(c, scores.get(c.id), kinds.get(c.id, ""), places.get(c.id, ())) for c in cases
+    ]
     return tuple(sorted(items, key=lambda i: (i.score is None, -(i.score or 0.0))))

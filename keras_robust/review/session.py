@@ -106,7 +106,9 @@ class ReviewSession(Navigation):
         if scores is None:
             scores = {case.id: case.score for case in judged}
         kinds = {case.id: case.kind for case in judged}
-        super().__init__(worst_first(cases, scores, kinds))
+        # The places of other objects that are given as an audit may be none.
+        places = {case.id: tuple(getattr(case, "places", ())) for case in judged}
+        super().__init__(worst_first(cases, scores, kinds, places))
         self._suggest = suggestions(self.dataset, suggest, self.audit)
         self._shown: dict[str, tuple[str | None, str | None]] = {}
         self._grids: dict[str, tuple[int, ...]] = {}
@@ -170,6 +172,19 @@ class ReviewSession(Navigation):
         if decision is None:
             return "undecided"
         return "changed" if id in self._changed else decision.decision
+
+    def places(self, id: str) -> tuple[Any, ...]:
+        """Where the mask of an image is probably wrong by the audit, worst first.
+
+        Each is a `keras_robust.audit.AuditPlace`: `point` is the element to centre a window on,
+        `box` what it should show (first index and the one after the last, along each axis of the
+        stored array), `kind`, `label` and `p_wrong` what to say of it. Empty without an audit, for
+        audits of earlier versions, and for masks that it has nothing against.
+
+        Raises:
+            ValueError: The queue has no such id.
+        """
+        return self.item(id).places
 
     def comment(self, id: str) -> str:
         """The comment of the last decision, also of one withdrawn; "" without one."""

@@ -3,7 +3,9 @@ from .class_differences import ClassDifferences as ClassDifferences
 from .error_map import error_map as error_map
 from .judged import Comparison as Comparison
 from .judged import Judged as Judged
-from .kinds import KINDS as KINDS
+from .kinds.naming import KINDS as KINDS
+from .kinds.places import Place as Place
+from .kinds.places import places_of as places_of
 from .scores import SCORES as SCORES
 from .scores import Suspicion as Suspicion
 from .scores import register_score as register_score

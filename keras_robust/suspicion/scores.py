@@ -24,7 +24,9 @@ from keras_robust.suspicion.class_differences import (
 from keras_robust.suspicion.cleanlab_scores import ConfidentLearning, Softmin
 from keras_robust.suspicion.default_score import DefaultScore
 from keras_robust.suspicion.judged import Comparison, Judged
-from keras_robust.suspicion.kinds import kind_of_error
+from keras_robust.suspicion.kinds.naming import kind_of_error
+from keras_robust.suspicion.kinds.others import Others
+from keras_robust.suspicion.kinds.places import Place, places_of
 from keras_robust.suspicion.t_scores import TResidual, TWeight
 
 __all__ = ["SCORES", "ClassDifferences", "Suspicion", "register_score", "score_masks"]
@@ -100,12 +102,15 @@ class Suspicion:
         scores: Every selected score by name; higher is more suspicious.
         kind: One of `keras_robust.suspicion.KINDS`.
         classes: Figures of every foreground class.
+        places: Where the mask and what the model says part, worst first; none where the kind is
+            "none".
     """
 
     id: str
     scores: Mapping[str, float]
     kind: str
     classes: tuple[ClassDifferences, ...]
+    places: tuple[Place, ...] = ()
 
 
 def score_masks(
@@ -166,27 +171,55 @@ def score_masks(
             if progress is not None:
                 progress(done, total)
 
+    others = Others()
     for comparison in comparisons():
+        others.add(comparison)
         for score in looking:
             score.learn(comparison)
-    found: list[tuple[str, str, tuple[ClassDifferences, ...]]] = []
+    found: list[tuple[str, tuple[ClassDifferences, ...]]] = []
     for comparison in comparisons():
         for score in looking:
             score.judge(comparison)
-        kind = kind_of_error(comparison, doubt.measures)
-        found.append((comparison.id, kind, class_differences(comparison)))
+        found.append((comparison.id, class_differences(comparison)))
     numbers = {score: score.scores() for score in looking}
-    ids = [id for id, _, _ in found]
+    ids = [id for id, _ in found]
     columns = {name: _numbers(name, numbers[one], ids) for name, one in chosen.items()}
+    # -log of the probability that each is right.
+    p_wrong = [-math.expm1(-number) for number in numbers[doubt]]
+    flagged = [number > DOUBTFUL for number in numbers[doubt]]
+
+    def compare(case: Judged) -> Comparison:
+        return Comparison(case, classes, ignore_label)
+
+    explained = _explained(cases, flagged, p_wrong, compare, others)
     return [
         Suspicion(
             id,
             {name: column[index] for name, column in columns.items()},
-            kind if numbers[doubt][index] > DOUBTFUL else "none",
+            explained[index][0],
             figures,
+            explained[index][1],
         )
-        for index, (id, kind, figures) in enumerate(found)
+        for index, (id, figures) in enumerate(found)
     ]
+
+
+def _explained(
+    cases: Cases,
+    flagged: Sequence[bool],
+    p_wrong: Sequence[float],
+    compare: Callable[[Judged], Comparison],
+    others: Others,
+) -> list[tuple[str, tuple[Place, ...]]]:
+    """The kind of error of each mask that is probably wrong, and its places; else "none"."""
+    found: list[tuple[str, tuple[Place, ...]]] = [("none", ())] * len(flagged)
+    if any(flagged):
+        for index, case in enumerate(cases()):
+            if flagged[index]:
+                comparison = compare(case)
+                kind = kind_of_error(comparison, others=others)
+                found[index] = kind, places_of(comparison, kind, p_wrong[index])
+    return found
 
 
 def _made(scores: Collection[str] | None, classes: int, nu: float | None) -> dict[str, Score]:

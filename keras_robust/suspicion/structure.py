@@ -46,11 +46,13 @@ class Structure:
         log_odds: `(*spatial)`, that each element belongs to the class.
         mask: `(*spatial)`, the given mask.
         spacing: Distance between neighbouring elements along each axis.
+        most: Elements of a box that is not made coarser.
 
     Attributes:
         mask: The given mask in a box around it and the prediction; of a large box, at a lower
             resolution.
         predicted: The best mask, of the same shape.
+        best: L of that.
     """
 
     def __init__(
@@ -58,31 +60,36 @@ class Structure:
         log_odds: Floats,
         mask: Mask,
         spacing: tuple[float, ...],
+        most: int = MOST_ELEMENTS,
     ):
         box = _box(mask | (log_odds > 0))
-        factor = _factor(tuple(side.stop - side.start for side in box))
+        factor = _factor(tuple(side.stop - side.start for side in box), most)
         self.mask: Mask = _coarse(mask[box].astype(np.float32), factor) > 0.5
         self.spacing = spacing
         self.log_odds = _coarse(log_odds[box], factor)
         self.predicted: Mask = self.log_odds > 0
-        self._best = float(self.log_odds.sum(where=self.predicted))
+        self.best = float(self.log_odds.sum(where=self.predicted))
         self._elements = int(self.predicted.sum())
         self._shape = tuple(fft.next_fast_len(2 * size, real=True) for size in self.mask.shape)
         self._spectrum = fft.rfftn(self.log_odds, self._shape)
+
+    def likelihood(self, mask: Mask) -> float:
+        """L of a mask of the same shape as `self.mask`."""
+        return float(self.log_odds.sum(where=mask))
 
     def measure(self, mask: Mask) -> Measures:
         """Measure the given mask or another of the same shape as `self.mask`."""
         elements = int(mask.sum())
         scale = max(elements, self._elements, 1)
-        now = float(self.log_odds.sum(where=mask))
-        smaller, larger = self._resizing(mask, elements)
-        gains = [self._best - now, smaller - now, larger - now, self._moving(mask) - now]
+        now = self.likelihood(mask)
+        smaller, larger = self.resized(mask, elements)
+        gains = [self.best - now, smaller - now, larger - now, self.moved(mask) - now]
         return Measures(*(max(gain, 0.0) / scale for gain in gains))
 
-    def _resizing(self, mask: Mask, elements: int) -> tuple[float, float]:
+    def resized(self, mask: Mask, elements: int) -> tuple[float, float]:
         """The greatest log-likelihood of the outlines inside, and of those outside this one."""
         if not elements:
-            return 0.0, self._best
+            return 0.0, self.best
         distance = signed_distance(mask, self.spacing).ravel()
         order = np.argsort(distance)
         ordered = distance[order]
@@ -93,7 +100,7 @@ class Structure:
         smaller = max(0.0, float(totals[inside].max(initial=0.0)))
         return smaller, float(totals[last >= elements - 1].max())
 
-    def _moving(self, mask: Mask) -> float:
+    def moved(self, mask: Mask) -> float:
         """The greatest log-likelihood of the mask, moved by whole elements within the box."""
         spectrum = np.conj(fft.rfftn(mask.astype(np.float64), self._shape))
         return float(fft.irfftn(spectrum * self._spectrum, self._shape).max())
@@ -122,9 +129,9 @@ def _box(held: Mask) -> tuple[slice, ...]:
     return tuple(sides)
 
 
-def _factor(shape: tuple[int, ...]) -> int:
+def _factor(shape: tuple[int, ...], most: int) -> int:
     factor = 1
-    while prod(-(-size // factor) for size in shape) > MOST_ELEMENTS:
+    while prod(-(-size // factor) for size in shape) > most:
         factor += 1
     return factor
 
