@@ -129,7 +129,7 @@ def evaluate(dataset: Dataset, cases: int, step: int = 1, seed: int = 0) -> pd.D
     rows = []
     for one in planted(dataset, cases, step, seed):
         if one.dice < 0.95:
-            said = kind_of_error(one.comparison, others=one.others)
+            said = kind_of_error(one.comparison, fit=one.others.fit(one.comparison))
             rows.append(
                 {"id": one.id, "noise": one.noise, "kind": one.kind, "said": said,
                  "quality": one.quality, "beta": one.beta, "dice": one.dice}

@@ -26,11 +26,13 @@ def panel(
     error: NDArray,
     spacing: Sequence[float] | None = None,
     side: int = 320,
+    at: Sequence[int] | None = None,
 ) -> tuple[bytes, str]:
     """An image with the contours of mask and prediction, and its error map to the right.
 
     Both are cut to where mask and prediction are, with some of what is around. Of a volume, the
-    slice is shown that has most error, across the axis along which voxels are longest.
+    slice is shown that goes through `at`, or that has most error, across the axis along which
+    voxels are longest.
 
     Args:
         image: `(*spatial, C)`.
@@ -39,6 +41,7 @@ def panel(
         error: `(*spatial)`, 0..255.
         spacing: Distance between elements along each axis; `None` for all the same.
         side: Length of the longer side of the picture, in pixels.
+        at: An element that a slice should go through.
 
     Returns:
         A JPEG, and what it shows of a volume, such as "slice 12 of 30"; "" in 2-D.
@@ -52,6 +55,8 @@ def panel(
     shown = ""
     if labels.ndim == 3:
         axis, index = _worst_slice(error, spacing)
+        if at is not None:
+            index = min(max(at[axis], 0), labels.shape[axis] - 1)
         shown = f"slice {index + 1} of {labels.shape[axis]}"
         # As radiologists look at it: the second remaining axis upwards.
         image = np.rot90(np.take(image, index, axis))

@@ -1,7 +1,7 @@
 """The report of an audit, as one page."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from keras_robust.audit.folder import PREDICTIONS, Audit, AuditCase
 from keras_robust.audit.folds import FOLDS
+from keras_robust.audit.habits import HABITS
 from keras_robust.audit.panels import MASK_COLOUR, PREDICTION_COLOUR, panel
 from keras_robust.audit.summary import mean_dice, summary
 from keras_robust.audit.truth import Truth
 from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import read_table
 from keras_robust.data import Case, Dataset
 from keras_robust.data.layouts.labels import class_title
 from keras_robust.reports import page as html
@@ -25,6 +27,7 @@ from keras_robust.scheduling.records import RunRecord
 from keras_robust.suspicion import KINDS
 
 REPORT = "report.html"
+PLACES_SHOWN = 3
 WORST, ROWS = 50, 300
 _RIGHT, _WRONG, _UNKNOWN = "#7F8FA6", "#D55E00", "#D8DCE3"
 
@@ -48,6 +51,7 @@ def write_audit_report(audit: Audit, dataset: Dataset, truth: Truth | None = Non
     parts += _distribution(audit, truth)
     if truth is not None:
         parts += _detection(audit, truth)
+    parts += _habits(audit)
     parts += _worst(audit, dataset, truth)
     parts += _table(audit) + _origin(audit)
     title = f"Audit of the masks by {names} in {audit.info['name']}"
@@ -178,6 +182,45 @@ def _detection(audit: Audit, truth: Truth) -> list[str]:
     return [*parts, html.folded("What the scores are", [html.bullets(descriptions)])]
 
 
+def _habits(audit: Audit) -> list[str]:
+    """How much larger or smaller each annotator and group draws."""
+    path = audit.folder / HABITS
+    rows = read_table(path.read_bytes())[1] if path.is_file() else []
+    if not rows:
+        return []
+    columns = {
+        "than_model": "than the model says",
+        "than_others": "the same, less that of all others",
+        "than_annotators": "than other annotators on the same images",
+    }
+    table = pd.DataFrame(
+        [
+            {
+                "by": row["by"],
+                "group": row["group"],
+                "masks": row["masks"],
+                **{title: _interval(row, name) for name, title in columns.items()},
+                "a habit": "yes" if row["systematic"] == "True" else "",
+            }
+            for row in rows
+        ]
+    )
+    note = (
+        "How much larger (+) or smaller (-) the masks are drawn, as areas or volumes, with 95 % "
+        "intervals. A habit is 5 % or more that no chance explains: then look at one of these "
+        "masks and at how they were drawn, not at each."
+    )
+    content = html.table(table, text=["by", "group"], index=False)
+    return [html.heading("Annotators and groups"), html.paragraph(note, "soft"), content]
+
+
+def _interval(row: Mapping[str, str], name: str) -> str:
+    if not row.get(name):
+        return "–"
+    value, low, high = (float(row[key]) for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value:+.0%} ({low:+.0%} to {high:+.0%})"
+
+
 def _worst(audit: Audit, dataset: Dataset, truth: Truth | None) -> list[str]:
     cases = {(case.id, case.annotator): case for case in dataset}
     known = {(c.case.id, c.case.annotator): c for c in truth.cases} if truth else {}
@@ -190,7 +233,7 @@ def _worst(audit: Audit, dataset: Dataset, truth: Truth | None) -> list[str]:
             kind = f", {known[place].kind}" if known[place].kind else ""
             lines.append(f"In truth {verdict}{kind}: Dice {known[place].dice:.2f}.")
         try:
-            content, shown = _panel(audit, dataset, cases[place])
+            content, shown = _panel(audit, dataset, cases[place], case)
         except (OSError, ValueError, KeyError) as reason:
             unreadable.append(f"{case.id}: {reason}")
             continue
@@ -209,13 +252,14 @@ def _worst(audit: Audit, dataset: Dataset, truth: Truth | None) -> list[str]:
     return [*parts, html.cards(entries)]
 
 
-def _panel(audit: Audit, dataset: Dataset, case: Case) -> tuple[bytes, str]:
+def _panel(audit: Audit, dataset: Dataset, case: Case, judged: AuditCase) -> tuple[bytes, str]:
     return panel(
         dataset.read_image(case),
         _without_ignored(dataset.read_mask(case), dataset.ignore_label),
         audit.labels(case.id, case.image),
         audit.error_map(case.id, case.annotator),
         case.spacing,
+        at=judged.places[0].point if judged.places else None,
     )
 
 
@@ -244,6 +288,16 @@ def _lines(audit: Audit, case: AuditCase) -> Iterable[str]:
             offset = round(figures.surface_offset, 1) or 0.0
             text += f"; surface {offset:+.1f} {case.unit} from the predicted one"
         yield text + "."
+    yield from _places(case, unit)
+
+
+def _places(case: AuditCase, unit: str) -> Iterable[str]:
+    for number, place in enumerate(case.places[:PLACES_SHOWN], start=1):
+        where = ", ".join(str(index) for index in place.point)
+        size = f"{place.volume:,.0f} {unit}"
+        yield f"Place {number}: {place.kind} at ({where}), {size}, P {place.p_wrong:.2f}."
+    if len(case.places) > PLACES_SHOWN:
+        yield f"And {len(case.places) - PLACES_SHOWN} more places: places.csv has all."
 
 
 def _is_flat(audit: Audit) -> bool:

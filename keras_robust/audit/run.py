@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import keras_robust
+from keras_robust.audit.findings import Finding, findings_of_masks, findings_of_scores
 from keras_robust.audit.folder import (
     INFO,
     PREDICTIONS,
@@ -24,6 +25,7 @@ from keras_robust.audit.folder import (
 )
 from keras_robust.audit.folds import check_folds, predict_folds, train_folds, training_config
 from keras_robust.audit.given.models import GivenModels
+from keras_robust.audit.habits import habits, sentences, write_habits
 from keras_robust.audit.inputs import (
     AuditInputs,
     check_files,
@@ -95,15 +97,17 @@ def audit(
     tell = progress or (lambda stage, done, total: None)
     with _claimed(output):
         info = _begin(output, inputs, asked.split, source, tell)
+        if "findings" not in info:
+            of_masks = findings_of_masks(inputs, lambda done, n: tell("files", done, n))
+            info["findings"] = [one.as_json() for one in of_masks]
+            atomic_write_json(output / INFO, info)
         source.predict(inputs, output, tell)
         _write_error_maps(inputs, output, tell)
         if not _is_scored(output, info, ranking):
             info |= {"status": "scoring", "scores": ranking, "ranked_by": next(iter(ranking))}
             atomic_write_json(output / INFO, info)
-            cases = _score(inputs, output, ranking, tell)
-            write_cases(output, cases, info["ranked_by"])
-            write_places(output, ((case.id, case.annotator, case.places) for case in cases))
-            info |= {"status": "finished", "masks": len(cases), "finished": _now()}
+            _judge(inputs, output, ranking, info, tell)
+            info |= {"status": "finished", "finished": _now()}
             info[ARTEFACTS] = describe(output, [TABLE, PLACES])
             atomic_write_json(output / INFO, info)
         result = read_audit(output)
@@ -262,9 +266,32 @@ def _is_scored(output: Path, info: Mapping[str, Any], ranking: Mapping[str, str]
     return whole and list(info["scores"]) == list(ranking)
 
 
+def _judge(
+    inputs: AuditInputs,
+    output: Path,
+    ranking: Mapping[str, str],
+    info: dict[str, Any],
+    tell: StageProgress,
+) -> None:
+    """Write the tables of the masks, and into `info` what they add up to."""
+    scored = _score(inputs, output, ranking, tell)
+    cases = [_row(rank, case, one, ranking) for rank, (case, one) in enumerate(scored, start=1)]
+    write_cases(output, cases, info["ranked_by"])
+    write_places(output, ((case.id, case.annotator, case.places) for case in cases))
+    known = [one for one in map(Finding.from_json, info["findings"]) if one.source == "masks"]
+    found = findings_of_scores(((case, one.kind, one.fit) for case, one in scored), known)
+    drawn = habits(cases, inputs.cases)
+    write_habits(output, drawn)
+    info |= {
+        "masks": len(cases),
+        "findings": [one.as_json() for one in (*known, *found)],
+        "habits": list(sentences(drawn)),
+    }
+
+
 def _score(
     inputs: AuditInputs, output: Path, ranking: Mapping[str, str], tell: StageProgress
-) -> list[AuditCase]:
+) -> list[tuple[Case, Suspicion]]:
     """All masks with their scores, most suspicious first."""
     cases = _Cases(inputs, output)
     dataset = inputs.dataset
@@ -278,11 +305,7 @@ def _score(
     main = next(iter(ranking))
     both = zip(inputs.cases, found, strict=True)
     # Equal scores in the order of the dataset, so that the ranks are the same every time.
-    order = sorted(both, key=lambda pair: -pair[1].scores[main])
-    return [
-        _row(rank, case, suspicion, ranking)
-        for rank, (case, suspicion) in enumerate(order, start=1)
-    ]
+    return sorted(both, key=lambda pair: -pair[1].scores[main])
 
 
 def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]) -> AuditCase:

@@ -12,14 +12,26 @@ from keras_robust.data.layouts.labels import class_title
 
 __all__ = ["dice_of_classes", "judge_warnings", "mean_dice", "summary"]
 
+MOST_FINDINGS = 12
 POOR_DICE = 0.7  # of predictions with the masks as they are: such a judge is not worth much
 
 
 def summary(audit: Audit) -> list[str]:
-    """How good the judges are, how many masks are probably wrong, and, where the truth is known,
-    how well they were found; a sentence each."""
+    """How good the judges are, how many masks are probably wrong, what is wrong with the dataset as
+    a whole and who draws otherwise than the others, and, where the truth is known, how well the
+    wrong ones were found; a sentence each."""
     lines = [_judges(audit), *judge_warnings(audit), _found(audit)]
-    return [*lines, *_detected(audit)]
+    return [*lines, *_of_dataset(audit), *_detected(audit)]
+
+
+def _of_dataset(audit: Audit) -> list[str]:
+    """Findings and habits, which audits of earlier versions lack."""
+    messages = [str(one["message"]) for one in audit.info.get("findings", ())]
+    messages += [str(sentence) for sentence in audit.info.get("habits", ())]
+    if len(messages) <= MOST_FINDINGS:
+        return messages
+    more = len(messages) - MOST_FINDINGS
+    return [*messages[:MOST_FINDINGS], f"And {more} more such findings: audit.json has all."]
 
 
 def judge_warnings(audit: Audit) -> list[str]:

@@ -25,7 +25,7 @@ from keras_robust.suspicion.cleanlab_scores import ConfidentLearning, Softmin
 from keras_robust.suspicion.default_score import DefaultScore
 from keras_robust.suspicion.judged import Comparison, Judged
 from keras_robust.suspicion.kinds.naming import kind_of_error
-from keras_robust.suspicion.kinds.others import Others
+from keras_robust.suspicion.kinds.others import Fit, Others
 from keras_robust.suspicion.kinds.places import Place, places_of
 from keras_robust.suspicion.t_scores import TResidual, TWeight
 
@@ -104,6 +104,7 @@ class Suspicion:
         classes: Figures of every foreground class.
         places: Where the mask and what the model says part, worst first; none where the kind is
             "none".
+        fit: How the mask fits the images of other cases; `None` where the kind is "none".
     """
 
     id: str
@@ -111,6 +112,7 @@ class Suspicion:
     kind: str
     classes: tuple[ClassDifferences, ...]
     places: tuple[Place, ...] = ()
+    fit: Fit | None = None
 
 
 def score_masks(
@@ -198,7 +200,7 @@ def score_masks(
             {name: column[index] for name, column in columns.items()},
             explained[index][0],
             figures,
-            explained[index][1],
+            *explained[index][1:],
         )
         for index, (id, figures) in enumerate(found)
     ]
@@ -210,15 +212,16 @@ def _explained(
     p_wrong: Sequence[float],
     compare: Callable[[Judged], Comparison],
     others: Others,
-) -> list[tuple[str, tuple[Place, ...]]]:
-    """The kind of error of each mask that is probably wrong, and its places; else "none"."""
-    found: list[tuple[str, tuple[Place, ...]]] = [("none", ())] * len(flagged)
+) -> list[tuple[str, tuple[Place, ...], Fit | None]]:
+    """Kind of error, places and fit of each mask that is probably wrong; else "none"."""
+    found: list[tuple[str, tuple[Place, ...], Fit | None]] = [("none", (), None)] * len(flagged)
     if any(flagged):
         for index, case in enumerate(cases()):
             if flagged[index]:
                 comparison = compare(case)
-                kind = kind_of_error(comparison, others=others)
-                found[index] = kind, places_of(comparison, kind, p_wrong[index])
+                fit = others.fit(comparison)
+                kind = kind_of_error(comparison, fit=fit)
+                found[index] = kind, places_of(comparison, kind, p_wrong[index]), fit
     return found
 
 

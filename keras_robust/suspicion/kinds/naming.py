@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from keras_robust.suspicion.judged import Comparison
 from keras_robust.suspicion.kinds.classes import class_shares
 from keras_robust.suspicion.kinds.coarse import coarseness
-from keras_robust.suspicion.kinds.others import Fit, Others
+from keras_robust.suspicion.kinds.others import Fit
 from keras_robust.suspicion.kinds.regions import Regions
 from keras_robust.suspicion.kinds.transforms import (
     gain_of_slices,
@@ -53,10 +53,16 @@ UNRELATED = 0.1
 def kind_of_error(
     comparison: Comparison,
     measures: Mapping[int, Measures] | None = None,
-    others: Others | None = None,
+    fit: Fit | None = None,
 ) -> str:
-    """One of `KINDS`: what undone would mend most of what the evidence has against the mask."""
-    shares = shares_of(comparison, others)
+    """One of `KINDS`: what undone would mend most of what the evidence has against the mask.
+
+    Args:
+        comparison: Mask and prediction.
+        measures: Of each class, where they have been made already; nothing depends on them.
+        fit: How the mask fits the images of other cases, where that is known.
+    """
+    shares = shares_of(comparison, fit)
     if not shares:
         return "none"
     order = sorted(shares, key=lambda kind: shares[kind] - PRICES[kind], reverse=True)
@@ -67,7 +73,7 @@ def kind_of_error(
     return first
 
 
-def shares_of(comparison: Comparison, others: Others | None = None) -> dict[str, float]:
+def shares_of(comparison: Comparison, fit: Fit | None = None) -> dict[str, float]:
     """Of each kind, the share of the evidence against the mask that undoing it takes away."""
     log_p = log_probabilities(comparison)
     labels, predicted, known = comparison.labels, comparison.predicted, comparison.known
@@ -95,8 +101,8 @@ def shares_of(comparison: Comparison, others: Others | None = None) -> dict[str,
             if group is whole:
                 value *= 1 - between
             shares[kind] = max(shares[kind], value)
-    if others is not None:
-        shares["other case's mask"] = _of_another(others.fit(comparison), shares)
+    if fit is not None:
+        shares["other case's mask"] = _of_another(fit)
     _hold_to_volumes(shares, labels, predicted, comparison.classes)
     return shares
 
@@ -113,7 +119,7 @@ def _hold_to_volumes(
                 shares[kind] = 0.0
 
 
-def _of_another(fit: Fit, shares: Mapping[str, float]) -> float:
+def _of_another(fit: Fit) -> float:
     """The mask of a case that it fits better, or one that fits its own image no better than
     others."""
     if fit.copied and fit.best > fit.own:

@@ -129,7 +129,7 @@ def test_the_mask_of_another_case_is_known_by_that_case():
     found = others.fit(swapped)
     # The masks lie so that those of 1 and 5 differ, and a case is no other of itself.
     assert found.copied == found.other == "5" and found.best == 1 > found.own
-    assert kind_of_error(swapped, others=others) == "other case's mask"
+    assert kind_of_error(swapped, fit=found) == "other case's mask"
     right = others.fit(compared(masks[1], masks[1], id="1"))
     assert right.own == 1 and right.copied == "" and right.better == 0
 
