@@ -9,7 +9,13 @@ from keras_robust.data.layouts.registry import layout_of
 from napari_plugin.viewer.anatomy import follow_current
 from napari_plugin.viewer.case_layers import LayerData, case_layers
 
-__all__ = ["dataset_reader", "dicom_reader", "picture_reader", "volume_reader"]
+__all__ = [
+    "dataset_reader",
+    "dicom_reader",
+    "foreign_reader",
+    "picture_reader",
+    "volume_reader",
+]
 
 Paths = str | list[str]
 Reader = Callable[[Paths], list[LayerData]]
@@ -42,6 +48,19 @@ def dicom_reader(path: Paths) -> Reader | None:
     return _read_dicom if any(is_dicom(p) for p in paths) else None
 
 
+def foreign_reader(path: Paths) -> Reader | None:
+    """Reads what other tools wrote: annotations with their images, NRRD, MetaImage."""
+    from keras_robust.data.exchange.registry import FORMATS
+    from keras_robust.data.exchange.volumes.itk import is_itk
+
+    (source, *others) = _paths(path)
+    if others or not source.exists() or dataset_reader(path) or dicom_reader(path):
+        return None
+    if source.is_file() and is_itk(source):
+        return _read_foreign
+    return _read_foreign if any(known.fits(source) for _, known in FORMATS.each()) else None
+
+
 def _paths(path: Paths) -> list[Path]:
     return [Path(p) for p in ([path] if isinstance(path, str) else path)]
 
@@ -72,3 +91,10 @@ def _read_dicom(path: Paths) -> list[LayerData]:
 
     follow_current()
     return read_series(_paths(path))
+
+
+def _read_foreign(path: Paths) -> list[LayerData]:
+    from napari_plugin.files.foreign import read_foreign
+
+    follow_current()
+    return read_foreign(_paths(path)[0])

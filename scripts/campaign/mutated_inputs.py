@@ -33,6 +33,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bases
+import foreign
 import mutations
 
 FINE = ("read", "message")
@@ -80,6 +81,10 @@ READERS = (
     _command("agree IN --consensus soft --output OUT", "pictures", 2),
     _command("agree IN --output OUT", "pictures"),
     _command("report IN --output OUT", "runs"),
+    *(
+        _command("import IN OUT/data", f"from-{name}", 2)
+        for name in (*foreign.PICTURES, *foreign.VOLUMES, "dicom_seg", "rtstruct")
+    ),
     Reader("configuration of train", "configurations", weight=3, call=bases.read_train_config),
     Reader("configuration of benchmark", "configurations", weight=3, call=bases.read_study),
     Reader("configuration of tune", "configurations", weight=3, call=bases.read_space),
@@ -209,6 +214,13 @@ def _read(reader: Reader, given: Path, out: Path) -> tuple[str, str]:
         return "traceback", "".join(traceback.format_exception(error))[-800:]
 
 
+def _placed(path: object, folder: object) -> object:
+    """A path, from the open folder on that a call names by its descriptor."""
+    if isinstance(path, str) and isinstance(folder, int) and folder > 0:
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+    return path
+
+
 def _guarded(allowed: list[Path]) -> list[tuple[str, str]]:
     """From now on note what starts a program, or writes elsewhere than into `allowed`."""
     found: list[tuple[str, str]] = []
@@ -229,7 +241,8 @@ def _guarded(allowed: list[Path]) -> list[tuple[str, str]]:
             if writes and not fine(path):
                 found.append(("wrote outside", f"open {path!r}"))
         elif event in CHANGES:
-            for path in arguments[: CHANGES[event]]:
+            folder = None if event == "os.truncate" else arguments[-1]
+            for path in (_placed(path, folder) for path in arguments[: CHANGES[event]]):
                 if not fine(path) and not (
                     event in ("os.link", "os.symlink") and path == arguments[0]
                 ):
@@ -271,6 +284,7 @@ def _all(
 ) -> list[tuple[str, int, Outcome]]:
     numbers = range(options.inputs) if options.only is None else [options.only]
     bases.make(material, heavy=not options.light)
+    foreign.make(material)
     readers = [reader for reader in READERS if not (options.light and reader.heavy)]
     _settle()
     for reader in readers:  # a refusal of damage says something only of what else is read

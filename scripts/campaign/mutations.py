@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-TEXTS = (".json", ".yaml", ".csv", ".jsonl", ".txt")
+TEXTS = (".json", ".geojson", ".xml", ".yaml", ".csv", ".jsonl", ".txt")
 NUMBERS = (0, 1, -1, 2**7, 2**8, 2**15, 2**16 - 1, 2**31 - 1, -(2**31), 2**32 - 1)
 WORDS = (
     "null", "[]", "{}", "true", "-1", "1e999", "NaN", "0", "2147483648", '""', "=1+1", "../../x",
     "/", "\u202e", "a" * 5000, "[" * 30000, '{"a":' * 20000, "&a [*a]", "9" * 5000, "CON", "\x00",
     "é", "e\u0301", ",", ";", "\n", ":", "- ", "'", '"', "1x1", "0x0", "nan", "inf",
-    "!!python/object:os.x",
+    "!!python/object:os.x", "<!DOCTYPE a>", "&b;", "<",
 )  # fmt: skip
 
 

@@ -129,6 +129,8 @@ def _annotations(task: Any, notes: Counter[str]) -> list[tuple[str, list[Any]]]:
     """Who annotated a task, and the regions that they drew."""
     if not isinstance(task, dict):
         return []
+    if "annotation_id" in task:
+        return [(str(task.get("annotator", 0)), _short(task))]
     if task.get("predictions"):
         notes["task(s) with predictions of a model, which are left out"] += 1
     found = []
@@ -143,6 +145,17 @@ def _annotations(task: Any, notes: Counter[str]) -> list[tuple[str, list[Any]]]:
         number = who if isinstance(who, int) else 0
         found.append((str(number), result if isinstance(result, list) else []))
     return found
+
+
+def _short(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """The regions of the short form of the export (JSON-MIN), which has them without a frame."""
+    listed = (value for value in task.values() if isinstance(value, list))
+    regions = [one for value in listed for one in value if isinstance(one, dict)]
+    return [
+        {**one, "id": f"{number}", "value": one}
+        for number, one in enumerate(regions)
+        if "original_width" in one
+    ]
 
 
 def _names(data: Any) -> list[str]:
@@ -184,7 +197,11 @@ def _shapes(
             continue
         try:
             height, width = one.get("original_height"), one.get("original_width")
-            if not isinstance(height, int) or not isinstance(width, int) or one["image_rotation"]:
+            if (
+                not isinstance(height, int)
+                or not isinstance(width, int)
+                or one.get("image_rotation")
+            ):
                 raise ValueError("its image was turned, or its size is not told")
             told = (height, width)
             label = labels.get(shown(one.get("id")))

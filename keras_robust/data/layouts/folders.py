@@ -28,11 +28,11 @@ MASKS = (
     *("annotation", "groundtruth", "ground_truth", "ground-truth", "gt"),
 )
 OF_MASK = re.compile(
-    r"(.+)[_-](masks?|seg|segmentations?|labels?|labelmap|annotations?|gt|ground_?truth)", re.I
+    r"(.+)[_.-](masks?|seg|segmentations?|labels?|labelmap|annotations?|gt|ground_?truth)", re.I
 )
 OF_IMAGE = ("_image", "-image", "_img", "-img")
 SUFFIXES = (*VOLUME_SUFFIXES, *IMAGE_SUFFIXES)
-FOREIGN = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")  # read once they are imported
+FOREIGN = (".nrrd", ".nhdr", ".mha", ".mhd")  # read once they are imported
 LISTS = ("", "splits", "lists")  # folders of train.txt and the like
 
 Files = dict[str, list[Path]]  # by their names without suffix
@@ -79,7 +79,11 @@ def is_folders(root: Path, foreign: bool = False) -> bool:
         root: The folder.
         foreign: Whether volumes of other formats than NIfTI count.
     """
-    return bool(_parts(root, _Names.of(read_description(root, []), root, foreign), []))
+    unclear: list[Problem] = []
+    parts = _parts(root, _Names.of(read_description(root, []), root, foreign), unclear)
+    images = any(part.images for part in parts)
+    # images/ beside annotations/ with other files than masks is a data set of another tool.
+    return images and any(map(any, (part.masks.values() for part in parts))) or bool(unclear)
 
 
 def read_folders(

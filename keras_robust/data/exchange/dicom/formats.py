@@ -3,7 +3,6 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,12 @@ from keras_robust.data.problems import Problem, error
 
 __all__ = ["DICOM_SEG", "RTSTRUCT", "read_dicom", "write_dicom_seg", "write_rtstruct"]
 
+LOOKED_AT = 200  # of the files of a folder, to see whether it is one of DICOM
 FOLDER, UID = "dicom", "dicom_series"  # columns by which an export finds the series again
 
 
 def _fits(source: Path) -> bool:
-    return source.is_dir() and any(True for _ in islice(find_files(source), 1))
+    return source.is_dir() and any(True for _ in find_files(source, LOOKED_AT))
 
 
 def read_dicom(source: Path, given: Given) -> Found:
@@ -61,9 +61,15 @@ def read_dicom(source: Path, given: Given) -> Found:
         except ValueError as reason:
             problems.append(error("unreadable", str(reason), path=file.name))
     series = _series(headers, problems)
-    masks = [(file, header) for file, header in headers if header.get("Modality") in MASKS]
+    masks, names = [], []
+    for file, header in headers:
+        if header.get("Modality") in MASKS:
+            try:
+                names += _names(header)
+                masks.append((file, header))
+            except (AttributeError, TypeError, ValueError) as reason:
+                problems.append(error("unreadable", str(reason), path=file.name))
     of_series = _masks_of(masks, series, problems)
-    names = [name for file, header in masks for name in _names(header)]
     labels, numbers = labels_of(names)
     ids = _ids(series, source)
     who = _annotators(of_series, given)

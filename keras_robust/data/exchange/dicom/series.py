@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ __all__ = ["MASKS", "Series", "find_files", "is_dicom", "make_series", "read_hea
 
 MAX_VOXELS = 2**31
 MASKS = ("SEG", "RTSTRUCT")  # modalities that are drawn on others
+READ = (
+    *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("FrameOfReferenceUID", "NumberOfFrames", "Rows", "Columns", "PhotometricInterpretation"),
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "SliceThickness"),
+    *("ImageOrientationPatient", "ImagePositionPatient", "WindowCenter", "WindowWidth"),
+    # Of whom, for what is drawn on it.
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    # What is drawn, and on what.
+    *("SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence"),
+    *("ReferencedFrameOfReferenceSequence", "StructureSetROISequence", "ROIContourSequence"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,17 +84,26 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def find_files(root: Path) -> Iterator[Path]:
-    """The DICOM files of a folder and those below, but for hidden ones."""
+def find_files(root: Path, most: int | None = None) -> Iterator[Path]:
+    """The DICOM files of a folder and those below, but for hidden ones.
+
+    Args:
+        root: The folder.
+        most: Files to look at; None for all.
+    """
+    return filter(is_dicom, islice(_files(root), most))
+
+
+def _files(root: Path) -> Iterator[Path]:
     for where, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name[0] != ".")
         for name in sorted(names):
-            if name[0] != "." and is_dicom(Path(where, name)):
+            if name[0] != ".":
                 yield Path(where, name)
 
 
 def read_header(file: Path) -> Any:
-    """What a file says, but for its pixels, as pydicom has it.
+    """What a file says of its place, and what is drawn on it, as pydicom has it.
 
     Raises:
         ValueError: Damaged.
@@ -89,7 +111,12 @@ def read_header(file: Path) -> Any:
     """
     pydicom = optional("pydicom")
     try:
-        return pydicom.dcmread(file, stop_before_pixels=True)
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(READ))
+        for _ in header.iterall():  # which reads values: else they fail wherever they are used
+            pass
+        if "Rows" in header:
+            _ = int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)
+        return header
     except Exception as error:  # pydicom raises many kinds on damaged files
         raise damaged(file, error) from None
 

@@ -61,7 +61,9 @@ def read_itk_header(path: Path) -> Itk:
         raise UnreadableImageError(path, "its header says nowhere that its voxels lie")
     if abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
         raise UnreadableImageError(path, "two of its axes point the same way")
-    meta = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    # A damaged key is no text, and no key.
+    keys = [key for key in reader.GetMetaDataKeys() if isinstance(key, str) and key.isprintable()]
+    meta = {key: str(reader.GetMetaData(key)) for key in keys}
     header = make_header(size, affine, code="scanner")
     return Itk(header, reader.GetNumberOfComponents(), meta)
 

@@ -202,6 +202,19 @@ def test_label_studio_counts_in_per_cent_and_turns_clockwise(tmp_path):
     assert Dataset.open(tmp_path / "data").annotators == ("anna",)
 
 
+def test_label_studio_in_its_short_form(tmp_path):
+    source = studio(tmp_path)
+    size = {"original_width": SIZE[1], "original_height": SIZE[0]}
+    box = {"x": 50, "y": 0, "width": 50, "height": 20, "rotation": 0, "rectanglelabels": ["a"]}
+    task = {"image": "/data/upload/3/1a2b3c4d-a%20b.png", "id": 1, "annotator": 1}
+    task |= {"annotation_id": 4, "label": [{**box, **size}]}
+    (source / "project.json").write_text(json.dumps([task]))
+    import_dataset(source, tmp_path / "data")
+    expected = np.zeros(SIZE)
+    expected[:4, 13:] = 1
+    assert same_masks(tmp_path / "data", {"a b": expected})
+
+
 def test_label_studio_has_an_annotator_for_each_who_worked(tmp_path):
     brush = {"format": "rle", "rle": list(encode_brush(cells() > 0))}
     work = [(7, [region("brush", "a", **brush)]), ({"id": 9, "email": "x@y"}, [])]

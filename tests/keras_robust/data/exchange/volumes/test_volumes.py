@@ -55,6 +55,14 @@ def test_a_segmentation_of_slicer_and_back(tmp_path):
     assert same_masks(tmp_path / "back", {"p1": slicer_labels()})
 
 
+def test_a_segmentation_beside_its_volume(tmp_path):
+    (tmp_path / "case").mkdir()
+    for name in ("images/p1.nrrd", "masks/p1.seg.nrrd"):
+        shutil.copy(MADE / "slicer" / name, tmp_path / "case")
+    import_dataset(tmp_path / "case", tmp_path / "data")
+    assert same_masks(tmp_path / "data", {"p1": slicer_labels()})
+
+
 def test_a_segmentation_of_a_part_is_put_where_it_lies(tmp_path):
     source = tmp_path / "part"
     shutil.copytree(MADE / "slicer", source)
