@@ -1,6 +1,7 @@
 """Which tool wrote a JSON file, told by its keys."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,20 @@ def fits_json(kind: str) -> Callable[[Path], bool]:
     def fits(source: Path) -> bool:
         if source.is_file() and source.suffix.lower() not in (".json", ".geojson"):
             return False
-        for path in islice(json_files(source), LOOKED_AT):
-            try:
-                if json_kind(read_json(path, most=MOST_BYTES)) == kind:
-                    return True
-            except (OSError, ValueError):
-                continue
-        return False
+        return any(_kind_of(path) == kind for path in islice(json_files(source), LOOKED_AT))
 
     return fits
+
+
+def _kind_of(path: Path) -> str:
+    try:
+        state = path.stat()
+        return _kind_once(path, state.st_mtime_ns, state.st_size)
+    except (OSError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _kind_once(path: Path, modified: int, size: int) -> str:
+    """The kind of a file, which is asked for once for each format and may take long."""
+    return json_kind(read_json(path, most=MOST_BYTES))

@@ -52,6 +52,7 @@ def _of(module: str) -> str:
     return f"keras_robust.data.exchange.{module}"
 
 
+GENERAL = ("layout", "folders")  # what other formats may look like
 # In the order in which they are looked for.
 FORMATS: Registry[Format] = Registry(
     "format",
@@ -87,9 +88,18 @@ def format_of(source: Path, name: str | None) -> Format:
     """
     if name is not None:
         return FORMATS.find(name, "format")
-    for _, known in FORMATS.each():
-        if known.fits(source):
-            return known
+    fitting = {key: known for key, known in FORMATS.each() if known.fits(source)}
+    of_tools = [key for key in fitting if key not in GENERAL]
+    if len(of_tools) > 1:
+        titles = " and ".join(fitting[key].title for key in of_tools)
+        raise invalid(
+            "source",
+            "a data set in one format",
+            said=f"source={str(source)!r}, which holds {titles}",
+            remedy=f"Say which is meant, as in format={of_tools[0]!r} (--format {of_tools[0]}).",
+        )
+    for known in fitting.values():
+        return known
     listed = "; ".join(f"{known.title}: {known.looks_for}" for _, known in FORMATS.each())
     held = sorted(child.name for child in source.iterdir()) if source.is_dir() else [source.name]
     shown = ", ".join(map(quote, held[:8])) + (", ..." if len(held) > 8 else "")
@@ -97,5 +107,5 @@ def format_of(source: Path, name: str | None) -> Format:
         "source",
         f"a data set in one of the formats ({listed})",
         said=f"source={str(source)!r} with {shown or 'nothing in it'}",
-        remedy="Name the file or the folder that holds these, or its format.",
+        remedy="Unpack archives; name the file or the folder that holds these, or its format.",
     )

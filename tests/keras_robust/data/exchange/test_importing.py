@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from keras_robust.data import Dataset, export_dataset, import_dataset, understand, verify
@@ -93,16 +92,15 @@ def test_what_is_not_known_is_named(tmp_path):
         understand(tmp_path, annotator="../a")
 
 
+def test_a_source_of_two_formats_needs_the_name_of_one(folder, tmp_path):
+    source = export_dataset(folder, tmp_path / "coco", "coco", annotator="anna")
+    other = export_dataset(folder, tmp_path / "cvat", "cvat", annotator="anna")
+    (other / "annotations.xml").rename(source / "annotations.xml")
+    with pytest.raises(ValueError, match="COCO and CVAT.*--format coco"):
+        understand(source)
+    assert understand(source, format="coco").format == "COCO"
+
+
 def test_every_format_has_words():
     for _, known in FORMATS.each():
         assert known.title and known.looks_for and not known.fits(Path("/nonexistent"))
-
-
-def test_masks_of_the_sample_survive(tmp_path):
-    from keras_robust.data import sample, sample_path
-
-    export_dataset(sample_path(), tmp_path / "out", "coco", split="test")
-    import_dataset(tmp_path / "out", tmp_path / "back")
-    expected = {case.id: sample().read_mask(case) for case in sample().select(split="test")}
-    assert same_masks(tmp_path / "back", expected)
-    assert all(np.unique(mask).max() == 1 for mask in expected.values())
