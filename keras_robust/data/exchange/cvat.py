@@ -166,6 +166,8 @@ def write_cvat(dataset: Dataset, export: Export) -> None:
     SubElement(root, "version").text = "1.1"
     task = SubElement(SubElement(root, "meta"), "task")
     SubElement(task, "name").text = dataset.name
+    SubElement(task, "size").text = str(len(export.chosen))
+    SubElement(task, "mode").text = "annotation"
     labels = SubElement(task, "labels")
     for number, name in export.names.items():
         label = SubElement(labels, "label")

@@ -66,9 +66,9 @@ class Export:
             if self.progress is not None:
                 self.progress(done, len(self.chosen))
             if volumes is not None and is_volume(case.image) != volumes:
-                kind = "volumes" if volumes else "images of two dimensions"
-                raise invalid("format", f"one that holds {kind} for {kind} alone",
-                              said=f"the image {str(case.image)!r}")  # fmt: skip
+                kind = "images of two dimensions" if volumes else "volumes"
+                expected = f"a format that can hold {kind}"
+                raise invalid("format", expected, said=f"another, for {str(case.image)!r}")
             yield case
         if self.progress is not None:
             self.progress(len(self.chosen), len(self.chosen))

@@ -21,6 +21,7 @@ __all__ = ["structure_labels", "structure_names", "write_structures"]
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 ON_EDGE = 1e-3  # of a pixel: programs write contours through the centres of border pixels
+INSET = 0.02  # of a pixel: programs that round points to voxels take those inside
 OFF_SLICE = 0.6  # of the distance between slices
 COLOURS = ((220, 60, 60), (60, 160, 220), (60, 180, 80), (220, 170, 40), (160, 80, 200))
 
@@ -112,8 +113,8 @@ def _closed(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> NDArray
 def write_structures(path: Path, labels: NDArray, names: Mapping[int, str], series: Series) -> Path:
     """Write labels as a structure set of the series that they were drawn on.
 
-    Contours run along the edges of voxels; those of holes are apart, and count by the odd-even
-    rule.
+    Contours run along the edges of voxels, just inside; those of holes are apart, and count by the
+    odd-even rule.
 
     Args:
         path: File to write, atomically.
@@ -149,7 +150,7 @@ def _contours(
     mask: NDArray[np.bool_], series: Series, lps: NDArray[np.float64], item: Any
 ) -> Iterator[Any]:
     for number in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
-        drawn = polygons_of(mask[number])
+        drawn = polygons_of(mask[number]).buffer(-INSET, join_style="mitre")
         for polygon in getattr(drawn, "geoms", [drawn]):
             for ring in (polygon.exterior, *polygon.interiors):
                 corners = np.array(ring.coords)[:-1] - 0.5  # column and row, centres at whole ones
