@@ -23,7 +23,7 @@ __all__ = ["Audit", "AuditCase", "audit_folder", "error_map_folder", "read_audit
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
 SPREAD = "spread"
 _REMEDY = "The same `keras-robust audit` writes it again; or copy it again."
-_COLUMNS = ("rank", "id", "annotator", "score", "kind")
+_COLUMNS = ("rank", "id", "annotator", "score", "p_wrong", "kind")
 _FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")
 
 _KINDS = {"annotators": list, "classes": int, "dataset": str, "ranked_by": str, "scores": dict}
@@ -54,6 +54,7 @@ class AuditCase:
         unit: Of lengths in `classes`: "mm", or "px" where the spacing is not known.
         mask_sha256: Hash of the file of the mask that was judged.
         places: Where it and the prediction part, rows of places.csv, worst first.
+        p_wrong: How probable it is that the mask is wrong; NaN in audits before there was one.
     """
 
     rank: int
@@ -66,6 +67,7 @@ class AuditCase:
     unit: str = "px"
     mask_sha256: str = ""
     places: tuple[AuditPlace, ...] = ()
+    p_wrong: float = float("nan")
 
 
 @dataclass(frozen=True, repr=False)
@@ -257,6 +259,7 @@ def write_cases(folder: str | Path, cases: Iterable[AuditCase], ranked_by: str) 
 
 def _row(case: AuditCase, ranked_by: str) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(case, name) for name in _COLUMNS}
+    row["p_wrong"] = _cell(case.p_wrong)
     row |= {name: score for name, score in case.scores.items() if name != ranked_by}
     for figures in case.classes:
         row |= {f"{name}_{figures.label}": _cell(getattr(figures, name)) for name in _FIGURES}
@@ -291,6 +294,7 @@ def _case(row: Mapping[str, str], ranked_by: str) -> AuditCase:
         ),
         unit=row["unit"],
         mask_sha256=row["mask_sha256"],
+        p_wrong=_number(row.get("p_wrong", "")),
     )
 
 

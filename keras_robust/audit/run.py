@@ -321,6 +321,7 @@ def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]
         "mm" if case.spacing else "px",
         sha256_if_there(case.mask) or "",
         tuple(located(place, case) for place in suspicion.places),
+        suspicion.p_wrong,
     )
 
 

@@ -6,7 +6,10 @@ from .judged import Judged as Judged
 from .kinds.naming import KINDS as KINDS
 from .kinds.places import Place as Place
 from .kinds.places import places_of as places_of
+from .learned.trust import Trust as Trust
 from .scores import SCORES as SCORES
+from .scores import Judgement as Judgement
 from .scores import Suspicion as Suspicion
+from .scores import judge_masks as judge_masks
 from .scores import register_score as register_score
 from .scores import score_masks as score_masks

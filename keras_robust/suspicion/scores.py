@@ -22,14 +22,23 @@ from keras_robust.suspicion.class_differences import (
     surface_score,
 )
 from keras_robust.suspicion.cleanlab_scores import ConfidentLearning, Softmin
-from keras_robust.suspicion.default_score import DefaultScore
 from keras_robust.suspicion.judged import Comparison, Judged
 from keras_robust.suspicion.kinds.naming import kind_of_error
 from keras_robust.suspicion.kinds.others import Fit, Others
 from keras_robust.suspicion.kinds.places import Place, places_of
+from keras_robust.suspicion.learned.default_score import DefaultScore
+from keras_robust.suspicion.learned.trust import Trust
 from keras_robust.suspicion.t_scores import TResidual, TWeight
 
-__all__ = ["SCORES", "ClassDifferences", "Suspicion", "register_score", "score_masks"]
+__all__ = [
+    "SCORES",
+    "ClassDifferences",
+    "Judgement",
+    "Suspicion",
+    "judge_masks",
+    "register_score",
+    "score_masks",
+]
 
 Cases = Callable[[], Iterable[Judged]]
 Scored = TypeVar("Scored", bound=Callable[..., Any])
@@ -37,7 +46,7 @@ Scored = TypeVar("Scored", bound=Callable[..., Any])
 # log 2: as probably wrong as right.
 DOUBTFUL = float(np.log(2))
 # Columns that audit.csv has anyway; those of the classes end with a number.
-COLUMNS = ("rank", "id", "annotator", "score", "kind", "unit", "mask_sha256")
+COLUMNS = ("rank", "id", "annotator", "score", "p_wrong", "kind", "unit", "mask_sha256")
 
 
 def _checked(name: str, score: Any) -> type[Score]:
@@ -105,6 +114,7 @@ class Suspicion:
         places: Where the mask and what the model says part, worst first; none where the kind is
             "none".
         fit: How the mask fits the images of other cases; `None` where the kind is "none".
+        p_wrong: How probable it is that the mask is wrong, from 0 to 1; see `DefaultScore`.
     """
 
     id: str
@@ -113,6 +123,20 @@ class Suspicion:
     classes: tuple[ClassDifferences, ...]
     places: tuple[Place, ...] = ()
     fit: Fit | None = None
+    p_wrong: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of the masks of a dataset.
+
+    Attributes:
+        masks: One `Suspicion` per case, in their order.
+        trust: How far to trust it.
+    """
+
+    masks: list[Suspicion]
+    trust: Trust
 
 
 def score_masks(
@@ -152,6 +176,26 @@ def score_masks(
     >>> [round(one.scores["t_residual"], 2) for one in found]
     [0.01, 0.81]
     """
+    return judge_masks(
+        cases,
+        classes=classes,
+        scores=scores,
+        nu=nu,
+        ignore_label=ignore_label,
+        progress=progress,
+    ).masks
+
+
+def judge_masks(
+    cases: Cases,
+    *,
+    classes: int = 2,
+    scores: Collection[str] | None = None,
+    nu: float | None = None,
+    ignore_label: int | None = None,
+    progress: Progress | None = None,
+) -> Judgement:
+    """As `score_masks`, and how far it is to be trusted."""
     if nu is not None and not nu > 0:
         raise invalid("nu", "a positive number, or None", nu)
     chosen = _made(scores, classes, nu)
@@ -194,16 +238,28 @@ def score_masks(
         return Comparison(case, classes, ignore_label)
 
     explained = _explained(cases, flagged, p_wrong, compare, others)
-    return [
+    masks = [
         Suspicion(
             id,
             {name: column[index] for name, column in columns.items()},
             explained[index][0],
             figures,
             *explained[index][1:],
+            p_wrong[index],
         )
         for index, (id, figures) in enumerate(found)
     ]
+    return Judgement(masks, doubt.trust(_median_dice(masks)))
+
+
+def _median_dice(masks: Sequence[Suspicion]) -> dict[int, float]:
+    """Of predictions and masks, by class; of the classes that any mask or prediction holds."""
+    values: dict[int, list[float]] = {}
+    for mask in masks:
+        for one in mask.classes:
+            if one.dice == one.dice:
+                values.setdefault(one.label, []).append(one.dice)
+    return {label: float(np.median(found)) for label, found in sorted(values.items())}
 
 
 def _explained(

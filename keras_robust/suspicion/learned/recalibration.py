@@ -15,11 +15,11 @@ CERTAIN = 1e-3
 
 
 class Recalibration:
-    """The log-odds of each class at each predicted probability, counted over all masks.
+    """The probability of each class at each predicted one, counted over all masks.
 
     A model that habitually draws too large, or is too sure of itself, is put right by this: the
-    log-odds are zero where half of the masks hold the class. Call `add` with every image, then
-    `log_odds`.
+    probability is one half where half of the masks hold the class. Call `add` with every image,
+    then `probabilities`.
 
     Args:
         classes: Number of classes K, background included.
@@ -36,19 +36,29 @@ class Recalibration:
     def add(self, comparison: Comparison) -> None:
         """Count one image."""
         self.images += 1
-        for label in range(1, comparison.classes):
-            probability = comparison.probabilities[label][comparison.known]
-            bins = np.minimum((probability * BINS).astype(np.intp), BINS - 1)
-            held = comparison.labels[comparison.known] == label
+        labels = comparison.labels[comparison.known]
+        for label in range(comparison.classes):
+            bins = _bins(comparison.probabilities[label][comparison.known])
             self._counts[label] += np.bincount(bins, minlength=BINS)
-            self._held[label] += np.bincount(bins[held], minlength=BINS)
+            self._held[label] += np.bincount(bins[labels == label], minlength=BINS)
 
-    def log_odds(self, label: int, probability: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Log-odds that an element belongs to the class, increasing in its probability."""
+    def probabilities(self, predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`(K, *spatial)`, each increasing in that of its class, of sum 1."""
+        middle = (np.arange(BINS) + 0.5) / BINS
+        found = np.empty(predicted.shape, np.float32)
+        for label, probability in enumerate(predicted):
+            found[label] = np.interp(probability, middle, self._shares(label))
+        return found / found.sum(axis=0)
+
+    def _shares(self, label: int) -> NDArray[np.float64]:
+        """`(bins,)`, of the elements whose masks hold the class."""
         middle = (np.arange(BINS) + 0.5) / BINS
         counts = self._counts[label]
         trust = PRIOR_IMAGES * counts / max(self.images, 1) + 1
         share = (self._held[label] + trust * middle) / (counts + trust)
         share = isotonic_regression(share, weights=counts + trust).x
-        share = np.clip(share, CERTAIN, 1 - CERTAIN)
-        return np.interp(probability, middle, np.log(share / (1 - share)))
+        return np.clip(share, CERTAIN, 1 - CERTAIN)
+
+
+def _bins(probability: NDArray[np.float32]) -> NDArray[np.intp]:
+    return np.minimum((probability * BINS).astype(np.intp), BINS - 1)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter
 
-from keras_robust.metrics.ranking import auroc
+from keras_robust.metrics.ranking import auroc, spearman
 from keras_robust.suspicion import KINDS, Judged, score_masks
 from keras_robust.suspicion.judged import Comparison
-from keras_robust.suspicion.mistakes import mistakes
-from keras_robust.suspicion.recalibration import Recalibration
+from keras_robust.suspicion.learned.recalibration import Recalibration
 from keras_robust.suspicion.structure import MOST_ELEMENTS, Structure
 
 
@@ -54,10 +53,8 @@ def test_score_grows_with_the_dilation_and_with_the_erosion(shape):
         masks = cross + [operate(truth, iterations=n) for n in (1, 2, 3, 4)]
         cases = [Judged(str(n), mask, prediction) for n, mask in enumerate(masks)]
         found = values(right_cases(shape) + cases)[12:]
-        assert found == sorted(found) and len(set(found)) == len(found), operate
-        # Graded to the end: the last step counts like the first, not a hundredth of it.
-        steps = np.diff(found)
-        assert steps.min() > steps.max() / 20
+        # Each is judged by a model that has not seen it, so that small doubts may change places.
+        assert spearman(found, range(5)) >= 0.7 and found[-2] < found[-1], operate
 
 
 def test_score_grows_with_the_shift():
@@ -67,7 +64,7 @@ def test_score_grows_with_the_shift():
         for n in range(0, 10, 2)
     ]
     found = values(right_cases() + cases)[12:]
-    assert found == sorted(found) and len(set(found)) == len(found)
+    assert spearman(found, range(5)) >= 0.7 and found[-2] < found[-1]
 
 
 def test_order_of_cases_changes_nothing():
@@ -128,58 +125,6 @@ def test_noisy_masks_come_first_in_a_dataset_with_uncertain_outlines():
     assert auroc(values(cases), wrong) > 0.95
 
 
-# Kinds on hand-drawn masks: two squares, of which the prediction is sure.
-
-
-def two_objects(shape=(24, 32)):
-    mask = np.zeros(shape, np.uint8)
-    middle = tuple(slice(8, 14) for _ in shape[:-1])
-    mask[(*middle, slice(4, 10))] = 1
-    mask[(*middle, slice(20, 26))] = 1
-    return mask
-
-
-def sure(labels, classes=2):
-    if classes == 2:
-        return np.where(labels, 0.97, 0.03)[..., None]
-    return np.eye(classes)[labels] * 0.96 + 0.04 / classes
-
-
-def kind(mask, predicted, classes=2, others=4):
-    """The kind of one mask among others that agree with the same prediction."""
-    cases = [Judged(str(n), predicted, sure(predicted, classes)) for n in range(others)]
-    return judge([*cases, Judged("x", mask, sure(predicted, classes))], classes=classes)[-1].kind
-
-
-@pytest.mark.parametrize("shape", [(24, 32), (24, 24, 32)])
-def test_kinds_of_one_class(shape):
-    predicted = two_objects(shape)
-    assert kind(predicted, predicted) == "none"
-    assert kind(binary_dilation(predicted, iterations=2).astype(np.uint8), predicted) == "too large"
-    assert kind(binary_erosion(predicted, iterations=2).astype(np.uint8), predicted) == "too small"
-    assert kind(np.roll(predicted, 3, axis=0), predicted) == "shifted"
-    one = predicted.copy()
-    one[..., 16:] = 0
-    assert kind(one, predicted) == "missing object"
-    assert kind(predicted, one) == "extra object"
-    assert kind(np.zeros_like(predicted), predicted) == "missing object"
-    assert kind(predicted, np.zeros_like(predicted)) == "extra object"
-
-
-@pytest.mark.parametrize("shape", [(24, 32), (24, 24, 32)])
-def test_kinds_of_two_classes(shape):
-    predicted = two_objects(shape)
-    predicted[..., 16:] *= 2
-    swapped = np.choose(predicted, [0, 2, 1]).astype(np.uint8)
-    assert kind(predicted, predicted, classes=3) == "none"
-    assert kind(swapped, predicted, classes=3) == "wrong class"
-    grown = predicted.copy()
-    grown[binary_dilation(predicted == 1, iterations=2) & (predicted == 0)] = 1
-    assert kind(grown, predicted, classes=3) == "too large"
-    without = np.where(predicted == 2, 0, predicted).astype(np.uint8)
-    assert kind(without, predicted, classes=3) == "missing object"
-
-
 def test_kinds_are_those_that_are_listed():
     found = {found.kind for found in judge(right_cases())}
     assert found <= set(KINDS) and KINDS[0] == "none"
@@ -234,30 +179,21 @@ def test_calibration_follows_the_masks_where_there_are_many():
     predicted = 44.5 / 64
     generator = np.random.default_rng(0)
     recalibration = Recalibration(2)
-    before = recalibration.log_odds(1, np.float32([0.7, 0.2]))
-    assert before[0] > 0 > before[1]
+
+    def probability(*values):
+        foreground = np.float32(values)
+        return recalibration.probabilities(np.stack([1 - foreground, foreground]))[1]
+
+    before = probability(0.7, 0.2)
+    assert before[0] > 0.5 > before[1]
     for number in range(200):
         labels = (generator.random((20, 20)) < 0.1).astype(np.uint8)
         recalibration.add(
             Comparison(Judged(str(number), labels, np.full((20, 20, 1), predicted)), 2)
         )
-    after = recalibration.log_odds(1, np.float32([predicted]))
     # The prediction counts like ten images: .1 * 200/210 + .695 * 10/210 = .128.
-    assert after[0] == pytest.approx(np.log(0.128 / 0.872), abs=0.1)
-    curve = recalibration.log_odds(1, np.linspace(0, 1, 101, dtype=np.float32))
-    assert (np.diff(curve) >= 0).all()
-
-
-@pytest.mark.parametrize("shape", [(40, 40), (20, 20, 20)])
-def test_mistakes_change_the_mask_within_their_bounds_and_repeat(shape):
-    mask = disc(shape, 6)
-    drawn = list(mistakes(mask, (1.0,) * len(shape), np.random.default_rng(0)))
-    again = list(mistakes(mask, (1.0,) * len(shape), np.random.default_rng(0)))
-    large, small, moved = drawn
-    assert all((one == other).all() for one, other in zip(drawn, again, strict=True))
-    assert 1.1 <= large.sum() / mask.sum() <= 2.21 and (large & mask).sum() == mask.sum()
-    assert 0.14 <= small.sum() / mask.sum() <= 0.91 and (small & mask).sum() == small.sum()
-    assert abs(moved.sum() / mask.sum() - 1) < 0.15 and (moved != mask).any()
+    assert probability(predicted)[0] == pytest.approx(0.128, abs=0.01)
+    assert (np.diff(probability(*np.linspace(0, 1, 101))) >= -1e-6).all()
 
 
 def test_large_images_are_judged_at_a_lower_resolution():
