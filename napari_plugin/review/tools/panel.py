@@ -108,19 +108,16 @@ class ToolPanel(QWidget):
         self.low = _spin("Least value that the threshold brush paints on", -1e6, 1e6)
         self.high = _spin("Greatest value that the threshold brush paints on", -1e6, 1e6)
         for spin in (self.low, self.high):
-            spin.setEnabled(False)
             spin.valueChanged.connect(
                 lambda _: self.ranged.emit(self.low.value(), self.high.value())
             )
         inner = QVBoxLayout(self.body)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.addLayout(grid)
-        row = QHBoxLayout()
-        for part in (QLabel("by"), self.reach, self.unit, QLabel("  from"), self.low):
-            row.addWidget(part, int(isinstance(part, QDoubleSpinBox)))
-        row.addWidget(QLabel("to"))
-        row.addWidget(self.high, 1)
-        inner.addLayout(row)
+        inner.addWidget(_row(QLabel("Grow, shrink, smooth by"), self.reach, self.unit))
+        self.values = _row(QLabel("Values"), self.low, QLabel("to"), self.high)
+        self.values.setVisible(False)
+        inner.addWidget(self.values)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.head)
@@ -129,14 +126,24 @@ class ToolPanel(QWidget):
     def show_range(self, limits: tuple[float, float] | None) -> None:
         """Show the range of the threshold brush; `None` where it is not in use."""
         self.buttons["threshold brush"].setChecked(limits is not None)
+        self.values.setVisible(limits is not None)
         for spin, value in zip((self.low, self.high), limits or (0.0, 0.0), strict=True):
-            spin.setEnabled(limits is not None)
             with QSignalBlocker(spin):
                 spin.setValue(value)
 
     def _open(self, on: bool) -> None:
         self.body.setVisible(on)
         self.head.setText("Tools ▾" if on else "Tools ▸")
+
+
+def _row(*parts: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        layout.addWidget(part)
+    layout.addStretch()
+    return row
 
 
 def _spin(tip: str, low: float, high: float) -> QDoubleSpinBox:
@@ -146,6 +153,5 @@ def _spin(tip: str, low: float, high: float) -> QDoubleSpinBox:
     spin.setToolTip(tip)
     spin.setAccessibleName(tip)
     spin.setMinimumWidth(40)
-    spin.setMaximumWidth(90)
     spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     return spin
