@@ -53,6 +53,7 @@ for _command in (
     quality.agree,
     quality.audit,
     quality.view,
+    quality.review_report,
     studies.benchmark,
     studies.report,
     studies.crossval,
@@ -60,4 +61,4 @@ for _command in (
     tuning.stability,
     studies.demo,
 ):
-    app.command(_command.__name__.rstrip("_"), cls=Command)(_command)
+    app.command(_command.__name__.rstrip("_").replace("_", "-"), cls=Command)(_command)

@@ -221,3 +221,29 @@ def view(
             dataset = practice(Path(tempfile.mkdtemp(prefix="keras-robust-")) / "lesions")
             typer.echo(f"The sample, with what you decide: {dataset}")
         open_window(dataset, audit, reviewer, output)
+
+
+def review_report(
+    dataset: DatasetFolder,
+    reviewer: Annotated[
+        list[str] | None,
+        typer.Option(help="Name; repeat it for several.", show_default="all who reviewed"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the report.",
+            show_default="DATASET-review",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Report a review: decided, changed, by how much, by whom, in what time, and the agreement."""
+    from keras_robust.review.report import write_review_report
+
+    folder = output or Path(f"{dataset.resolve().name}-review")
+    with friendly_errors(), progress_bar("Comparing") as progress:
+        page = write_review_report(dataset, folder, reviewer or (), progress)
+    typer.echo(f"Report: {page}")

@@ -5,10 +5,14 @@ from .decision import DECISIONS as DECISIONS
 from .decision import Decision as Decision
 from .log import ReviewLog as ReviewLog
 from .log import read_log as read_log
+from .places import ReviewPlace as ReviewPlace
+from .places import differing as differing
 from .queue import STATUSES as STATUSES
 from .queue import QueueFilter as QueueFilter
 from .queue import QueueItem as QueueItem
 from .queue import disagreement as disagreement
+from .report import review_table as review_table
+from .report import write_review_report as write_review_report
 from .reviewed import write_reviewed as write_reviewed
 from .session import ChangedFileError as ChangedFileError
 from .session import ReviewSession as ReviewSession

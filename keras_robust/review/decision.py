@@ -33,6 +33,7 @@ class Decision:
         corrected_sha256: Hash of the corrected mask of a repair.
         corrected: Its path from the dataset folder on.
         version: Its number, from 1, among the corrections by this reviewer of this image.
+        seconds: From when the case was shown to the decision; `None` where nobody measured.
     """
 
     time: str
@@ -46,6 +47,7 @@ class Decision:
     corrected_sha256: str | None = None
     corrected: str | None = None
     version: int | None = None
+    seconds: float | None = None
 
     def to_record(self) -> dict[str, Any]:
         """The decision as JSON values."""
@@ -71,6 +73,9 @@ class Decision:
         version = known.get("version")
         if known["decision"] == "repair" and not (isinstance(version, int) and version > 0):
             return None
+        seconds = known.get("seconds")
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            known["seconds"] = None
         return cls(**known)
 
 

@@ -22,8 +22,9 @@ from keras_robust.review.case import ReviewCase, file_hashes, read_case
 from keras_robust.review.decision import WITHDRAWN, Decision, checked_mask
 from keras_robust.review.files import ReviewFiles, write_labels
 from keras_robust.review.journal import append_record
-from keras_robust.review.log import ReviewLog, parsed, read_labels
+from keras_robust.review.log import parsed, read_labels
 from keras_robust.review.navigation import Navigation
+from keras_robust.review.notices import brought_back, damage, explained, unpublished
 from keras_robust.review.publish import publish
 from keras_robust.review.queue import UNDECIDED, worst_first
 from keras_robust.review.sources import (
@@ -127,21 +128,12 @@ class ReviewSession(Navigation):
                     remove_leftovers(folder)
             self.log = parsed(self.dataset, files)
             # A session that was killed may have logged decisions without publishing their masks.
-            self.warnings = _damage(self.log)
+            self.warnings = damage(self.log)
             try:
                 self.warnings += publish(self.log, self.log.latest)
             except OSError as reason:
-                self.warnings.append(
-                    "Not all corrected masks are in the dataset yet: "
-                    f"{reason.strerror or reason}. They will be when it is opened again."
-                )
-            back = [id for id in self.log.files.rescued() if id in self._by_id]
-            if back:
-                self.warnings.append(
-                    f"What you painted on {', '.join(back[:5])}{' and others' * (len(back) > 5)} "
-                    "could not be saved in the dataset when it was closed last. It was kept and is "
-                    "shown: go on with it, or choose Start over."
-                )
+                self.warnings.append(unpublished(reason))
+            self.warnings += brought_back(self.log, self._by_id)
             self._stack = stack.pop_all()
         self._resume()
 
@@ -269,7 +261,13 @@ class ReviewSession(Navigation):
             self.log.files.remove_draft(id)
 
     def decide(
-        self, id: str, decision: str, comment: str = "", mask: NDArray | None = None
+        self,
+        id: str,
+        decision: str,
+        comment: str = "",
+        mask: NDArray | None = None,
+        *,
+        seconds: float | None = None,
     ) -> Decision:
         """Log a decision; with "repair", the corrected mask becomes the reviewer's.
 
@@ -283,6 +281,7 @@ class ReviewSession(Navigation):
             comment: Why.
             mask: `(*spatial)`, labels of the corrected mask: needed to repair, refused to accept,
                 else kept as a draft.
+            seconds: From when the case was shown to the decision, for the log.
 
         Returns:
             The decision as logged.
@@ -316,12 +315,13 @@ class ReviewSession(Navigation):
                     decision,
                     comment,
                     *now,
+                    seconds=None if seconds is None else round(seconds, 1),
                 )
                 if labels is not None and decision == "repair":
                     record = self._keep(item.case, labels, record)
                 append_record(self.log.files.log, record.to_record())
             except OSError as reason:
-                raise _explained(reason, f"The decision on {id!r} is not saved") from reason
+                raise explained(reason, f"The decision on {id!r} is not saved") from reason
             self.log = replace(self.log, history=(*self.log.history, record))
             self._changed.discard(id)
             if labels is None or decision == "repair":
@@ -331,7 +331,7 @@ class ReviewSession(Navigation):
                 publish(self.log, {id: record}, overwrite=True)
             except OSError as reason:
                 what = f"The decision on {id!r} is logged, but its mask is not yet in the dataset"
-                raise _explained(reason, what) from reason
+                raise explained(reason, what) from reason
         return record
 
     def withdraw(self, id: str) -> Decision | None:
@@ -371,14 +371,14 @@ class ReviewSession(Navigation):
             try:
                 append_record(self.log.files.log, record.to_record())
             except OSError as reason:
-                raise _explained(reason, f"The decision on {id!r} stands") from reason
+                raise explained(reason, f"The decision on {id!r} stands") from reason
             self.log = replace(self.log, history=(*self.log.history, record))
             self._changed.discard(id)
             try:
                 publish(self.log, {id: record}, overwrite=True)
             except OSError as reason:
                 what = f"The decision on {id!r} is withdrawn, but its mask is still in the dataset"
-                raise _explained(reason, what) from reason
+                raise explained(reason, what) from reason
         return record
 
     def check(self, progress: Progress | None = None) -> tuple[str, ...]:
@@ -456,21 +456,3 @@ class ReviewSession(Navigation):
             corrected=files.mask(case).relative_to(files.home).as_posix(),
             version=number,
         )
-
-
-def _damage(log: ReviewLog) -> list[str]:
-    if not log.damaged:
-        return []
-    lines = ", ".join(map(str, log.damaged))
-    return [
-        f"Line(s) {lines} of {str(log.files.log)!r} were torn by a crash and are passed over; "
-        "all others are there. Decide again where the last decision is missing."
-    ]
-
-
-def _explained(reason: OSError, what: str) -> OSError:
-    message = (
-        f"{what}: {reason.strerror or reason}. What you painted is still in the window. Free space "
-        "on the disk, or make the folder writable, and decide again."
-    )
-    return OSError(reason.errno, message, reason.filename)

@@ -1,5 +1,7 @@
 """A session at work in a viewer: cases shown, painting kept, decisions written behind."""
 
+from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +15,11 @@ from keras_robust.review import (
     ReviewSession,
     agreement,
     read_log,
+    write_review_report,
     write_reviewed,
 )
 from napari_plugin.review.layers import CaseLayers
+from napari_plugin.review.places import Places
 from napari_plugin.review.prepared import Ready, read_ready
 from napari_plugin.review.tools import Toolbox
 from napari_plugin.viewer.dock import timer
@@ -64,6 +68,7 @@ class ReviewController(QObject):
         self.layers.nothing_to_undo.connect(self.withdraw_last)
         self.tools = Toolbox(viewer, self.layers)
         self.tools.said.connect(self.said)
+        self.places = Places(viewer, self.layers)
         self.case: ReviewCase | None = None
         self.comment = ""
         # What is painted and on its way to the disk, by id: a case shown again starts from it.
@@ -72,6 +77,7 @@ class ReviewController(QObject):
         self._made: list[str] = []  # ids decided on since the data set was opened, the last last
         self.seen = True
         self._closing = False
+        self._since = monotonic()  # when the case in view was shown
         self._kept: tuple[NDArray[np.uint8], str] | None = None
         self._ahead: dict[str, Ready] = {}
         self._asked: set[str] = set()
@@ -110,6 +116,11 @@ class ReviewController(QObject):
     def previous(self) -> None:
         """Show the case before."""
         self._step(self.session.previous, "This is the first case shown.")
+
+    def go_place(self, by: int) -> None:
+        """Show the next place of the case, or that before, and go on to the next case."""
+        if self.case is not None and not self.places.step(by):
+            (self.next if by > 0 else self.previous)()
 
     def next_undecided(self) -> None:
         """Show the next case that is not decided on."""
@@ -163,6 +174,7 @@ class ReviewController(QObject):
             decision,
             comment,
             mask,
+            seconds=monotonic() - self._since,
             done=lambda record: self._decided(record),
             failed=lambda error: self._failed(id, error, back=True),
         )
@@ -250,6 +262,17 @@ class ReviewController(QObject):
 
         self._reader.ask(compute, done=self.compared.emit, failed=self._tell)
 
+    def write_report(self) -> None:
+        """Write the report of all reviewers beside the folder that takes the decisions."""
+        home = self.session.home
+
+        def write() -> Path:
+            return write_review_report(home, home.with_name(f"{home.name}-review"))
+
+        self._writer.ask(
+            write, done=lambda page: self.said.emit(f"Report: {page}"), failed=self._tell
+        )
+
     def write_result(self) -> None:
         """Add the annotator REVIEWER-reviewed to the dataset, after what is being written."""
         self._writer.ask(
@@ -277,6 +300,7 @@ class ReviewController(QObject):
             self._rescue()
         finally:
             self.tools.stop()
+            self.places.stop()
             self.layers.remove()
             self.session.close()
 
@@ -335,8 +359,9 @@ class ReviewController(QObject):
 
     def _display(self, ready: Ready) -> None:
         case = ready.case
-        self.layers.show(*ready)
+        self.layers.show(case, ready.notes, ready.prepared)
         self.tools.show(case)
+        self.places.show(case, ready.places)
         self.case, self.comment = case, case.comment
         if case.id in self.unsaved:
             labels, self.comment = self.unsaved[case.id]
@@ -345,6 +370,7 @@ class ReviewController(QObject):
         self._kept = None if now is None else (now, self.comment)
         self._timer.stop()
         self._drawn.start()
+        self._since = monotonic()
         self.shown.emit(case)
         following = self.session.upcoming()
         if following is not None and following != case.id and following not in self._ahead:

@@ -39,6 +39,9 @@ TIPS = {
     "ghost": "Show the suggested mask as a contour",
     "take whole": "Make the mask the suggested one; undo with Ctrl+Z",
     "take in brush": "Paint with napari's brush: where it goes, the suggestion is copied",
+    "next place": "Go to the next place where mask and suggestion part, and on to the next case",
+    "previous place": "Go to the place before",
+    "error map": "Show where the mask may be wrong: missing, too much, or of another class",
     "load again": "Read the files of the case anew; what you painted stays",
     "start over": "Make the mask the annotator's again; undo with Ctrl+Z",
 }
@@ -236,6 +239,20 @@ class CaseControls(QWidget):
         column.addWidget(self.legend)
         column.addWidget(self.classes)
 
+        self.where = QWidget()
+        row = QHBoxLayout(self.where)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.place = QLabel()
+        self.place.setWordWrap(True)
+        self.place.setAccessibleName("Place in view")
+        row.addWidget(self.place, 1)
+        for name, text in (("previous place", "◂"), ("next place", "▸"), ("error map", "Map")):
+            button = _button(name, text)
+            button.clicked.connect(lambda _, name=name: self.asked.emit(name))
+            row.addWidget(button)
+        self.where.setVisible(False)
+        column.addWidget(self.where)
+
         self.ghost = _button("ghost", "Suggestion", checkable=True, checked=True)
         self.whole = _button("take whole", "Take whole")
         self.brush = _button("take in brush", "Take in brush", checkable=True)
@@ -299,6 +316,11 @@ class CaseControls(QWidget):
         unnamed = classes[0].name == f"class {classes[0].label}"
         own = "yours" if unnamed else f"{classes[0].name}, yours"
         fill_legend(self.legend, {own: classes[0].colour} | colours)
+
+    def show_place(self, words: str) -> None:
+        """Say which place is in view; nothing where there is none."""
+        self.place.setText(words)
+        self.where.setVisible(bool(words))
 
     def show_case(
         self, case: ReviewCase | None, item: QueueItem | None, comment: str, decided: bool = False

@@ -25,6 +25,10 @@ KEYS = {
     "take in brush": "T",
     "take back": "U",
     "window": "J",
+    "next place": "K",
+    "previous place": "I",
+    "error map": "Q",
+    "shortcuts": "?",
 }
 KEYS |= {
     "grow": "Shift+G",
@@ -87,15 +91,24 @@ class Keys:
         self._bound: dict[str, QShortcut] = {}
         for name, act in actions.items():
             key = KEYS.get(name, UNDO)
+            if key == KEYS["shortcuts"]:  # another key on each keyboard, which Qt knows
+                self._listen(key, widget, act, Qt.ShortcutContext.WindowShortcut)
+                continue
             try:
                 viewer.bind_key(napari_key(key), _calling(act))
             except ValueError:
                 continue
-            self._listen(key, widget, act)
+            self._listen(key, widget, act, Qt.ShortcutContext.WidgetWithChildrenShortcut)
 
-    def _listen(self, key: str, widget: QWidget, act: Callable[[], object]) -> None:
+    def _listen(
+        self,
+        key: str,
+        widget: QWidget,
+        act: Callable[[], object],
+        context: Qt.ShortcutContext,
+    ) -> None:
         shortcut = QShortcut(QKeySequence(_QT.get(key, key)), widget)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.setContext(context)
         shortcut.setAutoRepeat(False)  # a key held down is pressed once, as napari has it
         shortcut.activated.connect(act)
         self._bound[key] = shortcut
@@ -103,7 +116,8 @@ class Keys:
     def release(self) -> None:
         """Give the keys back; two shortcuts of one key would make it do nothing."""
         for key, shortcut in self._bound.items():
-            self._viewer.bind_key(napari_key(key), None)
+            if key != KEYS["shortcuts"]:
+                self._viewer.bind_key(napari_key(key), None)
             shortcut.setEnabled(False)
             shortcut.deleteLater()
         self._bound.clear()

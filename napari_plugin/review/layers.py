@@ -163,6 +163,11 @@ class CaseLayers(QObject):
         self.viewer.reset_view()
         self._fitted = self._view()
 
+    @property
+    def zoom_of_all(self) -> float | None:
+        """The zoom at which the whole image is seen; `None` before any is."""
+        return None if self._fitted is None else self._fitted[0]
+
     def refit(self) -> None:
         """Show the whole image in a window of another size, unless the reviewer has zoomed in."""
         if self._fitted is not None and self._fitted == self._view():

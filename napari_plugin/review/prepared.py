@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.review import ReviewCase, ReviewSession
+from keras_robust.review import ReviewCase, ReviewSession, differing
 from napari_plugin.viewer.case_layers import LayerData, case_notes, image_layer
 from napari_plugin.viewer.contours import line_width, outline
 
@@ -31,6 +31,7 @@ class Ready(NamedTuple):
     case: ReviewCase
     notes: dict[str, Any]
     prepared: Prepared
+    places: tuple[Any, ...] = ()
 
 
 def prepare(case: ReviewCase, notes: dict[str, Any]) -> Prepared:
@@ -53,4 +54,14 @@ def read_ready(session: ReviewSession, id: str) -> Ready:
     """
     case = session.load(id)
     notes = case_notes(session.dataset, session.item(id).case)
-    return Ready(case, notes, prepare(case, notes))
+    places = places_of(session, case, notes.get("spacing_mm"))
+    return Ready(case, notes, prepare(case, notes), places)
+
+
+def places_of(session: ReviewSession, case: ReviewCase, spacing_mm: Any) -> tuple[Any, ...]:
+    """Where a mask is probably wrong: by the audit, else where the suggestion differs."""
+    known = getattr(session.item(case.id), "places", ())
+    if known or case.labels is None or case.suggestion is None:
+        return tuple(known)
+    axis = int(np.argmax(spacing_mm)) if spacing_mm and case.labels.ndim > 2 else 0
+    return differing(case.labels, case.suggestion, spacing_mm, axis)

@@ -17,11 +17,12 @@ from qtpy.QtWidgets import (
 from keras_robust.annotators import reviewers
 from keras_robust.review import DECISIONS, ReviewAgreement, ReviewCase, ReviewSession
 from napari_plugin.review.controller import ReviewController
-from napari_plugin.review.controls import CaseControls, Filters, QueueView
-from napari_plugin.review.dialogs import ask_unsaved
+from napari_plugin.review.controls import TIPS, CaseControls, Filters, QueueView
+from napari_plugin.review.dialogs import ask_unsaved, show_sheet
 from napari_plugin.review.keys import Keys
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
+from napari_plugin.review.tools.panel import TOOL_TIPS
 from napari_plugin.review.tools.toolbox import TOOLS
 from napari_plugin.viewer.dock import DockWidget, timer
 
@@ -90,9 +91,23 @@ class ReviewWidget(DockWidget):
         self.close_button = QPushButton("Close")
         self.close_button.setToolTip("Close the data set; all that you painted and decided is kept")
         self.close_button.clicked.connect(self.finish)
-        for each in (self.agree_button, self.result_button, self.close_button):
+        self.report_button = QPushButton("Report")
+        self.report_button.setToolTip(
+            "Write a page and tables: decided, changed, by how much, by whom, in what time"
+        )
+        self.report_button.clicked.connect(self._write_report)
+        self.sheet_button = QPushButton("?")
+        self.sheet_button.setToolTip("All keys of the review. Key: ?")
+        self.sheet_button.clicked.connect(lambda: self.act("shortcuts"))
+        for each in (
+            self.agree_button,
+            self.result_button,
+            self.report_button,
+            self.close_button,
+            self.sheet_button,
+        ):
             each.setMinimumWidth(10)
-            head.addWidget(each, 1)
+            head.addWidget(each, int(each is not self.sheet_button))
         column.addWidget(self.head)
         self.audit_button = QPushButton("Run an audit…")
         self.audit_button.setToolTip(self.opening.audit_button.toolTip())
@@ -169,6 +184,7 @@ class ReviewWidget(DockWidget):
         panel.previewed.connect(self._preview)
         panel.reached.connect(lambda mm: setattr(desk.tools, "mm", mm))
         panel.ranged.connect(desk.tools.set_range)
+        desk.places.told.connect(self.controls.show_place)
         desk.tools.mm = panel.reach.value()
         desk.shown.connect(self._shown)
         desk.said.connect(self.say)
@@ -222,6 +238,13 @@ class ReviewWidget(DockWidget):
             desk.next()
         elif name == "previous":
             desk.previous()
+        elif name in ("next place", "previous place"):
+            desk.go_place(1 if name == "next place" else -1)
+        elif name == "error map":
+            if not desk.places.toggle_map() and desk.layers.suggestion is None:
+                self.say("There is no suggestion to compare the mask with.")
+        elif name == "shortcuts":
+            show_sheet(self, TIPS | TOOL_TIPS)
         elif name in TOOLS:
             desk.tools.run(name)
         elif name == "smart brush":
@@ -330,6 +353,11 @@ class ReviewWidget(DockWidget):
     def _write_result(self) -> None:
         if self.desk is not None:
             self.desk.write_result()
+
+    def _write_report(self) -> None:
+        if self.desk is not None:
+            self.say("Writing the report…")
+            self.desk.write_report()
 
     def _list_reviewers(self) -> None:
         self.agree_menu.clear()

@@ -1,0 +1,108 @@
+"""Where a mask and what is suggested for it part, worst first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_robust.review.tools.regions import box_of, checked_spacing
+
+__all__ = ["ReviewPlace", "differing"]
+
+MOST = 20
+LEAST_SHARE = 0.02  # of all that differs; smaller places are not worth a look
+MARGIN = 1
+
+
+@dataclass(frozen=True)
+class ReviewPlace:
+    """A connected region in which two masks differ.
+
+    Attributes:
+        point: An element of it, in the slice that has most of it: where to look.
+        box: First index and the one after the last, along each axis.
+        kind: "missing", "too much" or "wrong class", of the mask.
+        volume: In mm³ or mm², or in elements where there is no spacing.
+    """
+
+    point: tuple[int, ...]
+    box: tuple[tuple[int, int], ...]
+    kind: str
+    volume: float
+
+
+def differing(
+    labels: NDArray[np.uint8],
+    suggestion: NDArray[np.uint8],
+    spacing: Sequence[float] | None = None,
+    axis: int = 0,
+) -> tuple[ReviewPlace, ...]:
+    """The regions in which a mask and a suggestion differ, those that are thickest first.
+
+    A rim of one element, as of two outlines that mean the same, counts less than a piece of the
+    same size, and is no place of its own.
+
+    Args:
+        labels: `(*spatial)`.
+        suggestion: `(*spatial)`.
+        spacing: In mm, one per axis.
+        axis: Across the slices of a volume.
+
+    Returns:
+        20 places at most.
+
+    >>> mask, model = np.zeros((2, 9, 9), np.uint8)
+    >>> mask[1:4, 1:4], model[5:9, 5:9] = 1, 1
+    >>> [(place.kind, place.point, place.volume) for place in differing(mask, model)]
+    [('missing', (6, 6), 16.0), ('too much', (2, 2), 9.0)]
+    """
+    from scipy.ndimage import binary_erosion, find_objects, label
+
+    element = float(np.prod(checked_spacing(spacing, labels.ndim)))
+    apart = labels != suggestion
+    box = box_of(apart, (MARGIN,) * labels.ndim)
+    if box is None:
+        return ()
+    pieces, count = label(apart[box])
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    thick = np.bincount(pieces[binary_erosion(apart[box])], minlength=count + 1)
+    sizes[0] = thick[0] = 0
+    if not thick.any():
+        thick = sizes
+    order = [n for n in np.argsort(-thick, kind="stable") if thick[n] >= LEAST_SHARE * thick.sum()]
+    found, places = find_objects(pieces), []
+    for number in order[:MOST]:
+        if not thick[number]:
+            continue
+        inner = found[number - 1]
+        own = pieces[inner] == number
+        first = [at.start + inside.start for at, inside in zip(box, inner, strict=True)]
+        point = tuple(n + at for n, at in zip(first, _middle(own, axis), strict=True))
+        here = tuple(slice(n, n + size) for n, size in zip(first, own.shape, strict=True))
+        places.append(
+            ReviewPlace(
+                point,
+                tuple((at.start, at.stop) for at in here),
+                _kind(labels[here][own], suggestion[here][own]),
+                float(sizes[number]) * element,
+            )
+        )
+    return tuple(places)
+
+
+def _middle(own: NDArray[np.bool_], axis: int) -> tuple[int, ...]:
+    """An element of a region near its middle, in the slice with most of it."""
+    index = np.argwhere(own)
+    if own.ndim > 2:
+        areas = np.bincount(index[:, axis])
+        index = index[index[:, axis] == areas.argmax()]
+    far = ((index - index.mean(axis=0)) ** 2).sum(axis=1)
+    return tuple(int(n) for n in index[far.argmin()])
+
+
+def _kind(drawn: NDArray[np.uint8], suggested: NDArray[np.uint8]) -> str:
+    missing, much = np.mean(drawn == 0), np.mean(suggested == 0)
+    if max(missing, much) < 0.5:
+        return "wrong class"
+    return "missing" if missing >= much else "too much"
