@@ -241,7 +241,7 @@ def review_report(
     quiet: Quiet = False,
 ) -> None:
     """Report a review: decided, changed, by how much, by whom, in what time, and the agreement."""
-    from keras_robust.review.report import write_review_report
+    from keras_robust.review.readers.report import write_review_report
 
     folder = output or Path(f"{dataset.resolve().name}-review")
     with friendly_errors(), progress_bar("Comparing") as progress:

@@ -1,5 +1,6 @@
 """A session at work in a viewer: cases shown, painting kept, decisions written behind."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import (
     Decision,
+    Opinion,
     ReviewAgreement,
     ReviewCase,
     ReviewSession,
     agreement,
+    disputes,
     read_log,
     write_review_report,
     write_reviewed,
@@ -21,6 +24,7 @@ from keras_robust.review import (
 from napari_plugin.review.layers import CaseLayers
 from napari_plugin.review.places import Places
 from napari_plugin.review.prepared import Ready, read_ready
+from napari_plugin.review.third_reader import ThirdReader
 from napari_plugin.review.tools import Toolbox
 from napari_plugin.viewer.dock import timer
 from napari_plugin.work.child import in_words
@@ -47,6 +51,7 @@ class ReviewController(QObject):
         said: What the reviewer should know.
         changed: The id of a case whose status is new.
         compared: Agreement with another reviewer.
+        disputed: What two other readers hold, by the ids on which they do not agree.
         seen: Whether the case was in view long enough for a key to be meant for it.
     """
 
@@ -54,6 +59,7 @@ class ReviewController(QObject):
     said = Signal(str)
     changed = Signal(str)
     compared = Signal(object)
+    disputed = Signal(object)
 
     def __init__(self, viewer: "ViewerModel", session: ReviewSession):
         super().__init__()
@@ -82,6 +88,8 @@ class ReviewController(QObject):
         self._ahead: dict[str, Ready] = {}
         self._asked: set[str] = set()
         self._reader, self._writer = SerialThread("review-read"), SerialThread("review-write")
+        self.third = ThirdReader(viewer, self.layers, self._reader)
+        self.third.said.connect(self.said)
         self._timer = timer(self, AUTOSAVE_MS, self.keep)
         self._seen = timer(self, SEEN_MS, self._note_seen)
         # Started by a timer: the time counts once the window has drawn and hears keys again.
@@ -262,6 +270,18 @@ class ReviewController(QObject):
 
         self._reader.ask(compute, done=self.compared.emit, failed=self._tell)
 
+    def decide_between(self, one: str, other: str) -> None:
+        """Find in the background what two other readers do not agree on, to decide on it."""
+        session = self.session
+
+        def begin(found: Mapping[str, tuple[Opinion, Opinion]]) -> None:
+            self.third.begin(found)
+            self.disputed.emit(found)
+
+        self._reader.ask(
+            disputes, session.dataset, session.home, one, other, done=begin, failed=self._tell
+        )
+
     def write_report(self) -> None:
         """Write the report of all reviewers beside the folder that takes the decisions."""
         home = self.session.home
@@ -301,6 +321,7 @@ class ReviewController(QObject):
         finally:
             self.tools.stop()
             self.places.stop()
+            self.third.stop()
             self.layers.remove()
             self.session.close()
 
@@ -362,6 +383,7 @@ class ReviewController(QObject):
         self.layers.show(case, ready.notes, ready.prepared)
         self.tools.show(case)
         self.places.show(case, ready.places)
+        self.third.show(case)
         self.case, self.comment = case, case.comment
         if case.id in self.unsaved:
             labels, self.comment = self.unsaved[case.id]

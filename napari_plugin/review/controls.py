@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from keras_robust.review import DECISIONS, STATUSES, QueueFilter, QueueItem, ReviewCase
 from napari_plugin.review.keys import KEYS, PassesKeys
 from napari_plugin.review.queue_model import MARKS
+from napari_plugin.review.third_reader import OpinionPanel
 from napari_plugin.review.thumbnails import SIDE
 from napari_plugin.review.tools.classes import ClassList, PaintClass
 from napari_plugin.review.tools.panel import ToolPanel
@@ -252,6 +253,9 @@ class CaseControls(QWidget):
             row.addWidget(button)
         self.where.setVisible(False)
         column.addWidget(self.where)
+        self.opinions = OpinionPanel()
+        self.opinions.asked.connect(self.asked)
+        column.addWidget(self.opinions)
 
         self.ghost = _button("ghost", "Suggestion", checkable=True, checked=True)
         self.whole = _button("take whole", "Take whole")

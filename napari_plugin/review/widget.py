@@ -1,5 +1,7 @@
 """The widget that reviews suspicious masks."""
 
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,6 +186,8 @@ class ReviewWidget(DockWidget):
         panel.previewed.connect(self._preview)
         panel.reached.connect(lambda mm: setattr(desk.tools, "mm", mm))
         panel.ranged.connect(desk.tools.set_range)
+        desk.third.told.connect(self.controls.opinions.show_opinions)
+        desk.disputed.connect(self._disputed)
         desk.places.told.connect(self.controls.show_place)
         desk.tools.mm = panel.reach.value()
         desk.shown.connect(self._shown)
@@ -240,6 +244,10 @@ class ReviewWidget(DockWidget):
             desk.previous()
         elif name in ("next place", "previous place"):
             desk.go_place(1 if name == "next place" else -1)
+        elif name in ("take first", "take second"):
+            desk.third.take(int(name == "take second"))
+        elif name == "merge":
+            desk.third.merge()
         elif name == "error map":
             if not desk.places.toggle_map() and desk.layers.suggestion is None:
                 self.say("There is no suggestion to compare the mask with.")
@@ -368,6 +376,10 @@ class ReviewWidget(DockWidget):
         ]
         for name in others:
             self.agree_menu.addAction(f"with {name}", self._comparing(name))
+        for one, other in combinations(others, 2):
+            self.agree_menu.addAction(
+                f"Decide between {one} and {other}", self._between(one, other)
+            )
         if not others:
             self.agree_menu.addAction("Nobody else has reviewed this data set yet").setEnabled(
                 False
@@ -375,6 +387,21 @@ class ReviewWidget(DockWidget):
 
     def _comparing(self, name: str):
         return lambda: self.desk.compare(name) if self.desk is not None else None
+
+    def _between(self, one: str, other: str):
+        return lambda: self.desk.decide_between(one, other) if self.desk is not None else None
+
+    def _disputed(self, found: Mapping[str, object]) -> None:
+        if not found:
+            self.say("The two do not differ on any mask.")
+            return
+        self.filters.only(tuple(found))
+        self.say(
+            f"{len(found)} mask(s) are in dispute, and shown in the queue now. Take the mask of a "
+            "reader, merge them or draw, and decide under your own name: their logs stay."
+        )
+        if self.desk is not None and self.desk.session.current not in found:
+            self.desk.go(next(iter(found)))
 
     def _compared(self, found: ReviewAgreement) -> None:
         own, other = found.reviewers

@@ -19,6 +19,7 @@ __all__ = [
     "B_ONLY",
     "BOTH",
     "CASING",
+    "CASING_COLOUR",
     "CLASS_COLOURS",
     "IGNORED_COLOUR",
     "ROLE_COLOURS",

@@ -5,6 +5,8 @@ from .pieces import keep_largest as keep_largest
 from .pieces import remove_islands as remove_islands
 from .pieces import swap_classes as swap_classes
 from .pieces import take_piece as take_piece
+from .places import ReviewPlace as ReviewPlace
+from .places import differing as differing
 from .shape import fill_holes as fill_holes
 from .shape import grow as grow
 from .shape import shrink as shrink

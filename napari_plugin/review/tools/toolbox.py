@@ -13,7 +13,7 @@ from napari_plugin.review.layers import CaseLayers
 from napari_plugin.viewer.contours import draw_contour
 from napari_plugin.viewer.layers import spacing
 from napari_plugin.viewer.owned_layer import OwnedLabels
-from napari_plugin.viewer.style import ROLE_COLOURS
+from napari_plugin.viewer.style import CASING, CASING_COLOUR, ROLE_COLOURS
 from napari_plugin.work.child import in_words
 from napari_plugin.work.serial_thread import SerialThread
 
@@ -259,7 +259,8 @@ class Toolbox(QObject):
         layer = self._layers.corrected
         if layer is not None:
             own = (labels == scene.label).astype(np.uint8)
-            shown = self._shown.show(own, layer, {1: ROLE_COLOURS["difference"]}, name="preview")
+            colours = {1: ROLE_COLOURS["difference"], CASING: CASING_COLOUR}
+            shown = self._shown.show(own, layer, colours, name="preview")
             draw_contour(shown)
 
     def _stroke(self, where: tuple[NDArray, ...]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from keras_robust.data import Dataset
 from keras_robust.review import ReviewSession, read_log, review_table, write_review_report
 
-from .conftest import IDS, disc
+from ..conftest import IDS, disc
 
 
 def test_the_report_says_who_decided_what_how_far_and_in_what_time(home, tmp_path):

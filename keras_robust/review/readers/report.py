@@ -14,9 +14,9 @@ from keras_robust.common.files import atomic_write_text
 from keras_robust.common.progress import Progress
 from keras_robust.common.tables import frame_csv
 from keras_robust.data.dataset import Dataset
-from keras_robust.review.agreement import agreement
 from keras_robust.review.decision import DECISIONS, Decision
 from keras_robust.review.log import ReviewLog, read_log
+from keras_robust.review.readers.agreement import agreement
 
 if TYPE_CHECKING:
     import pandas as pd

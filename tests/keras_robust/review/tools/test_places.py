@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from keras_robust.review.places import differing
+from keras_robust.review.tools.places import differing
 
 shapes = st.one_of(st.tuples(*[st.integers(1, 8)] * n) for n in (2, 3))
 
