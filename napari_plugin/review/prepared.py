@@ -60,7 +60,7 @@ def read_ready(session: ReviewSession, id: str) -> Ready:
 
 def places_of(session: ReviewSession, case: ReviewCase, spacing_mm: Any) -> tuple[Any, ...]:
     """Where a mask is probably wrong: by the audit, else where the suggestion differs."""
-    known = getattr(session.item(case.id), "places", ())
+    known = session.places(case.id)
     if known or case.labels is None or case.suggestion is None:
         return tuple(known)
     axis = int(np.argmax(spacing_mm)) if spacing_mm and case.labels.ndim > 2 else 0
