@@ -16,7 +16,7 @@ from napari_plugin.review.tools.classes import PaintClass, paint_classes
 from napari_plugin.review.tools.guard import Guard
 from napari_plugin.viewer.anatomy import camera, follow
 from napari_plugin.viewer.case_layers import labels_layer
-from napari_plugin.viewer.contours import draw_contour
+from napari_plugin.viewer.contours import draw_contour, drop_contour
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.style import IGNORED_COLOUR, ROLE_COLOURS, contour_colour, label_colormap
 from napari_plugin.viewer.windows import CT_WINDOWS, is_ct
@@ -126,6 +126,10 @@ class CaseLayers(QObject):
         by = notes | {"annotator": case.annotator}
         self._loading = True
         try:
+            for name in ("original", "suggestion"):
+                shown = self._get(name)
+                if isinstance(shown, Labels):
+                    drop_contour(shown)
             self._put("image", prepared.image)
             self._put("original", self._mask(case.labels, nothing, "reference", by))
             self._put("suggestion", self._mask(case.suggestion, nothing, "prediction", notes))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_plugin.viewer.style import CASING
 
-__all__ = ["contour", "draw_contour", "line_width", "outline"]
+__all__ = ["contour", "draw_contour", "drop_contour", "line_width", "outline"]
 
 DASH = 6  # lengths of a dash, and of the gap after it, in widths of the line
 
@@ -104,6 +104,11 @@ def draw_contour(layer: Labels, dashed: bool = False, drawn: NDArray[Any] | None
         layer.contour = width
     else:
         layer.refresh(extent=False, thumbnail=False)
+
+
+def drop_contour(layer: Labels) -> None:
+    """Draw no contour until `draw_contour` is called: new data are filled in without a wait."""
+    vars(layer)["_calculate_contour"] = lambda labels, at: None
 
 
 def _part(labels: NDArray, at: tuple[slice, ...], width: int, dashed: bool) -> NDArray:

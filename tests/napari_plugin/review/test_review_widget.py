@@ -373,9 +373,9 @@ def test_what_is_just_being_decided_is_shown_as_it_then_is(reviewing, qtbot, mon
     session.filter(QueueFilter(ids=(id,)))
     decide = session.decide
 
-    def slowly(*args):
+    def slowly(*args, **options):
         time.sleep(0.2)
-        return decide(*args)
+        return decide(*args, **options)
 
     monkeypatch.setattr(session, "decide", slowly)
     stroke(widget.desk.layers.corrected, [10], [10], label=1)

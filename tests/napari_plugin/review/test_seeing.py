@@ -46,6 +46,22 @@ def test_the_brush_fits_zoom_and_object_and_is_in_the_hand(viewer_model):
     assert layers.corrected.brush_size == 40, "as set by hand"
 
 
+def test_contours_that_are_prepared_are_not_drawn_again(viewer_model, monkeypatch):
+    from napari_plugin.review.prepared import prepare
+    from napari_plugin.viewer import contours
+
+    layers, drawn = CaseLayers(viewer_model, "anna", 2), []
+    first, second = (case(64, radius) for radius in (20, 12))
+    ready = [prepare(one, NOTES) for one in (first, second)]
+    real = contours.outline
+    monkeypatch.setattr(contours, "outline", lambda *a: drawn.append(a) or real(*a))
+    for one, prepared in zip((first, second), ready, strict=True):
+        layers.show(one, NOTES, prepared)
+    assert not [labels for labels, *_ in drawn if labels.any()]
+    view = np.asarray(layers._layers["original"]._slice.image.view)
+    assert np.array_equal(view != 0, prepared.outlines["original"] != 0)
+
+
 def test_a_window_set_by_hand_stays(viewer_model):
     layers = CaseLayers(viewer_model, "anna", 2)
     layers.show(case(32, 8, ct()), NOTES)
