@@ -31,7 +31,7 @@ def verify(
 
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder or file of another tool.")],
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
+    folder: Annotated[Path, typer.Argument(metavar="DATASET", help="Dataset folder to make.")],
     format: FormatName = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images, where SOURCE does not tell.")
@@ -63,7 +63,7 @@ def import_(
         with progress_bar("Importing") as progress:
             import_dataset(
                 source,
-                dataset,
+                folder,
                 copy=copy,
                 unmarked=unmarked,
                 dry_run=dry_run,
@@ -73,8 +73,8 @@ def import_(
     if dry_run:
         typer.echo("Nothing was written (--dry-run).")
         return
-    typer.echo(f"Dataset: {dataset}")
-    hint(f"Next: keras-robust verify {dataset}")
+    typer.echo(f"Dataset: {folder}")
+    hint(f"Next: keras-robust verify {folder}")
 
 
 def export(

@@ -43,7 +43,7 @@ def _layouts() -> str:
 def _formats() -> str:
     from keras_robust.data.exchange import FORMATS
 
-    return f"Formats: {', '.join(FORMATS)}."
+    return f"Formats: {', '.join(name for name in FORMATS if name != 'layout')}."
 
 
 NAMES: dict[str, Callable[[], str]] = {

@@ -51,8 +51,8 @@ def export_dataset(
         ValueError: An unknown format, annotator or split, or a dataset that the format cannot hold.
         FileExistsError: `output` holds something.
     """
-    known = FORMATS.find(format, "format")
-    if known.write is None:
+    known = FORMATS[format] if format in FORMATS else None
+    if known is None or known.write is None:
         raise invalid("format", f"one of {export_formats()}", format)
     opened = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = _chosen(opened.select(split=split), annotator)
