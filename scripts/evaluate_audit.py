@@ -33,8 +33,10 @@ import numpy as np
 import pandas as pd
 
 from keras_robust.annotators import simulate_dataset
-from keras_robust.audit.folds import predict_folds, train_folds, training_config
+from keras_robust.audit.folds import predict_folds, train_folds
 from keras_robust.audit.inputs import choose_inputs
+from keras_robust.audit.judges import judge_config
+from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.run import audit
 from keras_robust.audit.truth import compare_with_truth
 from keras_robust.common.files import atomic_write_json, atomic_write_text
@@ -171,11 +173,11 @@ def evaluate(row: Row, work: Path, output: Path, jobs: int, rescore: bool) -> No
     folder = work / row.study / row.name
     dataset = Dataset.open(row.view)
     inputs = choose_inputs(dataset, (row.annotator,), split=row.split)
-    config = training_config(inputs, row.split, row.training)
+    config = judge_config(inputs, AuditOptions(split=row.split, training=row.training))
     predictions = folder / "predictions"
     channels = 1 if dataset.classes == 2 else dataset.classes
     runs = train_folds(config, row.folds, folder, jobs=jobs, threads=1)
-    predict_folds(runs, inputs, predictions, channels)
+    predict_folds(runs, inputs, predictions, folder / "spread", channels)
     if rescore and (folder / "audit").is_dir():
         shutil.rmtree(folder / "audit")
     found = audit(

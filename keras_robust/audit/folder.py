@@ -21,7 +21,7 @@ from keras_robust.suspicion.class_differences import ClassDifferences
 __all__ = ["Audit", "AuditCase", "audit_folder", "error_map_folder", "read_audit", "write_cases"]
 
 INFO, TABLE, PREDICTIONS, ERROR_MAPS = "audit.json", "audit.csv", "predictions", "error_maps"
-SPREAD = "spread"
+SPREAD, JUDGES = "spread", "judges.json"
 _REMEDY = "The same `keras-robust audit` writes it again; or copy it again."
 _COLUMNS = ("rank", "id", "annotator", "score", "p_wrong", "kind")
 _FIGURES = tuple(item.name for item in fields(ClassDifferences) if item.name != "label")

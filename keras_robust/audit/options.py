@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EPOCHS", "AuditOptions"]
+from keras_robust.common.errors import invalid
 
-EPOCHS = 50
+__all__ = ["AuditOptions"]
+
+BUDGET = 20.0  # minutes
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,16 @@ class AuditOptions:
         split: Only images of this split; by default all.
         loss: A name that `keras_robust.losses.get` knows.
         folds: Number of folds; groups of images, such as patients, are kept whole.
-        size: Size that the models are trained at, see `keras_robust.training.DataConfig`.
-        epochs: Passes over the images, per fold.
+        repeats: How often all folds are trained, each time from other initial weights: the mean
+            predicts, and where they disagree is evidence.
+        size: Size that images are resized to and learned whole, see
+            `keras_robust.training.DataConfig`; by default volumes, and larger images of small
+            objects, are learned in patches, see `keras_robust.audit.judges.judge_config`.
+        budget: Minutes that training and prediction may take: so many steps are made as fit, by
+            the time that a few take, between 200 and 5,000; 20 where neither it nor `steps` nor
+            `epochs` is given.
+        steps: Steps of each fold, in place of a budget.
+        epochs: Passes over the images, per fold, in place of a budget.
         training: Further fields of `keras_robust.training.TrainConfig`, sections as mappings.
         predictions: Folder of predictions by any model that has not seen the images, instead of
             training; several folders for several models. Also a folder of trained nnU-Net models:
@@ -41,10 +51,13 @@ class AuditOptions:
     annotator: str | Sequence[str] | None = None
     train_on: str | None = None
     split: str | None = None
-    loss: str = "t"
+    loss: str = "t+dice"
     folds: int = 5
+    repeats: int = 1
     size: Sequence[int] | None = None
-    epochs: int = EPOCHS
+    budget: float | None = None
+    steps: int | None = None
+    epochs: int | None = None
     training: Mapping[str, Any] | None = None
     predictions: str | Path | Sequence[str | Path] | None = None
     scores: Sequence[str] | None = None
@@ -52,6 +65,27 @@ class AuditOptions:
     wrong_below: float | None = None
     jobs: int = 1
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        lengths = ("budget", "steps", "epochs")
+        given = {name: getattr(self, name) for name in lengths if getattr(self, name) is not None}
+        if len(given) > 1:
+            raise invalid(
+                "budget",
+                "one of budget (minutes), steps and epochs",
+                said=", ".join(f"{name}={value}" for name, value in given.items()),
+            )
+        for name, value in {**given, "repeats": self.repeats}.items():
+            if not value > 0:
+                raise invalid(name, "a positive number", said=f"{name}={value}")
+
+    @property
+    def minutes(self) -> float | None:
+        """The budget; None where steps or epochs are given, in `training` as well."""
+        lengths = {"epochs", "steps_per_epoch"} & set(self.training or {})
+        if self.steps is not None or self.epochs is not None or lengths:
+            return None
+        return BUDGET if self.budget is None else self.budget
 
     @property
     def annotators(self) -> tuple[str, ...]:
@@ -68,7 +102,9 @@ class AuditOptions:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of `TrainConfig` that the folds train with, beside what an audit sets."""
-        fields: dict[str, Any] = {"loss": self.loss, "epochs": self.epochs, **(self.training or {})}
+        fields: dict[str, Any] = {"loss": self.loss, **(self.training or {})}
+        if self.epochs is not None:
+            fields["epochs"] = self.epochs
         if self.size is not None:
             fields["data"] = {**(fields.get("data") or {}), "size": tuple(self.size)}
         return fields

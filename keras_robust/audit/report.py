@@ -68,17 +68,27 @@ def _introduction(audit: Audit) -> str:
     else:
         training = settings["training"]
         size = " x ".join(map(str, training["data"]["size"]))
+        where = "on patches" if training.get("plan") else f"at {size}"
         loss = loss_label(training["loss"], training["loss_options"], training.get("selection"))
         origin = (
             f"Each image was predicted by one of {settings['folds']} models that have not seen it, "
             f"trained with {loss} on the masks by {settings['trained_on']} for "
-            f"{training['epochs']} epochs at {size}."
+            f"{_length(audit)} {where}."
         )
     return (
         f"{count} masks were compared with predictions. {origin} A high score says that mask and "
         "prediction disagree more than those of other images do. It is a reason to look, not a "
         "verdict: the model may be the one that is wrong."
     )
+
+
+def _length(audit: Audit) -> str:
+    settings = audit.info["settings"]
+    if settings.get("steps"):
+        return f"{settings['steps']} steps"
+    if settings.get("budget"):
+        return f"as many steps as fit {settings['budget']:g} minutes"
+    return f"{settings['training']['epochs']} epochs"
 
 
 def _distribution(audit: Audit, truth: Truth | None) -> list[str]:

@@ -1,7 +1,8 @@
 """Finding the masks of a dataset that are wrong, by a model that has not seen them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import keras_robust
 from keras_robust.audit.findings import Finding, findings_of_masks, findings_of_scores
 from keras_robust.audit.folder import (
     INFO,
+    JUDGES,
     PREDICTIONS,
     SPREAD,
     TABLE,
@@ -23,7 +25,7 @@ from keras_robust.audit.folder import (
     read_audit,
     write_cases,
 )
-from keras_robust.audit.folds import check_folds, predict_folds, train_folds, training_config
+from keras_robust.audit.folds import check_folds, predict_folds, train_folds
 from keras_robust.audit.given.models import GivenModels
 from keras_robust.audit.habits import habits, sentences, write_habits
 from keras_robust.audit.inputs import (
@@ -33,6 +35,8 @@ from keras_robust.audit.inputs import (
     file_hashes,
     require_same,
 )
+from keras_robust.audit.judges.pace import measure
+from keras_robust.audit.judges.recipe import judge_config, steps_of, with_plan, with_steps
 from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.places import PLACES, located, write_places
 from keras_robust.audit.report import write_audit_report
@@ -50,6 +54,8 @@ from keras_robust.suspicion.error_map import error_map
 from keras_robust.suspicion.judged import Judged
 from keras_robust.suspicion.scores import SCORES, Suspicion, score_masks
 
+WORTH_A_FORECAST = 300  # steps in all; fewer are made before a forecast is
+
 
 def audit(
     dataset: str | Path,
@@ -57,6 +63,7 @@ def audit(
     options: AuditOptions | None = None,
     *,
     progress: StageProgress | None = None,
+    say: Callable[[str], None] | None = None,
     **changes: Any,
 ) -> Audit:
     """Give every mask of a dataset a suspicion score, and every pixel of it an error probability.
@@ -73,7 +80,9 @@ def audit(
         output: Folder of the audit, made when missing.
         options: What is asked; by default those of `AuditOptions`.
         progress: Called as `progress(stage, done, total)`: stages `"files"`, `"training"` (in
-            epochs of all folds), `"predicting"`, `"error maps"`, `"scoring"` and `"truth"`.
+            epochs of all folds), `"predicting"`, `"error maps"`, `"scoring"` and `"truth"`; of
+            folds by a plan also `"plan"`.
+        say: Called with a sentence on the time that training will take, before it begins.
         changes: Fields of `AuditOptions`, over those of `options`.
 
     Returns:
@@ -101,7 +110,7 @@ def audit(
             of_masks = findings_of_masks(inputs, lambda done, n: tell("files", done, n))
             info["findings"] = [one.as_json() for one in of_masks]
             atomic_write_json(output / INFO, info)
-        source.predict(inputs, output, tell)
+        source.predict(inputs, output, tell, say or (lambda text: None))
         _write_error_maps(inputs, output, tell)
         if not _is_scored(output, info, ranking):
             info |= {"status": "scoring", "scores": ranking, "ranked_by": next(iter(ranking))}
@@ -122,8 +131,7 @@ def _source(asked: AuditOptions, inputs: AuditInputs) -> "_Folds | _Given":
     folders = asked.prediction_folders
     if folders:
         return _Given(folders, GivenModels.find(folders, dataset, _ids(inputs)))
-    config = training_config(inputs, asked.split, asked.fields)
-    return _Folds(config, asked.folds, asked.jobs, asked.threads)
+    return _Folds(judge_config(inputs, asked), asked)
 
 
 def _compared(
@@ -146,9 +154,7 @@ class _Folds:
     """Predictions by cross-validation."""
 
     config: dict[str, Any]
-    folds: int
-    jobs: int
-    threads: int | None
+    asked: AuditOptions
 
     @property
     def files(self) -> dict[str, list[Path]]:
@@ -156,13 +162,21 @@ class _Folds:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"folds": self.folds, "training": {**self.config, "threads": None}}
+        asked = self.asked
+        training = {**self.config, "threads": None}
+        if asked.minutes is not None or asked.steps is not None:
+            for decided_later in ("epochs", "steps_per_epoch", "evaluate_every"):
+                del training[decided_later]
+        length = {"budget": asked.minutes, "steps": asked.steps}
+        return {"folds": asked.folds, "repeats": asked.repeats, **length, "training": training}
 
     def check(self, inputs: AuditInputs) -> None:
         """Raise what would stop the training, before anything is written."""
-        check_folds(self.config, self.folds, inputs)
+        check_folds(self.config, self.asked.folds, inputs)
 
-    def predict(self, inputs: AuditInputs, output: Path, tell: StageProgress) -> None:
+    def predict(
+        self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
+    ) -> None:
         channels = _channels(inputs.dataset)
         folder = output / PREDICTIONS
         if all(has_map(folder, id, channels) for id in _ids(inputs)):
@@ -172,10 +186,54 @@ class _Folds:
             done, total = (sum(getattr(r, k) for r in state.runs) for k in ("done", "epochs"))
             tell("training", done, total)
 
+        asked = self.asked
         runs = train_folds(
-            self.config, self.folds, output, jobs=self.jobs, threads=self.threads, progress=show
+            self._complete(inputs, output, tell, say),
+            asked.folds,
+            output,
+            repeats=asked.repeats,
+            jobs=asked.jobs,
+            threads=asked.threads,
+            progress=show,
         )
-        predict_folds(runs, inputs, folder, channels, lambda d, n: tell("predicting", d, n))
+        predict_folds(
+            runs, inputs, folder, output / SPREAD, channels, lambda d, n: tell("predicting", d, n)
+        )
+
+    def _complete(
+        self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """The configuration with its plan and steps; those of an earlier call, where it chose."""
+        asked = self.asked
+        config = with_plan(
+            self.config, inputs, output / "plan", lambda done, n: tell("plan", done, n)
+        )
+        trained_on = len(inputs.dataset.select(annotator=inputs.trained_on).ids)
+        images, folds = len(_ids(inputs)), asked.folds * asked.repeats
+        steps = asked.steps
+        try:
+            steps = int(read_json(output / JUDGES, dict)["steps"])
+            return with_steps(config, steps)
+        except FileNotFoundError:
+            pass
+        if steps is not None:
+            config = with_steps(config, steps)
+        count = steps or steps_of(config, trained_on * (asked.folds - 1) // asked.folds)
+        if asked.minutes is None and folds * count < WORTH_A_FORECAST:
+            return config
+        threads = asked.threads or max(1, (os.cpu_count() or 1) // asked.jobs)
+        pace = measure(config, asked.folds, output / "trial", threads)
+        if asked.minutes is not None:
+            count = pace.steps_within(asked.minutes, folds, images, asked.jobs)
+            config = with_steps(config, count)
+            found = {"steps": count, "pace": pace.to_json(), "budget": asked.minutes}
+            atomic_write_json(output / JUDGES, found)
+        minutes = pace.forecast(count, folds, images, asked.jobs) / 60
+        say(
+            f"Forecast: about {minutes:.0f} min, for {folds} models of {count} steps of "
+            f"{pace.step:.2g} s and {images} images to predict."
+        )
+        return config
 
 
 @dataclass(frozen=True)
@@ -197,7 +255,9 @@ class _Given:
     def check(self, inputs: AuditInputs) -> None:
         """The files have been found already."""
 
-    def predict(self, inputs: AuditInputs, output: Path, tell: StageProgress) -> None:
+    def predict(
+        self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
+    ) -> None:
         self.given.copy(
             inputs.dataset,
             output / PREDICTIONS,

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -145,15 +146,34 @@ def progress_bars() -> Iterator[StageProgress]:
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     said: dict[str, int] = {}
-    with Progress(*columns, console=console, disable=_quiet or not console.is_terminal) as bars:
+    begun: dict[str, tuple[float, int]] = {}
+    hidden = _quiet or not console.is_terminal
+    # From the speed since the beginning: an epoch may take longer than Rich remembers.
+    with Progress(*columns, console=console, disable=hidden, speed_estimate_period=86400) as bars:
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage.capitalize(), total=None)
             bars.update(tasks[stage], completed=done, total=total or None)
+            begun.setdefault(stage, (time.monotonic(), done))
             tenth = 10 * done // total if total else 0
             if not (_quiet or console.is_terminal) and tenth > said.get(stage, -1):
                 said[stage] = tenth
-                typer.echo(f"{stage.capitalize()}: {done} of {total}", err=True)
+                left = _time_left(*begun[stage], done, total)
+                typer.echo(f"{stage.capitalize()}: {done} of {total}{left}", err=True)
 
         yield update
+
+
+def _time_left(begun: float, before: int, done: int, total: int) -> str:
+    """What is left of a stage, by its speed so far; empty at its beginning and end.
+
+    >>> _time_left(time.monotonic() - 600, before=10, done=20, total=30)
+    ', about 10 min left'
+    """
+    if not before < done < total:
+        return ""
+    seconds = (time.monotonic() - begun) / (done - before) * (total - done)
+    return (
+        f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+    )

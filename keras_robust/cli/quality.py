@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_robust.cli.command import numbers_of_size
-from keras_robust.cli.console import friendly_errors, progress_bar, progress_bars
+from keras_robust.cli.console import friendly_errors, hint, progress_bar, progress_bars
 from keras_robust.cli.options import DatasetFolder, Processes, Quiet, Size
 from keras_robust.common.errors import invalid
 
@@ -102,12 +102,26 @@ def audit(
             "model; repeat it for several models."
         ),
     ] = None,
-    loss: Annotated[str, typer.Option(help='Such as t, gce, "ngce+rce".')] = "t",
+    loss: Annotated[str, typer.Option(help='Such as t, gce, "ngce+rce".')] = "t+dice",
     folds: Annotated[
         int, typer.Option(min=2, help="Models; each predicts what it has not seen.")
     ] = 5,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Train all folds so often, with other seeds.")
+    ] = 1,
     size: Size = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images, per fold.")] = 50,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Minutes for training and prediction: as many steps as fit.",
+            show_default="20, unless --steps or --epochs is given",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps, per fold.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the images, per fold.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other field of the training, as batch_size=8."),
@@ -152,7 +166,10 @@ def audit(
             split=split,
             loss=loss,
             folds=folds,
+            repeats=repeats,
             size=numbers_of_size(size),
+            budget=budget,
+            steps=steps,
             epochs=epochs,
             training=training,
             predictions=predictions or None,
@@ -162,6 +179,7 @@ def audit(
             jobs=jobs,
             threads=threads,
             progress=progress,
+            say=lambda text: hint(text, err=True),
         )
     from keras_robust.audit.summary import summary
 
@@ -170,6 +188,72 @@ def audit(
     for case in result.cases[:5]:
         typer.echo(f"{case.rank:4d}  {case.score:.3f}  {case.id}  {case.kind}")
     typer.echo(f"Masks, worst first: {output / 'audit.csv'}\nReport: {output / 'report.html'}")
+
+
+def refine(
+    dataset: DatasetFolder,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of its audit, by --score default.", show_default="the one beside it"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder of the runs.", show_default="DATASET-refined, beside it"
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Annotator of the targets.", show_default="...-refined")
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="New dataset folder, where DATASET has another layout or is read-only."),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Whose test masks are right.", show_default="who is not simulated"),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train on the masks as they are as well.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps.", show_default="as of the audit")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the training, as batch_size=8."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train again, where an audit is sure of wrong masks on soft targets; the same continues."""
+    from keras_robust.cli.run_config import set_fields
+    from keras_robust.refinement.refine import RUNS
+    from keras_robust.refinement.refine import refine as run_refine
+
+    root = dataset.resolve()
+    output = output or root.with_name(f"{root.name}-refined")
+    training: dict[str, Any] = {}
+    with friendly_errors(continues=True), progress_bars() as progress:
+        set_fields(training, {}, set_ or [])
+        found = run_refine(
+            dataset,
+            output,
+            audit,
+            name=name,
+            home=into,
+            truth=truth,
+            compare=compare,
+            steps=steps,
+            training=training,
+            threads=threads,
+            progress=progress,
+        )
+    for line in found.summary:
+        typer.echo(line)
+    typer.echo(f"What was changed: {output / 'refined.csv'}\nModel: {output / RUNS / 'refined'}")
 
 
 def view(

@@ -9,11 +9,10 @@ def run_audit(
     channel: Channel, dataset: str, output: str, annotator: str | None, epochs: int | None
 ) -> str:
     """Audit a dataset, telling (stage, done, total) on the way; return the folder of the audit."""
-    from keras_robust.audit.options import EPOCHS
     from keras_robust.audit.run import audit
 
     def progress(stage: str, done: int, total: int) -> None:
         channel.send((stage, done, total))
 
-    audit(dataset, output, annotator=annotator, epochs=epochs or EPOCHS, progress=progress)
+    audit(dataset, output, annotator=annotator, epochs=epochs, progress=progress)
     return output
