@@ -11,6 +11,7 @@ __all__ = [
     "CONSENSUS_JOURNAL",
     "JOURNAL",
     "MIXTURE_JOURNAL",
+    "REFINED_JOURNAL",
     "REVIEWED",
     "REVIEWS",
     "REVIEW_LOG",
@@ -24,6 +25,7 @@ __all__ = [
 JOURNAL = "simulation.jsonl"  # beside the masks of every simulated annotator
 CONSENSUS_JOURNAL = "consensus.jsonl"  # beside those of a consensus
 MIXTURE_JOURNAL = "mixture.jsonl"  # beside those drawn from several annotators
+REFINED_JOURNAL = "refined.jsonl"  # beside those that an audit has changed
 REVIEWS, REVIEW_LOG = "reviews", "review.jsonl"  # REVIEWS/REVIEWER/REVIEW_LOG
 REVIEWED = "-reviewed"  # ends the name of an annotator who has the masks that a reviewer approved
 PREFIX = "noisy"
@@ -76,7 +78,7 @@ def match_annotators(dataset: Dataset, patterns: Sequence[str] = ()) -> dict[str
     """
     if not patterns:
         made = {*simulated_annotators(dataset), *reviewers(dataset.root)}
-        for journal in (CONSENSUS_JOURNAL, MIXTURE_JOURNAL):
+        for journal in (CONSENSUS_JOURNAL, MIXTURE_JOURNAL, REFINED_JOURNAL):
             made |= _with_journal(dataset, journal)
         drew = [name for name in dataset.annotators if name not in made]
         return {"all": tuple(name for name in drew if not name.endswith(REVIEWED))}

@@ -52,6 +52,7 @@ for _command in (
     training.evaluate,
     quality.agree,
     quality.audit,
+    quality.refine,
     quality.view,
     quality.review_report,
     studies.benchmark,

@@ -23,6 +23,7 @@ FLOORS = (
     ("inference", "scheduling"),
     ("studies", "tuning"),
     ("audit",),
+    ("refinement",),
     ("review",),
     ("napari_plugin",),
     ("cli",),
