@@ -229,9 +229,11 @@ class _Folds:
             found = {"steps": count, "pace": pace.to_json(), "budget": asked.minutes}
             atomic_write_json(output / JUDGES, found)
         minutes = pace.forecast(count, folds, images, asked.jobs) / 60
+        over = asked.minutes is not None and minutes > 1.1 * asked.minutes
         say(
             f"Forecast: about {minutes:.0f} min, for {folds} models of {count} steps of "
             f"{pace.step:.2g} s and {images} images to predict."
+            + (f" That is over {asked.minutes:g} min: fewer steps teach nothing." if over else "")
         )
         return config
 

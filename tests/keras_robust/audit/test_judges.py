@@ -1,17 +1,24 @@
 """How the judges of an audit train where nobody says otherwise, and the time that they take."""
 
+import importlib
 import json
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_robust.audit import folds as audit_folds
 from keras_robust.audit.inputs import choose_inputs
 from keras_robust.audit.judges import Pace, judge_config, with_plan, with_steps
 from keras_robust.audit.judges.recipe import steps_of
 from keras_robust.audit.options import AuditOptions
 from keras_robust.data import Dataset
+from keras_robust.data.files.maps import read_map
+from keras_robust.inference.predict import Predictor
+
+run_module = importlib.import_module("keras_robust.audit.run")
 
 
 def pictures(root, shape, side):
@@ -117,3 +124,75 @@ def test_more_minutes_are_more_steps_and_their_forecast_fits():
         assert pace.forecast(steps, folds=5, images=100) == pytest.approx(60 * minutes, rel=0.01)
     # Two at a time take three rounds of five.
     assert pace.forecast(100, 5, 0, jobs=2) == pytest.approx(3 * 20)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """An audit without training: what its folds would train with, and the paces to find."""
+    configs, paces = [], [Pace(0.1, 10, 0.5), Pace(9.0, 10, 0.5)]
+
+    def train_folds(config, folds, output, **options):
+        configs.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "measure", lambda *args: paces.pop(0))
+    monkeypatch.setattr(run_module, "train_folds", train_folds)
+    monkeypatch.setattr(run_module, "check_folds", lambda *args: None)
+    return SimpleNamespace(configs=configs, paces=paces)
+
+
+def test_the_steps_of_a_budget_are_chosen_once_and_told(tmp_path, untrained):
+    inputs = pictures(tmp_path / "d", (32, 32), 9)
+    said = []
+
+    def run(**options):
+        with pytest.raises(KeyboardInterrupt):
+            run_module.audit(
+                inputs.dataset.root, tmp_path / "audit", folds=2, say=said.append, **options
+            )
+
+    run(budget=20)
+    # 1200 s less 2 x 10 to begin and 2 x 4 x 0.5 to predict: 588 s for each of two folds.
+    config = untrained.configs[0]
+    assert config["epochs"] * config["steps_per_epoch"] == 5000
+    assert said[0].startswith("Forecast: about 17 min, for 2 models of 5000 steps of 0.1 s")
+    # The same command goes on with the same steps, however slow the machine is now.
+    run(budget=20)
+    assert untrained.configs[1] == config and len(untrained.paces) == 1 and len(said) == 1
+    with pytest.raises(ValueError, match="budget: 20.*-> 30"):
+        run_module.audit(inputs.dataset.root, tmp_path / "audit", folds=2, budget=30)
+
+
+def test_a_budget_that_is_too_small_says_so(tmp_path, untrained):
+    inputs, said = pictures(tmp_path / "d", (32, 32), 9), []
+    untrained.paces.pop(0)
+    with pytest.raises(KeyboardInterrupt):
+        run_module.audit(
+            inputs.dataset.root, tmp_path / "audit", folds=2, budget=5, say=said.append
+        )
+    assert "2 models of 200 steps of 9 s" in said[0] and "over 5 min" in said[0]
+    with pytest.raises(KeyboardInterrupt):  # too short for a forecast
+        run_module.audit(inputs.dataset.root, tmp_path / "short", folds=2, steps=9, say=said.append)
+    assert len(said) == 1 and untrained.configs[1]["steps_per_epoch"] == 1
+
+
+def test_folds_that_are_trained_twice_disagree(tmp_path, monkeypatch):
+    inputs = pictures(tmp_path / "d", (32, 32), 9)
+    runs = [[tmp_path / f"fold-1{end}" for end in ("", "-again-1")]]
+    runs[0][0].mkdir()
+    (runs[0][0] / "test.csv").write_text("\n".join(["id", *"abcd"]) + "\n")
+
+    def load(run, **options):
+        level = 0.2 if run.name == "fold-1" else 0.6
+        return SimpleNamespace(
+            cases=lambda cases: ((c, np.full((32, 32, 1), level)) for c in cases)
+        )
+
+    monkeypatch.setattr(Predictor, "load", load)
+    audit_folds.predict_folds(runs, inputs, tmp_path / "p", tmp_path / "s", 1)
+    for id in inputs.dataset.ids:
+        assert (read_map(tmp_path / "p", id) == 102).all()  # 0.4 of 255
+        assert (read_map(tmp_path / "s", id) == 102).all()
+    plans = [audit_folds._planned({"data": {}, "seed": 3}, 0, 5, repeat) for repeat in (0, 1)]
+    assert [plan.name for plan in plans] == ["fold-1", "fold-1-again-1"]
+    assert [plan.config["seed"] for plan in plans] == [3, 4]

@@ -86,8 +86,8 @@ def test_an_audit_by_folds_goes_on_where_it_was_stopped(dataset, tmp_path, monke
     judged = {}
     load = Predictor.load
 
-    def load_and_note(run):
-        predictor = load(run)
+    def load_and_note(run, **options):
+        predictor = load(run, **options)
         cases = predictor.cases
 
         def noted(chosen):
