@@ -39,6 +39,16 @@ class AuditInputs:
         """The masks to be judged, by id, then annotator."""
         return tuple(case for case in self.dataset if case.annotator in self.judged)
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the images to be judged, each once."""
+        return tuple(dict.fromkeys(case.id for case in self.cases))
+
+    @property
+    def channels(self) -> int:
+        """Of a prediction: one for two classes, else one for each."""
+        return 1 if self.dataset.classes == 2 else self.dataset.classes
+
 
 def choose_inputs(
     dataset: Dataset,

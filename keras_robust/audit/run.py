@@ -1,10 +1,9 @@
 """Finding the masks of a dataset that are wrong, by a model that has not seen them."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import keras_robust
 from keras_robust.audit.findings import Finding, findings_of_masks, findings_of_scores
 from keras_robust.audit.folder import (
     INFO,
-    JUDGES,
     PREDICTIONS,
     SPREAD,
     TABLE,
@@ -25,8 +23,6 @@ from keras_robust.audit.folder import (
     read_audit,
     write_cases,
 )
-from keras_robust.audit.folds import check_folds, predict_folds, train_folds
-from keras_robust.audit.given.models import GivenModels
 from keras_robust.audit.habits import habits, sentences, write_habits
 from keras_robust.audit.inputs import (
     AuditInputs,
@@ -35,11 +31,10 @@ from keras_robust.audit.inputs import (
     file_hashes,
     require_same,
 )
-from keras_robust.audit.judges.pace import measure
-from keras_robust.audit.judges.recipe import judge_config, steps_of, with_plan, with_steps
 from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.places import PLACES, located, write_places
 from keras_robust.audit.report import write_audit_report
+from keras_robust.audit.sources import Folds, Given, choose_source
 from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
 from keras_robust.common.artefacts import ARTEFACTS, damages, describe
 from keras_robust.common.errors import invalid
@@ -49,12 +44,9 @@ from keras_robust.common.opening import read_json
 from keras_robust.common.progress import StageProgress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
-from keras_robust.scheduling.scheduler import StudyState
 from keras_robust.suspicion.error_map import error_map
 from keras_robust.suspicion.judged import Judged
 from keras_robust.suspicion.scores import SCORES, Suspicion, score_masks
-
-WORTH_A_FORECAST = 300  # steps in all; fewer are made before a forecast is
 
 
 def audit(
@@ -102,7 +94,7 @@ def audit(
     ranking = _checked_scores(asked.scores)
     if asked.truth is not None:
         check_truth(opened, inputs.judged, asked.truth, asked.wrong_below)
-    source = _source(asked, inputs)
+    source = choose_source(asked, inputs)
     tell = progress or (lambda stage, done, total: None)
     with _claimed(output):
         info = _begin(output, inputs, asked.split, source, tell)
@@ -125,15 +117,6 @@ def audit(
     return result
 
 
-def _source(asked: AuditOptions, inputs: AuditInputs) -> "_Folds | _Given":
-    """What predicts the images."""
-    dataset = inputs.dataset
-    folders = asked.prediction_folders
-    if folders:
-        return _Given(folders, GivenModels.find(folders, dataset, _ids(inputs)))
-    return _Folds(judge_config(inputs, asked), asked)
-
-
 def _compared(
     result: Audit, opened: Dataset, asked: AuditOptions, tell: StageProgress
 ) -> Truth | None:
@@ -149,130 +132,11 @@ def _compared(
     return compared
 
 
-@dataclass(frozen=True)
-class _Folds:
-    """Predictions by cross-validation."""
-
-    config: dict[str, Any]
-    asked: AuditOptions
-
-    @property
-    def files(self) -> dict[str, list[Path]]:
-        return {}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        asked = self.asked
-        training = {**self.config, "threads": None}
-        if asked.minutes is not None or asked.steps is not None:
-            for decided_later in ("epochs", "steps_per_epoch", "evaluate_every"):
-                del training[decided_later]
-        length = {"budget": asked.minutes, "steps": asked.steps}
-        return {"folds": asked.folds, "repeats": asked.repeats, **length, "training": training}
-
-    def check(self, inputs: AuditInputs) -> None:
-        """Raise what would stop the training, before anything is written."""
-        check_folds(self.config, self.asked.folds, inputs)
-
-    def predict(
-        self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
-    ) -> None:
-        channels = _channels(inputs.dataset)
-        folder = output / PREDICTIONS
-        if all(has_map(folder, id, channels) for id in _ids(inputs)):
-            return
-
-        def show(state: StudyState) -> None:
-            done, total = (sum(getattr(r, k) for r in state.runs) for k in ("done", "epochs"))
-            tell("training", done, total)
-
-        asked = self.asked
-        runs = train_folds(
-            self._complete(inputs, output, tell, say),
-            asked.folds,
-            output,
-            repeats=asked.repeats,
-            jobs=asked.jobs,
-            threads=asked.threads,
-            progress=show,
-        )
-        predict_folds(
-            runs, inputs, folder, output / SPREAD, channels, lambda d, n: tell("predicting", d, n)
-        )
-
-    def _complete(
-        self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
-    ) -> dict[str, Any]:
-        """The configuration with its plan and steps; those of an earlier call, where it chose."""
-        asked = self.asked
-        config = with_plan(
-            self.config, inputs, output / "plan", lambda done, n: tell("plan", done, n)
-        )
-        trained_on = len(inputs.dataset.select(annotator=inputs.trained_on).ids)
-        images, folds = len(_ids(inputs)), asked.folds * asked.repeats
-        steps = asked.steps
-        try:
-            steps = int(read_json(output / JUDGES, dict)["steps"])
-            return with_steps(config, steps)
-        except FileNotFoundError:
-            pass
-        if steps is not None:
-            config = with_steps(config, steps)
-        count = steps or steps_of(config, trained_on * (asked.folds - 1) // asked.folds)
-        if asked.minutes is None and folds * count < WORTH_A_FORECAST:
-            return config
-        threads = asked.threads or max(1, (os.cpu_count() or 1) // asked.jobs)
-        pace = measure(config, asked.folds, output / "trial", threads)
-        if asked.minutes is not None:
-            count = pace.steps_within(asked.minutes, folds, images, asked.jobs)
-            config = with_steps(config, count)
-            found = {"steps": count, "pace": pace.to_json(), "budget": asked.minutes}
-            atomic_write_json(output / JUDGES, found)
-        minutes = pace.forecast(count, folds, images, asked.jobs) / 60
-        over = asked.minutes is not None and minutes > 1.1 * asked.minutes
-        say(
-            f"Forecast: about {minutes:.0f} min, for {folds} models of {count} steps of "
-            f"{pace.step:.2g} s and {images} images to predict."
-            + (f" That is over {asked.minutes:g} min: fewer steps teach nothing." if over else "")
-        )
-        return config
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Predictions that are there already."""
-
-    folders: tuple[Path, ...]
-    given: GivenModels
-
-    @property
-    def files(self) -> dict[str, list[Path]]:
-        return self.given.files
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        named = [str(folder.resolve()) for folder in self.folders]
-        return {"predictions": named[0] if len(named) == 1 else named}
-
-    def check(self, inputs: AuditInputs) -> None:
-        """The files have been found already."""
-
-    def predict(
-        self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
-    ) -> None:
-        self.given.copy(
-            inputs.dataset,
-            output / PREDICTIONS,
-            output / SPREAD,
-            lambda d, n: tell("predicting", d, n),
-        )
-
-
 def _begin(
     output: Path,
     inputs: AuditInputs,
     split: str | None,
-    source: _Folds | _Given,
+    source: Folds | Given,
     tell: StageProgress,
 ) -> dict[str, Any]:
     """The content of audit.json: that of an audit to continue, or of a new one."""
@@ -412,7 +276,7 @@ class _Cases:
 
     def read(self, case: Case) -> Judged:
         dataset = self.inputs.dataset
-        probabilities = read_map(self.folder, case.id, _channels(dataset))
+        probabilities = read_map(self.folder, case.id, self.inputs.channels)
         spread = read_map(self.spread, case.id)[..., 0] if has_map(self.spread, case.id) else None
         return Judged(case.id, dataset.read_mask(case), probabilities, case.spacing, spread)
 
@@ -432,14 +296,6 @@ def _checked_scores(scores: Sequence[str] | None) -> dict[str, str]:
         raise ValueError(str(error)) from error
     names = list(found.scores) if scores is None else list(dict.fromkeys(scores))
     return {name: SCORES.words(name) for name in names}
-
-
-def _channels(dataset: Dataset) -> int:
-    return 1 if dataset.classes == 2 else dataset.classes
-
-
-def _ids(inputs: AuditInputs) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(case.id for case in inputs.cases))
 
 
 def _read_info(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from keras_robust.audit import folds as audit_folds
+from keras_robust.audit import sources
 from keras_robust.audit.inputs import choose_inputs
 from keras_robust.audit.judges import Pace, judge_config, with_plan, with_steps
 from keras_robust.audit.judges.recipe import steps_of
@@ -135,9 +136,9 @@ def untrained(monkeypatch):
         configs.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "measure", lambda *args: paces.pop(0))
-    monkeypatch.setattr(run_module, "train_folds", train_folds)
-    monkeypatch.setattr(run_module, "check_folds", lambda *args: None)
+    monkeypatch.setattr(sources, "measure", lambda *args: paces.pop(0))
+    monkeypatch.setattr(sources, "train_folds", train_folds)
+    monkeypatch.setattr(sources, "check_folds", lambda *args: None)
     return SimpleNamespace(configs=configs, paces=paces)
 
 
