@@ -46,7 +46,8 @@ from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
 from keras_robust.suspicion.error_map import error_map
 from keras_robust.suspicion.judged import Judged
-from keras_robust.suspicion.scores import SCORES, Suspicion, score_masks
+from keras_robust.suspicion.learned.trust import Trust
+from keras_robust.suspicion.scores import SCORES, Suspicion, judge_masks, score_masks
 
 
 def audit(
@@ -200,7 +201,7 @@ def _judge(
     tell: StageProgress,
 ) -> None:
     """Write the tables of the masks, and into `info` what they add up to."""
-    scored = _score(inputs, output, ranking, tell)
+    scored, trust = _score(inputs, output, ranking, tell)
     cases = [_row(rank, case, one, ranking) for rank, (case, one) in enumerate(scored, start=1)]
     write_cases(output, cases, info["ranked_by"])
     write_places(output, ((case.id, case.annotator, case.places) for case in cases))
@@ -212,16 +213,17 @@ def _judge(
         "masks": len(cases),
         "findings": [one.as_json() for one in (*known, *found)],
         "habits": list(sentences(drawn)),
+        "trust": trust.to_json() | {"sentences": trust.sentences(inputs.dataset.class_names)},
     }
 
 
 def _score(
     inputs: AuditInputs, output: Path, ranking: Mapping[str, str], tell: StageProgress
-) -> list[tuple[Case, Suspicion]]:
-    """All masks with their scores, most suspicious first."""
+) -> tuple[list[tuple[Case, Suspicion]], Trust]:
+    """All masks with their scores, most suspicious first, and how far to trust these."""
     cases = _Cases(inputs, output)
     dataset = inputs.dataset
-    found = score_masks(
+    found = judge_masks(
         lambda: cases,
         classes=dataset.classes,
         scores=list(ranking),
@@ -229,9 +231,9 @@ def _score(
         progress=lambda done, total: tell("scoring", done, total),
     )
     main = next(iter(ranking))
-    both = zip(inputs.cases, found, strict=True)
+    both = zip(inputs.cases, found.masks, strict=True)
     # Equal scores in the order of the dataset, so that the ranks are the same every time.
-    return sorted(both, key=lambda pair: -pair[1].scores[main])
+    return sorted(both, key=lambda pair: -pair[1].scores[main]), found.trust
 
 
 def _row(rank: int, case: Case, suspicion: Suspicion, ranking: Mapping[str, str]) -> AuditCase:

@@ -20,7 +20,8 @@ def summary(audit: Audit) -> list[str]:
     """How good the judges are, how many masks are probably wrong, what is wrong with the dataset as
     a whole and who draws otherwise than the others, and, where the truth is known, how well the
     wrong ones were found; a sentence each."""
-    lines = [_judges(audit), *judge_warnings(audit), _found(audit)]
+    trust = audit.info.get("trust") or {}
+    lines = [_judges(audit), *judge_warnings(audit), _found(audit), *trust.get("sentences", ())]
     return [*lines, *_of_dataset(audit), *_detected(audit)]
 
 

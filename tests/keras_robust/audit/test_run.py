@@ -161,6 +161,8 @@ def test_an_audit_by_given_predictions(dataset, predictions, tmp_path):
     assert best.classes[0].dice == 1 and best.classes[0].surface_offset == 0
     assert found.case(best.id, "isic_gt").classes[0].dice == 1
     wrong = found.cases[0]
+    assert wrong.p_wrong > 0.5 > best.p_wrong
+    assert found.info["trust"]["found"] and not found.info["trust"]["blind"]
     assert wrong.annotator == NOISY and wrong.classes[0].dice < 0.9 and wrong.kind != "none"
     # Where the mask says foreground and the model 20 of 255, the error map says 235.
     opened = Dataset.open(dataset)
@@ -318,6 +320,7 @@ def test_the_command(dataset, predictions, tmp_path):
     assert done.exit_code == 0, done.output
     assert "   1  " in done.output and (output / "report.html").is_file()
     # The good model of the fixture agrees with the masks that are clean.
+    assert "of 10 were found among the first 10 %" in done.output
     assert "Judges: median Dice" in done.output and "masks are probably wrong" in done.output
     page = (output / "report.html").read_text(encoding="utf-8")
     for line in done.output.splitlines():
