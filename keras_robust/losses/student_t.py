@@ -27,6 +27,8 @@ from keras_robust.losses.base import SegmentationLoss
 from keras_robust.losses.probabilities import probabilities
 from keras_robust.losses.targets import at_least, sum_over, voxel_weights
 
+LEARNED = "learned"
+
 # r(x) = 1/(12x) - 1/(360x^3) + ..., and φ(x) = -1/(2x) - 1/(12x^2) + 1/(120x^4) - ...
 # (Abramowitz & Stegun 6.1.41, 6.3.18), below 1e-8 off for x >= _ASYMPTOTIC.
 _R = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
@@ -34,21 +36,22 @@ _PHI = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132)
 _ASYMPTOTIC = 4
 
 
-def student_t_nll(squared_error, dimensions, nu, log_precision: float = 0.0):
+def student_t_nll(squared_error, dimensions, nu, log_precision=0.0):
     r"""Negative log-likelihood per dimension, $L / D$ of eq. 4, with its exact derivative by ν.
 
     Args:
         squared_error: $S = \sum\delta^2$ of each event, any shape, >= 0.
         dimensions: $D$ of each event, broadcast against `squared_error`, >= 1.
         nu: degrees of freedom ν > 0, a scalar.
-        log_precision: λ of the precision matrix $\Sigma^{-1} = e^\lambda I$; 0 in the paper.
+        log_precision: λ of the precision matrix $\Sigma^{-1} = e^\lambda I$, a number or a scalar
+            tensor; 0 in the paper.
 
     Returns:
         Pair ($L / D$, $\partial L/\partial\nu$), each of the shape of `squared_error`. The first
-        is differentiable in `squared_error`, neither in `nu`.
+        is differentiable in `squared_error`, neither in `nu` or `log_precision`.
     """
-    nu = ops.stop_gradient(nu)
-    s = squared_error * math.exp(log_precision)
+    nu, log_precision = ops.stop_gradient(nu), _constant(log_precision, nu)
+    s = squared_error * ops.exp(log_precision)
     total = nu + dimensions
     shift = (s - dimensions) / total
     # log1p keeps ν >> D exact; for S << D the plain ratio does.
@@ -67,6 +70,23 @@ def student_t_nll(squared_error, dimensions, nu, log_precision: float = 0.0):
     u = ops.stop_gradient((dimensions - s) / (nu + s))
     by_nu = 0.5 * (_minus_log1p(u, -log_ratio) + _phi_difference(nu / 2, dimensions / 2))
     return per_dimension, ops.stop_gradient(by_nu)
+
+
+def nll_by_log_precision(squared_error, dimensions, nu, log_precision):
+    r"""$\partial L/\partial\lambda = \frac\nu2\,(e^\lambda S - D) / (\nu + e^\lambda S)$.
+
+    Args: As of `student_t_nll`.
+
+    >>> round(float(nll_by_log_precision(8.0, 4.0, 2.0, 0.0)), 6)  # 2/2 · (8 - 4) / (2 + 8)
+    0.4
+    """
+    nu = ops.stop_gradient(ops.convert_to_tensor(nu))
+    s = squared_error * ops.exp(_constant(log_precision, nu))
+    return ops.stop_gradient(0.5 * nu * (s - dimensions) / (nu + s))
+
+
+def _constant(log_precision, like):
+    return ops.stop_gradient(ops.convert_to_tensor(log_precision, dtype=like.dtype))
 
 
 def _minus_log1p(u, log1p_u):
@@ -135,6 +155,8 @@ class TLoss(SegmentationLoss):
             that are wrong as a whole; or `"voxel"`, one Student-t per value (D = 1): robust to
             wrong voxels within an image, too.
         log_precision: λ in $\Sigma^{-1} = e^\lambda I$; 0 in the paper, 1 in its released code.
+            `"learned"` trains it from 0 on, as ν̃ is: it then says how large errors are, and ν how
+            unlike the images. The gradient of the network hardly changes (see `Choosing a loss`).
         scale: `"per_dimension"` divides by the D of the event, so that learning rates, clipping
             and sums with other losses do not depend on the image size, and gives ν̃ the gradient
             of the undivided likelihood of an event, so that it learns at one speed for every D;
@@ -162,7 +184,7 @@ class TLoss(SegmentationLoss):
         nu_tilde: float = 0.0,
         epsilon: float = 1e-8,
         event: str = "image",
-        log_precision: float = 0.0,
+        log_precision: float | str = 0.0,
         scale: str = "per_dimension",
         **options: Any,
     ):
@@ -173,24 +195,40 @@ class TLoss(SegmentationLoss):
             raise invalid("epsilon", "epsilon > 0", epsilon)
         if event not in ("image", "voxel"):
             raise invalid("event", 'one of "image", "voxel"', event)
-        if not math.isfinite(log_precision):
-            raise invalid("log_precision", "a finite number", log_precision)
+        learned = log_precision == LEARNED
+        if not learned and (isinstance(log_precision, str) or not math.isfinite(log_precision)):
+            raise invalid("log_precision", f'a finite number or "{LEARNED}"', log_precision)
         if scale not in ("per_dimension", "total"):
             raise invalid("scale", 'one of "per_dimension", "total"', scale)
         self.epsilon, self.event = float(epsilon), event
-        self.log_precision, self.scale = float(log_precision), scale
+        self.scale = scale
         self._initial_nu_tilde = float(nu_tilde)
         self._nu_tilde = keras.Variable(nu_tilde, dtype="float32", name="nu_tilde")
+        self._log_precision: Any = (
+            keras.Variable(0.0, dtype="float32", name="log_precision")
+            if learned
+            else float(log_precision)
+        )
 
     @property
     def nu_tilde(self) -> float:
         """Current ν̃."""
-        return float(ops.convert_to_numpy(ops.copy(self._nu_tilde)))
+        return _number(self._nu_tilde)
 
     @property
     def nu(self) -> float:
         """Current ν = exp(ν̃) + ε, the degrees of freedom."""
         return math.exp(self.nu_tilde) + self.epsilon
+
+    @property
+    def learns_precision(self) -> bool:
+        """Whether λ is trained."""
+        return not isinstance(self._log_precision, float)
+
+    @property
+    def log_precision(self) -> float:
+        """Current λ."""
+        return _number(self._log_precision) if self.learns_precision else self._log_precision
 
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         aligned = self.align(y_true, y_pred, kept)
@@ -206,6 +244,19 @@ class TLoss(SegmentationLoss):
             values = self._voxel_event(error, weights, nu)
         return values, per_image, None
 
+    def _nll(self, squared_error, dimensions, nu):
+        """L / D of each event, and what adds 0 to a value and their exact derivatives, of a size
+        that does not depend on D, to the gradients of ν̃ and λ."""
+        precision = self._log_precision
+        if self.learns_precision:
+            precision = ops.cast(precision, squared_error.dtype)
+        nll, by_nu = student_t_nll(squared_error, dimensions, nu, precision)
+        derivatives = by_nu * (nu - ops.stop_gradient(nu))
+        if self.learns_precision:
+            by_precision = nll_by_log_precision(squared_error, dimensions, nu, precision)
+            derivatives += by_precision * (precision - ops.stop_gradient(precision))
+        return nll, derivatives
+
     def image_values(self, y_true, y_pred, sample_weight=None, kept=None):
         values, weights, _ = self.weighted_values(y_true, y_pred, sample_weight, kept)
         return values if weights is None else values * weights
@@ -219,15 +270,12 @@ class TLoss(SegmentationLoss):
             dimensions = _sum_per_image(weights) * error.shape[-1]
             counted = dimensions > 0
             dimensions = ops.where(counted, dimensions, ops.ones_like(dimensions))
-        nll, by_nu = student_t_nll(squared_error, dimensions, nu, self.log_precision)
-        values = nll * dimensions if self.scale == "total" else nll
-        # Adds 0 to the value and the exact derivative, of size O(1) for every D, to the gradient.
-        values = values + by_nu * (nu - ops.stop_gradient(nu))
+        nll, derivatives = self._nll(squared_error, dimensions, nu)
+        values = (nll * dimensions if self.scale == "total" else nll) + derivatives
         return values if counted is None else ops.where(counted, values, ops.zeros_like(values))
 
     def _voxel_event(self, error, weights, nu):
-        nll, by_nu = student_t_nll(error, ops.ones_like(nu), nu, self.log_precision)
-        values = ops.sum(nll + by_nu * (nu - ops.stop_gradient(nu)), axis=-1)
+        values = ops.sum(sum(self._nll(error, ops.ones_like(nu), nu)), axis=-1)
         channels = error.shape[-1]
         if weights is None:
             total, dimensions = _sum_per_image(values), _values_per_image(error)
@@ -241,10 +289,14 @@ class TLoss(SegmentationLoss):
             "nu_tilde": self._initial_nu_tilde,
             "epsilon": self.epsilon,
             "event": self.event,
-            "log_precision": self.log_precision,
+            "log_precision": LEARNED if self.learns_precision else self._log_precision,
             "scale": self.scale,
         }
         return {**own, **super().get_config()}
+
+
+def _number(variable) -> float:
+    return float(ops.convert_to_numpy(ops.copy(variable)))
 
 
 def _sum_per_image(values):

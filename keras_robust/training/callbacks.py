@@ -13,7 +13,8 @@ OF_AN_OUTPUT = "probabilities"  # begins the names of what Keras logs of each ou
 
 
 class NuLogger(keras.callbacks.Callback):
-    """Add `nu` and `nu_tilde` of the model's T-Loss to the logs of each epoch.
+    """Add `nu` and `nu_tilde` of the model's T-Loss to the logs of each epoch, and its
+    `log_precision` where it is learned.
 
     Works with any model compiled with a loss that has `nu` and `nu_tilde`, also within sums, lists
     and dicts of losses; further ones, as that of the second of two peers, are logged as `nu_2`,
@@ -33,7 +34,7 @@ class NuLogger(keras.callbacks.Callback):
 
     @staticmethod
     def values(loss: Any) -> dict[str, float]:
-        """Current `nu` and `nu_tilde` of the T-Losses in what `compile` accepts as a loss."""
+        """Current parameters of the T-Losses in what `compile` accepts as a loss."""
         from keras_robust import losses
 
         values: dict[str, float] = {}
@@ -42,6 +43,8 @@ class NuLogger(keras.callbacks.Callback):
             suffix = "" if number == 1 else f"_{number}"
             values[f"nu{suffix}"] = item.nu
             values[f"nu_tilde{suffix}"] = item.nu_tilde
+            if getattr(item, "learns_precision", False):
+                values[f"log_precision{suffix}"] = item.log_precision
         return values
 
 

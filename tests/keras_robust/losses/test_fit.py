@@ -129,16 +129,17 @@ def test_model_checkpoint_and_resuming(weights_only, tmp_path):
     path = str(tmp_path / ("best.weights.h5" if weights_only else "best.keras"))
     checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=weights_only)
     model = functional()
-    model.compile(keras.optimizers.Adam(1e-2), loss=TLoss())
+    model.compile(keras.optimizers.Adam(1e-2), loss=TLoss(log_precision="learned"))
     model.fit(*data(), batch_size=4, epochs=2, verbose=0, callbacks=[checkpoint])
     if weights_only:
         again = functional()
-        again.compile(keras.optimizers.Adam(1e-2), loss=TLoss())
+        again.compile(keras.optimizers.Adam(1e-2), loss=TLoss(log_precision="learned"))
         again.optimizer.build(again.trainable_variables)
         again.load_weights(path)
     else:
         again = keras.models.load_model(path)
     assert again.loss.nu_tilde == model.loss.nu_tilde
+    assert again.loss.log_precision == model.loss.log_precision != 0.0
     for a, b in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(value(a), value(b))
 

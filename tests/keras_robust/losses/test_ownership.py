@@ -60,7 +60,9 @@ def test_asking_for_the_variables_claims_those_of_all_terms():
     assert PerRegion(inner, [(1,)]).trainable_variables == inner.parameters and inner.is_claimed
 
 
-@pytest.mark.parametrize("make", [TLoss, Scaled, lambda: TLoss() + Dice()])
+@pytest.mark.parametrize(
+    "make", [TLoss, Scaled, lambda: TLoss() + Dice(), lambda: TLoss(log_precision="learned")]
+)
 def test_differentiating_what_nobody_trains_is_an_error(make):
     """At once, or where it may still be claimed in the step, when it is next computed."""
     loss = make()

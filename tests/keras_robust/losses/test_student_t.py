@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_robust.losses import TLoss, student_t_nll
+from keras_robust.losses.student_t import nll_by_log_precision
 from tests.keras_robust.losses import formulas
 from tests.keras_robust.losses.helpers import gradients, value
 
@@ -180,3 +181,84 @@ def test_nu_follows_nu_tilde():
     assert loss.nu == pytest.approx(math.exp(-1.25) + 0.5)
     loss.trainable_variables[0].assign(0.75)
     assert loss.nu_tilde == 0.75
+
+
+def learned(nu_tilde=0.0, log_precision=0.0, **options) -> TLoss:
+    loss = TLoss(nu_tilde=nu_tilde, log_precision="learned", **options)
+    loss.trainable_variables[1].assign(log_precision)
+    return loss
+
+
+@pytest.mark.parametrize("event", ["image", "voxel"])
+@pytest.mark.parametrize("scale", ["per_dimension", "total"])
+def test_a_learned_precision_changes_no_value(event, scale):
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, (3, 4, 5))
+    p = rng.uniform(0, 1, (3, 4, 5, 1)).astype("float32")
+    options = {"nu_tilde": -0.5, "event": event, "scale": scale, "reduction": "none"}
+    found, fixed = learned(log_precision=1.5, **options), TLoss(log_precision=1.5, **options)
+    np.testing.assert_allclose(value(found(y, p)), value(fixed(y, p)), rtol=1e-6)
+    by_found, (by_nu, _) = gradients(found, y, p)
+    by_fixed, (fixed_by_nu,) = gradients(fixed, y, p)
+    np.testing.assert_allclose(by_found, by_fixed, rtol=1e-6)
+    np.testing.assert_allclose(by_nu, fixed_by_nu, rtol=1e-6)
+
+
+@given(
+    mse=st.floats(1e-4, 1.0),
+    dimensions=st.integers(1, 10**7),
+    nu_tilde=st.floats(-4, 8),
+    precision=st.floats(-3, 8),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_slope_by_log_precision_is_that_of_equation_4(mse, dimensions, nu_tilde, precision):
+    nu, squared = math.exp(nu_tilde), mse * dimensions
+    found = float(value(nll_by_log_precision(squared, float(dimensions), nu, precision)))
+    steps = [formulas.t_loss(squared, dimensions, nu, precision + h) for h in (-1e-3, 1e-3)]
+    # Differences of numbers of size D lose digits.
+    assert found == pytest.approx((steps[1] - steps[0]) / 2e-3, rel=1e-3, abs=1e-6 * dimensions)
+
+
+def test_precision_learns_from_each_image_by_hand():
+    # D = 4 and ν = 1 + 1e-8; squared errors S of 1 and 4, λ = ln 2: s = 2 and 8.
+    # ½ ν (s - D) / (ν + s): ½ · -2/3 and ½ · 4/9, their mean -1/18.
+    y = np.zeros((2, 2, 2))
+    p = np.stack([np.full((2, 2, 1), 0.5), np.full((2, 2, 1), 1.0)]).astype("float32")
+    for scale in ("per_dimension", "total"):
+        _, (_, by_precision) = gradients(learned(0.0, math.log(2), scale=scale), y, p)
+        assert by_precision == pytest.approx(-1 / 18, rel=1e-5)
+
+
+@pytest.mark.parametrize("mse", [0.3, 0.01])
+def test_maximum_likelihood_brings_the_squared_errors_to_their_number(mse):
+    """e^λ S = D, after which ν grows without end where all images are alike."""
+    y, p = constant_residual(mse, (16, 16))
+    best = -math.log(mse)
+    slopes = [
+        float(gradients(learned(0.0, best + step), y, p)[1][1]) for step in (-0.05, 0.0, 0.05)
+    ]
+    assert slopes[0] < 0 < slopes[2]
+    assert slopes[1] == pytest.approx(0, abs=1e-6)
+    assert all(float(gradients(learned(t, best), y, p)[1][0]) < 0 for t in (-2.0, 0.0, 2.0))
+
+
+def test_an_ignored_image_teaches_no_precision():
+    y, p = constant_residual(0.1, (4, 4))
+    two = np.concatenate([y, np.full_like(y, 255)]), np.concatenate([p, p])
+    options = {"ignore_label": 255, "reduction": "sum"}
+    _, (_, of_two) = gradients(learned(**options), *two)
+    _, (_, of_one) = gradients(learned(**options), y, p)
+    assert of_two == pytest.approx(float(of_one), rel=1e-6)
+
+
+def test_a_learned_precision_is_a_parameter_like_nu():
+    loss = TLoss(log_precision="learned")
+    assert [v.name for v in loss.parameters] == ["nu_tilde", "log_precision"]
+    again = TLoss.from_config(loss.get_config())
+    assert again.learns_precision
+    assert again.log_precision == 0.0
+    loss.trainable_variables[1].assign(2.5)
+    assert loss.log_precision == 2.5
+    assert not TLoss(log_precision=1.0).learns_precision
+    with pytest.raises(ValueError, match='a finite number or "learned"'):
+        TLoss(log_precision="free")

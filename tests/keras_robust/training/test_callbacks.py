@@ -38,6 +38,15 @@ def test_further_t_losses_are_numbered():
     assert (values["nu_tilde"], values["nu_tilde_2"]) == (1.0, 2.0)
 
 
+def test_a_learned_precision_is_logged():
+    loss = losses.TLoss(log_precision="learned")
+    model = network()
+    model.compile("adam", loss=loss)
+    history = model.fit(X, Y, epochs=1, verbose=0, callbacks=[NuLogger()]).history
+    assert history["log_precision"] == [loss.log_precision] != [0.0]
+    assert "log_precision" not in NuLogger.values(losses.TLoss(log_precision=1.0))
+
+
 def test_losses_without_nu_add_nothing():
     assert NuLogger.values(losses.MAE()) == {}
     assert NuLogger.values("mse") == {}
