@@ -7,6 +7,7 @@ from .config import NoiseConfig as NoiseConfig
 from .config import PlanConfig as PlanConfig
 from .config import SelectionConfig as SelectionConfig
 from .config import TrainConfig as TrainConfig
+from .memorising.guard import MemorisationGuard as MemorisationGuard
 from .pipeline import train as train
 from .run import Run as Run
 from .saving import custom_objects as custom_objects
