@@ -1,0 +1,388 @@
+"""Tables and figures of `reproduce_regimes.py`: where curves part, and what would stop them.
+
+    python scripts/report_regimes.py [--folder docs/results/regimes]
+
+Reads `curves/` and `counts/`; writes runs.csv, stops.csv, weights.csv, paired.csv, tables.md and
+one figure per data set.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from reproduce_regimes import DATA, METHODS, NOISES, PASSES, Setting, dice_of
+from scipy.optimize import curve_fit
+from scipy.stats import wilcoxon
+
+from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import frame_csv
+from keras_robust.training.memorising.looks import is_over, peak, smoothed
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+LABELS = {
+    "ce+dice": "CE+Dice",
+    "t+dice": "T-Loss+Dice",
+    "t": "T-Loss",
+    "gce": "GCE",
+    "stocot": "StoCoT",
+    "t+dice-stocot": "T-Loss+Dice StoCoT",
+    "t-one": "T-Loss, λ = 1",
+    "t-learned": "T-Loss, λ learned",
+}
+TOLD = {
+    "0.7": "α = β = 0.7",
+    "0.5": "α = β = 0.5",
+    "mistakes": "mistakes, 30 %",
+    "clean": "clean",
+}
+LAST = 3
+"""The end of a run is the mean of so many looks, since single ones jump."""
+PIXELS = 64 * 64
+DEVELOPMENT = ("cells", "0.7", 100, 0)
+"""Data, noise, images and seed of the runs that the constants of the rules are from."""
+SPREAD, DENIED, SLOWED = 0.35, 0.065, 0.9
+
+
+class Run:
+    """A finished run: its setting, curve and counts."""
+
+    def __init__(self, folder: Path, name: str):
+        self.setting = Setting.of(name)
+        self.curve = pd.read_csv(folder / "curves" / f"{name}.csv")
+        with np.load(folder / "counts" / f"{name}.npz") as stored:
+            self.counts = {key: stored[key].astype(np.float64) for key in stored.files}
+        self.test_images = dice_of(self.counts["test_clean"])
+        self.test = self.test_images.mean(1)
+        self.train_clean = dice_of(self.counts["train_clean"]).mean(1)
+        self.train_noisy = dice_of(self.counts["train_noisy"]).mean(1)
+        self.held_out = dice_of(self.counts["held_out_noisy"]).mean(1)
+
+    @property
+    def is_development(self) -> bool:
+        s = self.setting
+        return (s.data, s.noise, s.images, s.seed) == DEVELOPMENT
+
+    @property
+    def end(self) -> float:
+        return float(self.test[-LAST:].mean())
+
+
+def by_held_out(run: Run) -> int:
+    """The guard, which sees no more than has passed."""
+    for seen in range(1, len(PASSES) + 1):
+        if is_over(PASSES[:seen], run.held_out[:seen]):
+            break
+    return PASSES.index(peak(PASSES[:seen], run.held_out[:seen]))
+
+
+def by_held_out_whole(run: Run) -> int:
+    """The guard that lets training run to its end."""
+    return PASSES.index(peak(PASSES, run.held_out))
+
+
+def by_deceleration(run: Run) -> int:
+    """ADELE: the fitted Dice against the masks has lost 90 % of its first slope."""
+
+    def form(t, a, b, c):
+        return a * (1 - np.exp(-b * t**c))
+
+    def slope(t, a, b, c):
+        return a * b * c * t ** (c - 1) * np.exp(-b * t**c)
+
+    at = np.array(PASSES, float)
+    for seen in range(4, len(at) + 1):
+        limits = ((0.0, 1e-6, 1e-6), (1.0, 10.0, 5.0))
+        found, _ = curve_fit(
+            form, at[:seen], run.train_noisy[:seen], (0.7, 0.5, 0.5), bounds=limits, maxfev=20000
+        )
+        first, now = slope(1.0, *found), slope(at[seen - 1], *found)
+        if (first - now) / first > SLOWED:
+            return seen - 1
+    return len(at) - 1
+
+
+def by_spread(run: Run) -> int:
+    """T-Loss weights part: the standard deviation of ln S over the images has reached a bound."""
+    return _first(smoothed(PASSES, run.curve["spread_log_mse"]) > SPREAD)
+
+
+def by_denied(run: Run) -> int:
+    """The networks agree on less than a bound of what the masks deny."""
+    return _first(smoothed(PASSES, run.curve["denied"]) < DENIED)
+
+
+def by_churn(run: Run) -> int:
+    """Predictions change least, smoothed, before they change more again."""
+    churn = smoothed(PASSES[1:], run.curve["churn"][1:])
+    return 1 + _first(np.diff(churn) > 0, len(churn) - 1)
+
+
+def _first(true: np.ndarray, otherwise: int = len(PASSES) - 1) -> int:
+    return int(np.argmax(true)) if np.any(true) else otherwise
+
+
+RULES: dict[str, Callable[[Run], int]] = {
+    "held-out masks, stopped": by_held_out,
+    "held-out masks, whole run": by_held_out_whole,
+    "deceleration (ADELE)": by_deceleration,
+    "spread of T-Loss weights": by_spread,
+    "agreement against masks": by_denied,
+    "least churn": by_churn,
+}
+
+
+def table_of_runs(runs: list[Run]) -> pd.DataFrame:
+    """One row a run: where it is best, where it begins to memorise, what the end gives."""
+    rows = []
+    for run in runs:
+        stop = by_held_out(run)
+        rows.append(
+            {
+                **vars(run.setting),
+                "best": run.test.max(),
+                "best_pass": PASSES[int(run.test.argmax())],
+                "memorises_from": peak(PASSES, run.train_clean),
+                "guard": run.test[stop],
+                "guard_pass": PASSES[stop],
+                "end": run.end,
+                "train_noisy_end": run.train_noisy[-LAST:].mean(),
+                "train_clean_end": run.train_clean[-LAST:].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def table_of_stops(runs: list[Run]) -> pd.DataFrame:
+    """One row a rule and group of runs: what was to gain over the end, and what it gained."""
+    rows = []
+    for rule, choose in RULES.items():
+        for run in runs:
+            rows.append(
+                {
+                    "rule": rule,
+                    "rows": group_of(run),
+                    "to_gain": run.test.max() - run.end,
+                    "gained": run.test[choose(run)] - run.end,
+                }
+            )
+    grouped = pd.DataFrame(rows).groupby(["rule", "rows"], sort=False)
+    table = grouped.agg(
+        runs=("gained", "size"),
+        to_gain=("to_gain", "mean"),
+        gained=("gained", "mean"),
+        worst=("gained", "min"),
+    ).reset_index()
+    return table.assign(share=table["gained"] / table["to_gain"])
+
+
+def group_of(run: Run) -> str:
+    if run.setting.noise == "clean":
+        return "clean"
+    if run.is_development:
+        peers = run.setting.method.endswith("stocot")
+        return "development, two networks" if peers else "development, one network"
+    return "others, noisy"
+
+
+def table_of_weights(runs: list[Run]) -> pd.DataFrame:
+    """How far the weight of an image, (ν + D) / (ν + e^λ S), is from D / (e^λ S)."""
+    rows = []
+    for run in runs:
+        if run.setting.method not in ("t", "t-one", "t-learned") or run.setting.noise == "clean":
+            continue
+        for number in (1, 5, 14, 33, 75):
+            look = PASSES.index(number)
+            row = run.curve.iloc[look]
+            precision = {"t": 0.0, "t-one": 1.0}.get(run.setting.method)
+            precision = row["log_precision_0"] if precision is None else precision
+            s = np.exp(precision) * run.counts["squared"][look]
+            ratio = ((row["nu_0"] + PIXELS) / (row["nu_0"] + s)) / (PIXELS / s)
+            rows.append(
+                {
+                    **{key: vars(run.setting)[key] for key in ("data", "noise", "method", "seed")},
+                    "pass": number,
+                    "nu": row["nu_0"],
+                    "log_precision": precision,
+                    "least_s": s.min(),
+                    "median_s": np.median(s),
+                    "weights_off_most": np.abs(ratio - 1).max(),
+                    "weights_off_median": np.median(np.abs(ratio - 1)),
+                    "heaviest_to_lightest": s.max() / s.min(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def table_of_pairs(runs: list[Run]) -> pd.DataFrame:
+    """Paired differences over the test images: each method's end and best against CE+Dice's."""
+    rows = []
+    usual = {_place(run): run for run in runs if run.setting.method == "ce+dice"}
+    for run in runs:
+        other = usual.get(_place(run))
+        if other is None:
+            continue
+        if run is not other:
+            for name, choose in {"end": _end_images, "best": _best_images}.items():
+                rows.append(
+                    {
+                        **vars(run.setting),
+                        "compared": f"{name} with CE+Dice's",
+                        **_paired(choose(run), choose(other)),
+                    }
+                )
+        found = _paired(run.test_images[by_held_out(run)], _end_images(run))
+        rows.append({**vars(run.setting), "compared": "guard with end", **found})
+    return pd.DataFrame(rows)
+
+
+def _place(run: Run) -> tuple:
+    return run.setting.data, run.setting.noise, run.setting.images, run.setting.seed
+
+
+def _end_images(run: Run) -> np.ndarray:
+    return run.test_images[-LAST:].mean(0)
+
+
+def _best_images(run: Run) -> np.ndarray:
+    return run.test_images[int(run.test.argmax())]
+
+
+def _paired(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    difference = one - other
+    p = float(wilcoxon(one, other).pvalue) if np.any(difference) else 1.0
+    return {"difference": difference.mean(), "higher": (difference > 0).mean(), "p": p}
+
+
+def draw(runs: list[Run], data: str, path: Path) -> None:
+    """Test Dice along training, a panel for each noise; a ring where the guard stops."""
+    chosen = [run for run in runs if run.setting.data == data and run.setting.method in METHODS]
+    noises = [noise for noise in NOISES if any(run.setting.noise == noise for run in chosen)]
+    figure, panels = plt.subplots(
+        1, len(noises), figsize=(4.2 * len(noises), 3.6), squeeze=False, layout="constrained"
+    )
+    for panel, noise in zip(panels[0], noises, strict=True):
+        for number, method in enumerate(METHODS):
+            of_method = [
+                r for r in chosen if (r.setting.noise, r.setting.method) == (noise, method)
+            ]
+            for run in of_method:
+                stop, colour = by_held_out(run), f"C{number}"
+                style = "--" if method.endswith("stocot") else "-"
+                label = LABELS[method] if run is of_method[0] else None
+                panel.plot(PASSES, run.test, style, color=colour, label=label, linewidth=1.3)
+                panel.plot(PASSES[stop], run.test[stop], "o", color=colour, fillstyle="none")
+        panel.set(title=TOLD[noise], xlabel="passes over the training images", xscale="log")
+        panel.set_ylim(max(panel.get_ylim()[1] - 0.2, 0), None)
+        panel.grid(alpha=0.3)
+    panels[0][0].set_ylabel("test Dice, clean masks")
+    panels[0][0].legend(fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def markdown(table: pd.DataFrame, columns: dict[str, str], formats: dict[str, str]) -> str:
+    """A table of Markdown, with columns renamed and formatted."""
+    head = "| " + " | ".join(columns.values()) + " |\n|" + "---|" * len(columns) + "\n"
+    lines = [
+        "| " + " | ".join(format(row[key], formats.get(key, "")) for key in columns) + " |"
+        for _, row in table.iterrows()
+    ]
+    return head + "\n".join(lines) + "\n"
+
+
+def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> str:
+    """The tables of the page."""
+    told = runs.assign(
+        method=runs["method"].map(LABELS),
+        noise=runs["noise"].map(TOLD),
+        fall=runs["best"] - runs["end"],
+    )
+    three = dict.fromkeys(("best", "end", "fall", "guard"), ".3f")
+    first = {
+        "data": "data",
+        "noise": "masks",
+        "method": "method",
+        "seed": "seed",
+        "best": "best",
+        "best_pass": "at pass",
+        "memorises_from": "memorises from pass",
+        "guard": "guard",
+        "guard_pass": "at pass",
+        "end": "end",
+        "fall": "best − end",
+    }
+    second = {
+        "rule": "signal",
+        "rows": "runs",
+        "runs": "n",
+        "to_gain": "to gain",
+        "gained": "gained",
+        "share": "share",
+        "worst": "worst run",
+    }
+    third = {
+        "method": "loss",
+        "pass": "pass",
+        "nu": "ν",
+        "log_precision": "λ",
+        "least_s": "least e^λ S",
+        "median_s": "median e^λ S",
+        "weights_off_median": "weight off D / e^λ S, median",
+        "weights_off_most": "at most",
+    }
+    told_weights = weights.assign(method=weights["method"].map(LABELS))
+    signed = dict.fromkeys(("to_gain", "gained", "worst"), "+.3f")
+    return "\n".join(
+        (
+            markdown(told, first, three),
+            markdown(stops, second, {**signed, "share": ".0%"}),
+            markdown(
+                told_weights,
+                third,
+                {
+                    "nu": ".3f",
+                    "log_precision": ".2f",
+                    "least_s": ".1f",
+                    "median_s": ".1f",
+                    "weights_off_median": ".2%",
+                    "weights_off_most": ".2%",
+                },
+            ),
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("docs/results/regimes"))
+    folder = parser.parse_args().folder
+    places = list(DATA)
+    names = sorted(path.stem for path in (folder / "counts").glob("*.npz"))
+    runs = [Run(folder, name) for name in names]
+    order = {method: number for number, method in enumerate(LABELS)}
+    runs.sort(
+        key=lambda run: (
+            places.index(run.setting.data),
+            list(NOISES).index(run.setting.noise),
+            run.setting.images,
+            order[run.setting.method],
+            run.setting.seed,
+        )
+    )
+    found = table_of_runs(runs), table_of_stops(runs), table_of_weights(runs)
+    named = dict(zip(("runs", "stops", "weights"), found, strict=True))
+    for name, table in {**named, "paired": table_of_pairs(runs)}.items():
+        text = frame_csv(table, index=False, float_format="%.5g")
+        atomic_write_text(folder / f"{name}.csv", text)
+    atomic_write_text(folder / "tables.md", tables(*found))
+    for data in dict.fromkeys(run.setting.data for run in runs):
+        draw(runs, data, folder / f"{data}.png")
+
+
+if __name__ == "__main__":
+    main()
