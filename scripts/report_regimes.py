@@ -2,8 +2,9 @@
 
     python scripts/report_regimes.py [--folder docs/results/regimes]
 
-Reads `curves/` and `counts/`; writes runs.csv, stops.csv, weights.csv, paired.csv, tables.md and
-one figure per data set.
+Reads `curves/` and `counts/`; writes runs.csv, stops.csv, weights.csv, paired.csv,
+one figure per data set, and the tables into index.md, between
+ `<!-- NAME -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -295,8 +296,8 @@ def markdown(table: pd.DataFrame, columns: dict[str, str], formats: dict[str, st
     return head + "\n".join(lines) + "\n"
 
 
-def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> str:
-    """The tables of the page."""
+def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> dict[str, str]:
+    """The tables of the page, by name."""
     told = runs.assign(
         method=runs["method"].map(LABELS),
         noise=runs["noise"].map(TOLD),
@@ -337,24 +338,22 @@ def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> st
     }
     told_weights = weights.assign(method=weights["method"].map(LABELS))
     signed = dict.fromkeys(("to_gain", "gained", "worst"), "+.3f")
-    return "\n".join(
-        (
-            markdown(told, first, three),
-            markdown(stops, second, {**signed, "share": ".0%"}),
-            markdown(
-                told_weights,
-                third,
-                {
-                    "nu": ".3f",
-                    "log_precision": ".2f",
-                    "least_s": ".1f",
-                    "median_s": ".1f",
-                    "weights_off_median": ".2%",
-                    "weights_off_most": ".2%",
-                },
-            ),
-        )
-    )
+    offs = dict.fromkeys(("weights_off_median", "weights_off_most"), ".2%")
+    sizes = {"nu": ".3f", "log_precision": ".2f", "least_s": ".1f", "median_s": ".1f"}
+    return {
+        "runs": markdown(told, first, three),
+        "stops": markdown(stops, second, {**signed, "share": ".0%"}),
+        "weights": markdown(told_weights, third, sizes | offs),
+    }
+
+
+def put(page: Path, name: str, table: str) -> None:
+    """Put a table into a page, in place of the one that stands there."""
+    before, _, rest = page.read_text().partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not end:
+        raise ValueError(f"{page} has no place for {name!r}.")
+    atomic_write_text(page, f"{before}<!-- {name} -->\n\n{table}\n{end}{after}")
 
 
 def main() -> None:
@@ -379,7 +378,8 @@ def main() -> None:
     for name, table in {**named, "paired": table_of_pairs(runs)}.items():
         text = frame_csv(table, index=False, float_format="%.5g")
         atomic_write_text(folder / f"{name}.csv", text)
-    atomic_write_text(folder / "tables.md", tables(*found))
+    for name, table in tables(*found).items():
+        put(folder / "index.md", name, table)
     for data in dict.fromkeys(run.setting.data for run in runs):
         draw(runs, data, folder / f"{data}.png")
 

@@ -102,6 +102,8 @@ def train(
             raise typer.Exit(130) from None
     for name, value in run.results.items():
         typer.echo(f"{name}: {value:.4f}")
+    if message := run.info.get("message"):
+        typer.echo(message)
     if "dice_test" in run.results:
         typer.echo(_grid_of(chosen))
     typer.echo(f"Run: {folder}")

@@ -89,7 +89,7 @@ class Checkpoints:
         """
         for number in reversed(self.numbers()):
             try:
-                return number, self._read(number)
+                return number, self.read(number)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 warnings.warn(
                     f"Checkpoint {self._path(number)} is damaged and was passed over: {error}",
@@ -106,7 +106,12 @@ class Checkpoints:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}"
 
-    def _read(self, number: int) -> dict[str, bytes]:
+    def read(self, number: int) -> dict[str, bytes]:
+        """The files of one generation.
+
+        Raises:
+            OSError, ValueError: It is damaged, or there is none.
+        """
         manifest = read_json(self._path(number) / MANIFEST, dict)
         files = {}
         for name, member in manifest["files"].items():

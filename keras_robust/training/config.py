@@ -244,6 +244,11 @@ class TrainConfig(_Section):
         evaluate_last: Test Dice after each of the last so many epochs; the run's result is its
             mean. 0 leaves the test images, or the fold that is held out, alone, but for
             `plan.validation_steps`.
+        stop: `"memorising"` trains on four fifths of the images, watches the others against their
+            masks, wrong as these may be, and ends where the network begins to learn wrong masks by
+            heart: the result is the network of the epoch before that; see
+            `keras_robust.training.MemorisationGuard`. Of whole images only. `None` trains on all
+            images to the last epoch.
         save_predictions: Test images whose predicted probabilities are kept.
         precision: Keras dtype policy of the model. Weights, ν, loss and evaluation are float32.
         threads: Threads of this process; `None` for TensorFlow's choice.
@@ -271,10 +276,22 @@ class TrainConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=2**32)
     evaluate_every: int = Field(default=1, ge=1)
     evaluate_last: int = Field(default=10, ge=0)
+    stop: Literal["memorising"] | None = None
     save_predictions: int = Field(default=8, ge=0)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     threads: int | None = Field(default=None, ge=1)
     tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _stops_where_it_can(self) -> "TrainConfig":
+        if self.stop is not None and self.plan is not None:
+            raise invalid(
+                "stop",
+                "null with a plan, whose pseudo-Dice on held-out images "
+                "(`plan.validation_steps`) keeps the best epoch",
+                self.stop,
+            )
+        return self
 
     @classmethod
     def load(cls, path: str | Path) -> "TrainConfig":

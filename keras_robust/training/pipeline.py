@@ -26,6 +26,14 @@ from keras_robust.training.devices import (
     replicas,
     require_trainable,
 )
+from keras_robust.training.memorising.looks import (
+    COPIES,
+    HELD_OUT,
+    is_over,
+    kept_of,
+    looks,
+    tell,
+)
 from keras_robust.training.records.inputs import dataset_of, move_data, require_inputs, set_paths
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
@@ -104,8 +112,10 @@ def _train(
 
     folder = run.folder / "checkpoints"
     checkpoints, best = Checkpoints(folder), Checkpoints(folder / "best", keep=1)
+    watched = Checkpoints(folder / "watched", keep=COPIES)  # epochs of which one may be kept
     checkpoints.tidy()
     best.tidy()
+    watched.tidy()
     rows: list[dict[str, Any]] = []
     newest = checkpoints.newest()
     if newest is not None:
@@ -119,6 +129,8 @@ def _train(
         # First, since a resumed run does not look back to epochs before its checkpoint.
         if task.is_best(rows):
             best.save(row["epoch"], files)
+        if HELD_OUT in row:
+            watched.save(row["epoch"], files)
         checkpoints.save(row["epoch"], files)
         run.write_history(rows)
         progress("epoch", row["epoch"], config.epochs, row)
@@ -127,7 +139,10 @@ def _train(
         done = len(rows) * task.steps + batch + 1
         progress("step", done, config.epochs * task.steps, logs)
 
-    if len(rows) < config.epochs:
+    def end_where_over(epoch: int, logs: Mapping[str, float]) -> None:
+        model.stop_training = model.stop_training or is_over(*looks(rows))
+
+    if len(rows) < config.epochs and not is_over(*looks(rows)):
         callbacks = [
             StopWhenAsked(asked),
             *task.callbacks(),
@@ -135,6 +150,7 @@ def _train(
             keras.callbacks.LambdaCallback(on_train_batch_end=report_step),
             NuLogger(),
             EpochRecorder(lambda epoch: task.columns(epoch, rows), record, task.steps),
+            keras.callbacks.LambdaCallback(on_epoch_end=end_where_over),
         ]
         if config.tensorboard:
             callbacks.append(
@@ -149,6 +165,12 @@ def _train(
             callbacks=callbacks,
             verbose=0,
         )
+    if passes := looks(rows)[0]:
+        kept = kept_of(*looks(rows), set(watched.numbers()) & set(passes))
+        files = watched.read(kept)
+        load_state(model, files["state.npz"])
+        checkpoints.save(kept, files)
+        note(kept=kept, message=tell(kept, passes[-1], is_over(*looks(rows))))
     note(results=task.finish(rows))
 
 

@@ -1,6 +1,6 @@
 """Where the images and masks of a run come from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -76,6 +76,29 @@ class MemorySource:
 
     def mask(self, index: int) -> np.ndarray:
         return self.masks[index]
+
+
+class Selected:
+    """Some images of another source, in its order."""
+
+    def __init__(self, source: Source, indices: Sequence[int]):
+        self.source, self.indices = source, tuple(indices)
+        self.ids = tuple(source.ids[index] for index in self.indices)
+
+    def image(self, index: int) -> np.ndarray:
+        return self.source.image(self.indices[index])
+
+    def mask(self, index: int) -> np.ndarray:
+        return self.source.mask(self.indices[index])
+
+
+def select(source: Source, ids: Collection[str]) -> Source:
+    """The images of a source with these ids, in its order; of what is in memory in memory."""
+    indices = [index for index, id in enumerate(source.ids) if id in ids]
+    if isinstance(source, MemorySource):
+        chosen = tuple(source.ids[index] for index in indices)
+        return MemorySource(chosen, source.images[indices], source.masks[indices])
+    return Selected(source, indices)
 
 
 class Relabelled:

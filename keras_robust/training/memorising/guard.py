@@ -9,7 +9,15 @@ from keras import tree
 
 from keras_robust.common.errors import invalid
 from keras_robust.metrics import dice
-from keras_robust.training.memorising.looks import PATIENCE, is_due, is_over, peak, smoothed
+from keras_robust.training.memorising.looks import (
+    HELD_OUT,
+    PATIENCE,
+    is_due,
+    is_over,
+    kept_of,
+    peak,
+    tell,
+)
 
 
 class MemorisationGuard(keras.callbacks.Callback):
@@ -87,8 +95,7 @@ class MemorisationGuard(keras.callbacks.Callback):
         """The pass whose weights are kept."""
         if not self.passes:
             return None
-        values = dict(zip(self.passes, smoothed(self.passes, self.scores), strict=True))
-        return max(self._weights or values, key=lambda number: values[number])
+        return kept_of(self.passes, self.scores, self._weights or self.passes)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         now = epoch + 1
@@ -98,7 +105,7 @@ class MemorisationGuard(keras.callbacks.Callback):
         self.passes.append(now)
         self.scores.append(score)
         if logs is not None:
-            logs["dice_held_out"] = score
+            logs[HELD_OUT] = score
         self._weights[now] = [np.array(value) for value in self.model.get_weights()]
         # A later look moves the peak a little; what lies further back is no longer needed.
         reach = peak(self.passes, self.scores) / PATIENCE
@@ -113,18 +120,7 @@ class MemorisationGuard(keras.callbacks.Callback):
             return
         self.model.set_weights(self._weights[kept])
         self._weights = {kept: self._weights[kept]}
-        last = self.passes[-1]
-        if kept == last:
-            self.message = (
-                f"No sign that masks were learned by heart: Dice on held-out images still rose at "
-                f"pass {last}, the last that was looked at."
-            )
-        else:
-            how = "Training was ended" if self._ended else "Training ran to the end"
-            self.message = (
-                f"{how} at pass {last}; kept is the network of pass {kept}: from there on, Dice on "
-                f"held-out images fell, as it does when wrong masks are learned by heart."
-            )
+        self.message = tell(kept, self.passes[-1], self._ended)
 
     def _score(self) -> float:
         scores = [score for batch in self._batches() for score in self._dice(*batch)]

@@ -15,10 +15,14 @@ from keras_robust.training.choosing import (
     choose_annotators,
     chosen_cases,
     drawn_by,
+    fold_numbers,
     refuse_noise_on_shares,
 )
 from keras_robust.training.config import TrainConfig
-from keras_robust.training.source import DiskSource, MemorySource, Relabelled, Source
+from keras_robust.training.source import DiskSource, MemorySource, Relabelled, Source, select
+
+FOLDS = 5
+"""Of the training images one part in so many is held out where training is to stop by them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class TrainingData:
         image_shape: (H, W, C), or with three axes.
         classes: Background included.
         ignore_label: A label that counts for nothing.
+        held_out: Images that are not trained on, with masks as those to train on; None without.
     """
 
     train: Source
@@ -44,6 +49,7 @@ class TrainingData:
     image_shape: tuple[int, ...]
     classes: int
     ignore_label: int | None
+    held_out: Source | None = None
 
 
 def prepare(
@@ -79,6 +85,14 @@ def prepare(
     if config.noise is not None:
         labels = (dataset.classes, dataset.ignore_label)
         train, kinds = _corrupt(train, config, *labels, folder, files, progress)
+    held_out = None
+    if config.stop is not None:
+        fold_of = fold_numbers(chosen, FOLDS)
+        watched = {id for id, fold in fold_of.items() if fold == config.seed % FOLDS}
+        others = set(train.ids) - watched
+        kinds = kinds[[id in others for id in train.ids]]
+        held_out, train = select(train, watched), select(train, others)
+        train_clean = select(train_clean, others)
     return TrainingData(
         train=train,
         train_clean=train_clean,
@@ -88,6 +102,7 @@ def prepare(
         image_shape=train.image(0).shape,
         classes=dataset.classes,
         ignore_label=dataset.ignore_label,
+        held_out=held_out,
     )
 
 

@@ -15,6 +15,7 @@ from keras_robust.training.build import build_model, compile_model
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
+from keras_robust.training.memorising.looks import HELD_OUT, is_due, looks
 from keras_robust.training.run import Run
 from keras_robust.training.source import Source
 from keras_robust.training.whole_images.cases import prepare
@@ -46,6 +47,8 @@ class WholeImages:
         self.train = self._evaluator(clean) if clean.ids else None
         test = self.data.test if self.config.evaluate_last else None
         self.test = None if test is None else self._evaluator(test)
+        held_out = self.data.held_out
+        self.held_out = None if held_out is None else self._evaluator(held_out)
         return self.model
 
     def stream(self, first_epoch: int) -> tf.data.Dataset:
@@ -72,6 +75,8 @@ class WholeImages:
             scores = self.test.scores()
             columns["dice_test"] = float(scores.per_image.mean())
             columns["dice_test_pooled"] = scores.pooled
+        if self.held_out is not None and is_due(looks(rows)[0], epoch + 1):
+            columns[HELD_OUT] = float(self.held_out.scores().per_image.mean())
         return columns
 
     def is_best(self, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -92,10 +97,17 @@ class WholeImages:
             for id, dice in zip(self.test.ids, final.per_image, strict=True)
         ]
         write_csv(self.run.folder / "test.csv", ["id", "dice"], test_rows)
+        std = float(final.per_image.std())
+        if self.held_out is not None:  # the model is that of one epoch, chosen
+            return {
+                "dice_test": float(final.per_image.mean()),
+                "dice_test_std_images": std,
+                "dice_test_pooled": final.pooled,
+            }
         last = [row for row in rows if "dice_test" in row]
         return {
             "dice_test": float(np.mean([row["dice_test"] for row in last])),
-            "dice_test_std_images": float(final.per_image.std()),
+            "dice_test_std_images": std,
             "dice_test_pooled": float(np.mean([row["dice_test_pooled"] for row in last])),
         }
 

@@ -59,7 +59,8 @@ def test_the_weights_of_the_peak_are_kept(stop):
     model, guard, history = follow(RISE_AND_FALL, stop=stop)
     assert guard.kept in (9, 10)
     assert float(model.get_weights()[0]) == pytest.approx(RISE_AND_FALL[guard.kept - 1])
-    assert len(history["loss"]) == (23 if stop else 40)  # the first look past 2.5 times the peak
+    # Looks are at 21, 24, 27, ...; 2.5 times the peak is 22.5 or 25.
+    assert len(history["loss"]) in ((24, 27) if stop else (40,))
     assert f"kept is the network of pass {guard.kept}:" in guard.message
     pairs = list(zip(IMAGES[..., 0], MASKS, strict=True))
     expected = np.mean([dice(image > RISE_AND_FALL[3], mask) for image, mask in pairs])
