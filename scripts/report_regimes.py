@@ -3,8 +3,7 @@
     python scripts/report_regimes.py [--folder docs/results/regimes]
 
 Reads `curves/` and `counts/`; writes runs.csv, stops.csv, weights.csv, paired.csv,
-one figure per data set, and the tables into index.md, between
- `<!-- NAME -->` and `<!-- end -->`.
+one figure per data set, and the tables into index.md, between `<!-- NAME -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -47,6 +46,8 @@ PIXELS = 64 * 64
 DEVELOPMENT = ("cells", "0.7", 100, 0)
 """Data, noise, images and seed of the runs that the constants of the rules are from."""
 SPREAD, DENIED, SLOWED = 0.35, 0.065, 0.9
+WORTH = 0.01
+"""Least gain of which a share is told."""
 
 
 class Run:
@@ -178,7 +179,8 @@ def table_of_stops(runs: list[Run]) -> pd.DataFrame:
         gained=("gained", "mean"),
         worst=("gained", "min"),
     ).reset_index()
-    return table.assign(share=table["gained"] / table["to_gain"])
+    share = table["gained"] / table["to_gain"]
+    return table.assign(share=share.where(table["to_gain"] >= WORTH))
 
 
 def group_of(run: Run) -> str:
@@ -290,10 +292,14 @@ def markdown(table: pd.DataFrame, columns: dict[str, str], formats: dict[str, st
     """A table of Markdown, with columns renamed and formatted."""
     head = "| " + " | ".join(columns.values()) + " |\n|" + "---|" * len(columns) + "\n"
     lines = [
-        "| " + " | ".join(format(row[key], formats.get(key, "")) for key in columns) + " |"
+        "| " + " | ".join(_cell(row[key], formats.get(key, "")) for key in columns) + " |"
         for _, row in table.iterrows()
     ]
     return head + "\n".join(lines) + "\n"
+
+
+def _cell(value, form: str) -> str:
+    return "" if isinstance(value, float) and np.isnan(value) else format(value, form)
 
 
 def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> dict[str, str]:
