@@ -45,7 +45,9 @@ KINDS = ("none", *PRICES, "uncertain")
 TOO_MUCH = ("too large", "leak", "extra object")
 TOO_LITTLE = ("too small", "part missing", "hole", "missing object", "slices missing")
 LEAST = 0.25
-MARGIN = 0.03
+# These explain what a poor judge gets wrong by himself, too: they cost more by as much as the usual
+# Dice of masks and predictions is below this.
+FREE, GOOD_JUDGE = ("part missing", "leak", "coarse"), 0.9
 # A mask that fits so many other images as well as its own has nothing to do with it.
 UNRELATED = 0.1
 
@@ -65,12 +67,13 @@ def kind_of_error(
     shares = shares_of(comparison, fit)
     if not shares:
         return "none"
-    order = sorted(shares, key=lambda kind: shares[kind] - PRICES[kind], reverse=True)
-    first, second = order[:2]
-    net = {kind: shares[kind] - PRICES[kind] for kind in order}
-    if net[first] < LEAST:
-        return "uncertain"
-    return first
+    doubt = max(GOOD_JUDGE - fit.usual, 0.0) if fit else 0.0
+    net = {
+        kind: share - PRICES[kind] - (doubt if kind in FREE else 0.0)
+        for kind, share in shares.items()
+    }
+    best = max(net, key=lambda kind: net[kind])
+    return best if net[best] >= LEAST else "uncertain"
 
 
 def shares_of(comparison: Comparison, fit: Fit | None = None) -> dict[str, float]:

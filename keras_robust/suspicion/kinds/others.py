@@ -27,6 +27,8 @@ class Fit:
         other: Id of that image, "" without others.
         copied: Id of a case whose mask it is, "" where it is that of none.
         better: Share of the other images that it fits at least as well as its own.
+        usual: Median Dice of all masks with the predictions of their own images: how good a judge
+            the model is.
     """
 
     own: float = 1.0
@@ -34,6 +36,7 @@ class Fit:
     other: str = ""
     copied: str = ""
     better: float = 0.0
+    usual: float = 1.0
 
 
 class Others:
@@ -50,12 +53,15 @@ class Others:
         self.ids: list[str] = []
         self._masks: list[Labels] = []
         self._predicted: list[Labels] = []
+        self._own: list[float] = []
 
     def add(self, comparison: Comparison) -> None:
         """Keep a small copy of one case."""
         self.ids.append(comparison.id)
         self._masks.append(thumbnail(comparison.labels))
         self._predicted.append(thumbnail(comparison.predicted))
+        if self._masks[-1].any() or self._predicted[-1].any():
+            self._own.append(float(overlaps(self._masks[-1], self._predicted[-1:])[0]))
 
     def fit(self, comparison: Comparison) -> Fit:
         """How a mask fits the images of all others."""
@@ -75,6 +81,7 @@ class Others:
             self.ids[others[first]],
             self.ids[others[same]] if masks[same] >= SAME else "",
             float((predicted >= own).mean()),
+            float(np.median(self._own)),
         )
 
 

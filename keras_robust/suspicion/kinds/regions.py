@@ -7,17 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from scipy.ndimage import label as components
+from scipy.spatial import ConvexHull, QhullError
 
 __all__ = ["Regions", "without_thin"]
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 # What is thinner, as a share of how deep the objects are, is doubt about the outline.
-THIN = 0.12
+THIN = 0.08
 # An object is overlooked where the other side holds no more of it than this.
 TOUCHED = 0.03
 DIRECTIONS_3D = 48
 STEPS = 64
+FEW_POINTS = 1000
 
 
 class Regions:
@@ -109,12 +111,7 @@ class Regions:
         objects, _ = components(self.mask | self.predicted, np.ones((3,) * self.mask.ndim))
         piece = np.argwhere(self.parts)
         drawn = np.argwhere(self.mask & (objects == objects[tuple(piece[0])]))
-        if not len(drawn):
-            return 0.0
-        middle = piece.mean(axis=0)
-        spread = float(np.sqrt(((piece - middle) ** 2).sum(axis=1).mean()))
-        aside = float(np.linalg.norm(middle - drawn.mean(axis=0)))
-        return self.share(self.parts) * min(1.0, 2 * aside / max(spread, 1e-6))
+        return self.share(self.parts) * (1 - _surrounded(drawn, piece)) if len(drawn) else 0.0
 
     def beyond_plane(self) -> float:
         """How much of the evidence is all that lies beyond a plane; less by the share of the mask
@@ -174,6 +171,16 @@ class Regions:
             return thick
         weights = np.bincount(pieces.ravel(), self.weights.ravel(), count + 1)
         return pieces == 1 + int(np.argmax(weights[1:]))
+
+
+def _surrounded(points: NDArray[np.intp], piece: NDArray[np.intp]) -> float:
+    """Share of the points that lie within the convex hull of others."""
+    few = points[:: max(1, len(points) // FEW_POINTS)]
+    try:
+        faces = ConvexHull(piece).equations
+    except (QhullError, ValueError):  # as thin as a line or plane
+        return 0.0
+    return float((few @ faces[:, :-1].T + faces[:, -1] <= 1e-9).all(axis=1).mean())
 
 
 def _untouched(own: Mask, other: Mask) -> Mask:
