@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from keras_robust.audit.truth import kind_of_noise
+from keras_robust.common.files import atomic_write_text
+from keras_robust.common.tables import frame_csv
 from keras_robust.data import Dataset
 from keras_robust.metrics.overlap import drawn_dice
 from keras_robust.noise import KINDS, MISTAKES, LabelNoise, NotHere
@@ -139,17 +141,17 @@ def evaluate(dataset: Dataset, cases: int, step: int = 1, seed: int = 0) -> pd.D
 
 HEAD = """# How often the audit names the kind of a mistake right
 
-Every kind of error of `keras_robust.noise`, the shapes and the mistakes, is planted into clean masks,
-by β of .3, .5 and .7. The judge is no trained network: what it says is made of the clean mask, with an
-outline that wanders, doubt along it and places that it gets wrong, in three qualities (good, fair,
-poor). Counted are mistakes that leave a Dice below .95 with the clean mask. `uncertain` counts as
-wrong. Where two classes are exchanged, labels off by one are a wrong class, as nothing tells them
-apart.
+Every kind of error of `keras_robust.noise`, the shapes and the mistakes, is planted into clean
+masks, by β of .3, .5 and .7. The judge is no trained network: what it says is made of the clean
+mask, with an outline that wanders, doubt along it and places that it gets wrong, in three
+qualities (good, fair, poor). Counted are mistakes that leave a Dice below .95 with the clean
+mask. `uncertain` counts as wrong. Where two classes are exchanged, labels off by one are a wrong
+class, as nothing tells them apart.
 
-The rules and their few constants were chosen on rows marked *development*; the others were looked at
-once. Networks that are poor judges make mistakes of their own which look like parts, leaks and objects:
-with small networks whose median Dice is below .8 the share that is named right falls to between one
-half and three quarters, see [what the audit finds](index.md).
+The rules and their few constants were chosen on rows marked *development*; the others were looked
+at once. Networks that are poor judges make mistakes of their own which look like parts, leaks and
+objects: with small networks whose median Dice is below .8 the share that is named right falls to
+between one half and three quarters, see [what the audit finds](index.md).
 
 Written by `scripts/evaluate_audit_kinds.py`.
 """
