@@ -143,8 +143,9 @@ class Places(QObject):
         volume, unit = float(place.volume), "px"
         if layer is not None and spacing(layer).unit == "mm":
             volume, unit = (volume / 1000, "ml") if self._ndim > 2 else (volume, "mm²")
+        amount = f"{volume:.3g}" if volume < 100 else f"{volume:.0f}"
         self.told.emit(
-            f"Place {self._at + 1} of {len(self._places)}: {place.kind}, {volume:.3g} {unit}"
+            f"Place {self._at + 1} of {len(self._places)}: {place.kind}, {amount} {unit}"
         )
 
 

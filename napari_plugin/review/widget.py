@@ -79,8 +79,10 @@ class ReviewWidget(DockWidget):
         whole.addWidget(self.title)
         whole.addLayout(head)
         self.title.setAccessibleName("Data set and reviewer")
-        self.agree_button = QPushButton("Agreement")
-        self.agree_button.setToolTip("How far another reviewer of this data set agrees with you")
+        self.agree_button = QPushButton("Readers")
+        self.agree_button.setToolTip(
+            "How far another reviewer of this data set agrees with you; decide between two others"
+        )
         self.agree_menu = QMenu(self)
         self.agree_menu.aboutToShow.connect(self._list_reviewers)
         self.agree_button.setMenu(self.agree_menu)

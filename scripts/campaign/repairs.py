@@ -355,6 +355,9 @@ def page(report: dict[str, Any]) -> str:
             f"| {found['dice_before']:.3f} | {found['dice_after']:.3f} "
             f"| {found['dice_after_all']:.3f} |"
         )
+    missing = [name for name in SIZES if name not in report["data"]]
+    if missing:
+        lines += ["", f"Not measured yet: {', '.join(missing)}."]
     bars = "at most 4 actions and 3 s of waiting in the median, Dice after of .95 at least"
     lines += ["", f"Asked for: {bars}. Met: {'yes' if report['met'] else 'no'}.", ""]
     return "\n".join(lines)

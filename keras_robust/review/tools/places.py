@@ -96,7 +96,8 @@ def _middle(own: NDArray[np.bool_], axis: int) -> tuple[int, ...]:
     index = np.argwhere(own)
     if own.ndim > 2:
         areas = np.bincount(index[:, axis])
-        index = index[index[:, axis] == areas.argmax()]
+        fullest = np.flatnonzero(areas == areas.max())
+        index = index[index[:, axis] == fullest[len(fullest) // 2]]
     far = ((index - index.mean(axis=0)) ** 2).sum(axis=1)
     return tuple(int(n) for n in index[far.argmin()])
 
