@@ -166,7 +166,8 @@ def progress_bars() -> Iterator[StageProgress]:
 
 
 def _time_left(begun: float, before: int, done: int, total: int) -> str:
-    """What is left of a stage, by its speed so far; empty at its beginning and end.
+    """What is left of a stage, by its speed so far; empty at its beginning and end, and where it is
+    less than a second.
 
     >>> _time_left(time.monotonic() - 600, before=10, done=20, total=30)
     ', about 10 min left'
@@ -174,6 +175,8 @@ def _time_left(begun: float, before: int, done: int, total: int) -> str:
     if not before < done < total:
         return ""
     seconds = (time.monotonic() - begun) / (done - before) * (total - done)
+    if seconds < 1:
+        return ""
     return (
         f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
     )
