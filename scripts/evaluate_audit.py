@@ -74,6 +74,9 @@ others, hippocampus included, are not. The mistakes that the default score learn
 other code and in other amounts than the simulated errors, but are of the same kinds: simulated rows
 favour it, and on the errors of people, `bubil`, it gains less.
 
+What P(wrong) and the audit's word on itself hold is in
+[what the default score promises](scores.md).
+
 Written by `scripts/evaluate_audit.py`; images and predictions are not kept.
 """
 
