@@ -17,12 +17,17 @@ from . import tuning as tuning
 from .losses import CE as CE
 from .losses import GCE as GCE
 from .losses import MAE as MAE
+from .losses import NACL as NACL
 from .losses import NCE as NCE
 from .losses import NGCE as NGCE
 from .losses import RCE as RCE
 from .losses import SCE as SCE
 from .losses import SVLS as SVLS
 from .losses import Dice as Dice
+from .losses import Focal as Focal
+from .losses import GeneralizedDice as GeneralizedDice
+from .losses import NoiseRobustDice as NoiseRobustDice
+from .losses import SquaredDice as SquaredDice
 from .losses import TLoss as TLoss
 
 __version__: str

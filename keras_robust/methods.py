@@ -118,6 +118,11 @@ LOSS_NAMES: Mapping[str, str] = MappingProxyType(
         "mae": "Mean absolute error: robust, slow to learn",
         "ce": "Cross entropy",
         "dice": "Soft Dice",
+        "nr_dice": "Noise-robust Dice: between Dice and MAE (COPLE-Net)",
+        "squared_dice": "Dice with squares in the denominator (V-Net)",
+        "generalized_dice": "Generalised Dice: all classes at once, rare ones weigh more",
+        "focal": "Focal: what is hard counts more; for rare classes, not for wrong labels",
+        "nacl": "Cross entropy, logits held near the classes around: calibrates",
     }
 )
 

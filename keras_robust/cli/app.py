@@ -55,6 +55,7 @@ for _command in (
     quality.refine,
     quality.view,
     quality.review_report,
+    studies.compare,
     studies.benchmark,
     studies.report,
     studies.crossval,

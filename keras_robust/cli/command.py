@@ -1,4 +1,4 @@
-"""What all subcommands share: sizes in two spellings, and words for old options."""
+"""What all subcommands share: options of several words, and words for old options."""
 
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ _REPLACED = {
 
 
 class Command(ListsNames):
-    """A subcommand that takes `--size 64 64` for `--size 64x64`, and names what took the place of
-    an option that it had."""
+    """A subcommand that takes `--size 64 64` for `--size 64x64` and several words after `--losses`,
+    and names what took the place of an option that it had."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {name for parameter in self.params for name in parameter.opts}
@@ -30,7 +30,36 @@ class Command(ListsNames):
                         f"Invalid option `{name}`. Expected {_REPLACED[name]}. Received: {name}. "
                         f"`keras-robust {self.name} --help` shows all options."
                     )
-        return super().parse_args(ctx, _joined_sizes(args) if "--size" in known else args)
+            for option, value in zip(args, args[1:], strict=False):
+                if option == "--json" and value.endswith(".json"):
+                    raise invalid(
+                        "json",
+                        "no file: results go to standard output",
+                        value,
+                        f"Write --json alone, and > {Path(value).name} at the end.",
+                    )
+        if "--size" in known:
+            args = _joined_sizes(args)
+        if "--losses" in known:
+            args = _repeated(args, "--losses")
+        return super().parse_args(ctx, args)
+
+
+def _repeated(args: list[str], option: str) -> list[str]:
+    """The arguments, an option before each of the words that follow it, up to the next option.
+
+    >>> _repeated(["lesions", "--losses", "ce+dice", "t+dice", "--folds", "3"], "--losses")
+    ['lesions', '--losses', 'ce+dice', '--losses', 't+dice', '--folds', '3']
+    """
+    repeated: list[str] = []
+    last = ""
+    for argument in args:
+        if argument.startswith("-"):
+            last = argument
+        elif last == option and repeated[-1] != option:
+            repeated.append(option)
+        repeated.append(argument)
+    return repeated
 
 
 def _joined_sizes(args: list[str]) -> list[str]:

@@ -1,11 +1,16 @@
-"""What the commands show: progress on standard error, and errors without a traceback."""
+"""What the commands show: results on standard output, as lines or as one JSON object; progress
+and what may come next beside them; and errors without a traceback."""
 
 import errno
+import json
+import math
+import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -19,13 +24,18 @@ __all__ = [
     "friendly_errors",
     "hint",
     "is_quiet",
+    "next_step",
     "progress_bar",
     "progress_bars",
+    "rows_of",
+    "set_json",
     "set_quiet",
+    "tell",
     "unless_quiet",
 ]
 
 _quiet = False
+_as_json = False
 View = TypeVar("View")
 
 LONGEST = 10_000  # characters of a message; it may repeat what files say
@@ -47,6 +57,65 @@ def set_quiet(context: typer.Context, quiet: bool) -> bool:
     return quiet
 
 
+def set_json(context: typer.Context, wanted: bool) -> bool:
+    """Say whether this command, as long as it runs, prints its results as JSON."""
+
+    def note(wanted: bool) -> None:
+        global _as_json
+        _as_json = wanted
+
+    note(wanted)
+    context.call_on_close(lambda: note(False))
+    return wanted
+
+
+def tell(facts: Mapping[str, Any], *lines: str) -> None:
+    """Print what a command found, once.
+
+    Args:
+        facts: For programs: with `--json` one object, in which numbers that are not finite are
+            null and paths are texts.
+        lines: For people, else.
+
+    >>> tell({"dice": 0.8}, "Dice: 0.8")
+    Dice: 0.8
+    """
+    if not _as_json:
+        for line in lines:
+            typer.echo(line)
+        return
+    typer.echo(json.dumps(_plain(facts), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item") and not getattr(value, "shape", ()):  # a number of NumPy
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table that a command has written, for `tell`; none where it wrote none."""
+    if not path.is_file():
+        return []
+    from keras_robust.common.tables import read_frame
+
+    return read_frame(path).to_dict("records")
+
+
+def next_step(command: str, *words: object) -> None:
+    """Name the command that comes next, as it can be typed."""
+    hint(f"Next: {shlex.join(['keras-robust', command, *map(str, words)])}")
+
+
 def is_quiet() -> bool:
     """Whether this command shows its results and errors alone."""
     return _quiet
@@ -55,7 +124,7 @@ def is_quiet() -> bool:
 def hint(text: str, err: bool = False) -> None:
     """Say what is no result: what goes on, or what may come next."""
     if not _quiet:
-        typer.echo(text, err=err)
+        typer.echo(text, err=err or _as_json)
 
 
 @contextmanager

@@ -5,27 +5,32 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli.console import friendly_errors, hint, progress_bar
-from keras_robust.cli.options import DatasetFolder, NewFolder, PartOf, Processes, Quiet, Threads
+from keras_robust.cli.console import friendly_errors, hint, next_step, progress_bar, tell
+from keras_robust.cli.options import (
+    DatasetFolder,
+    Json,
+    NewFolder,
+    PartOf,
+    Processes,
+    Quiet,
+    Threads,
+)
 
 FormatName = Annotated[str | None, typer.Option(help="What SOURCE is.", show_default="found out")]
 
 
 def verify(
     dataset: DatasetFolder,
-    json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
     workers: Threads = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Report every problem of every case; the exit code is 1 where there are errors."""
-    from keras_robust.common.files import atomic_write_text
     from keras_robust.data import verify as look_through
 
     with friendly_errors(), progress_bar("Verifying") as progress:
         report = look_through(dataset, progress, workers)
-        if json is not None:
-            atomic_write_text(json, report.to_json())
-    typer.echo(report.text())
+    tell(report.facts(), report.text())
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -52,6 +57,7 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a dataset folder of what another tool wrote; says first what it understood."""
@@ -71,10 +77,10 @@ def import_(
                 progress=progress,
             )
     if dry_run:
-        typer.echo("Nothing was written (--dry-run).")
+        tell({"dataset": None}, "Nothing was written (--dry-run).")
         return
-    typer.echo(f"Dataset: {folder}")
-    hint(f"Next: keras-robust verify {folder}")
+    tell({"dataset": folder}, f"Dataset: {folder}")
+    next_step("verify", folder)
 
 
 def export(
@@ -89,6 +95,7 @@ def export(
     refer: Annotated[
         bool, typer.Option("--refer", help="Refer to the images where they are; else copy them.")
     ] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a dataset as another tool reads it, with the masks of one annotator."""
@@ -104,7 +111,7 @@ def export(
             copy=not refer,
             progress=progress,
         )
-    typer.echo(f"{format}: {output}")
+    tell({"format": format, "folder": output}, f"{format}: {output}")
 
 
 def simulate(
@@ -142,6 +149,7 @@ def simulate(
     split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
     output: NewFolder = None,
     workers: Processes = 1,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
@@ -173,12 +181,16 @@ def simulate(
         names = Dataset.open(dataset).class_names
     noisy = [line for line in log if line.kind != "clean"]
     unchanged = sum(bool(line.note) for line in noisy)
-    typer.echo(f"Annotator {folder.name}: {len(noisy)} of {len(log)} masks are noisy, in {folder}")
-    for label, reached in mean_dice_per_label(log).items():
-        title = class_title(label, names)
-        typer.echo(f"Mean Dice against the clean masks, class {title}: {reached:.4f}")
+    reached = {class_title(label, names): dice for label, dice in mean_dice_per_label(log).items()}
+    facts = {"annotator": folder.name, "masks": len(log), "noisy": len(noisy), "folder": folder}
+    lines = [f"Annotator {folder.name}: {len(noisy)} of {len(log)} masks are noisy, in {folder}"]
+    lines += [
+        f"Mean Dice against the clean masks, class {title}: {dice:.4f}"
+        for title, dice in reached.items()
+    ]
     if unchanged:
-        typer.echo(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
+        lines.append(f"{unchanged} of them could not be changed in full; noise.jsonl says why.")
+    tell({**facts, "mean_dice": reached, "changed_in_part": unchanged}, *lines)
 
 
 def mix(
@@ -190,6 +202,7 @@ def mix(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     output: NewFolder = None,
     workers: Processes = 1,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a new annotator who has, for every image, the mask of one of several, drawn."""
@@ -205,7 +218,7 @@ def mix(
             progress=progress,
             workers=workers,
         )
-    typer.echo(f"Annotator {folder.name}: {folder}")
+    tell({"annotator": folder.name, "folder": folder}, f"Annotator {folder.name}: {folder}")
 
 
 def plan(
@@ -223,29 +236,38 @@ def plan(
     ] = None,
     preset: Annotated[str, typer.Option(help="plain, or a residual encoder: M or L.")] = "plain",
     workers: Threads = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
     from keras_robust.annotators import clean_annotator
-    from keras_robust.common.files import atomic_write_text
     from keras_robust.data import Dataset
-    from keras_robust.planning.fingerprint import fingerprint
-    from keras_robust.planning.plan import make_plan
+    from keras_robust.planning.plan_files import write_plan_of
 
     with friendly_errors(), progress_bar("Looking at images") as progress:
         whole = Dataset.open(dataset)
         chosen = whole.select(annotator=annotator or clean_annotator(whole))
         split = split or ("train" if "train" in chosen.splits else None)
-        found = fingerprint(chosen.select(split=split), progress, workers)
-        made = make_plan(found, memory_gib, preset)
-        atomic_write_text(output / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
-        atomic_write_text(output / "plan.json", made.to_json())
+        made = write_plan_of(
+            chosen.select(split=split),
+            output,
+            progress,
+            workers,
+            memory_gib=memory_gib,
+            preset=preset,
+        )
     told = all(case.spacing for case in chosen)
     unit = "mm" if told else "px (the dataset does not tell the spacing of every image)"
-    typer.echo(f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} {unit}")
-    typer.echo(f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}")
-    typer.echo(f"Network: {made.encoder}, features {', '.join(map(str, made.features))}")
-    typer.echo(f"Plan: {output / 'plan.json'}")
+    facts = {"plan": output / "plan.json", "spacing": made.spacing_mm, "unit": unit[:2]}
+    names = ("patch_size", "batch_size", "encoder", "features")
+    tell(
+        facts | {name: getattr(made, name) for name in names},
+        f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} {unit}",
+        f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}",
+        f"Network: {made.encoder}, features {', '.join(map(str, made.features))}",
+        f"Plan: {output / 'plan.json'}",
+    )
+    next_step("train", dataset, "--set", f"plan.folder={output}")
 
 
 def preprocess(
@@ -259,6 +281,7 @@ def preprocess(
     ] = None,
     part: PartOf = None,
     workers: Processes = 1,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
@@ -278,4 +301,5 @@ def preprocess(
         ids = [case.id for case in chosen]
         chosen = chosen.select(ids=Part.parse(part).of(ids))
         cases = prepare(chosen, *load_plan(plan), plan / "cases", progress, workers)
-    typer.echo(f"{len(cases)} cases: {plan / 'cases'}")
+    folder = plan / "cases"
+    tell({"cases": len(cases), "folder": folder}, f"{len(cases)} cases: {folder}")

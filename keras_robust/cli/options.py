@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.cli.console import set_quiet
+from keras_robust.cli.console import set_json, set_quiet
 
 DatasetFolder = Annotated[Path, typer.Argument(help="Dataset folder.")]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=set_quiet, help="Show results and errors alone."),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", callback=set_json, help="Print the results as one JSON object."),
 ]
 Size = Annotated[
     str | None,

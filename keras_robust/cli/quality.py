@@ -6,8 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from keras_robust.cli.command import numbers_of_size
-from keras_robust.cli.console import friendly_errors, hint, progress_bar, progress_bars
-from keras_robust.cli.options import DatasetFolder, Processes, Quiet, Size
+from keras_robust.cli.console import (
+    friendly_errors,
+    hint,
+    next_step,
+    progress_bar,
+    progress_bars,
+    tell,
+)
+from keras_robust.cli.options import DatasetFolder, Json, Processes, Quiet, Size
 from keras_robust.common.errors import invalid
 
 
@@ -39,6 +46,7 @@ def agree(
         ),
     ] = None,
     workers: Processes = 1,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare annotators with each other, or write their consensus as a new annotator."""
@@ -61,21 +69,26 @@ def agree(
                 progress=progress,
                 workers=workers,
             )
-        typer.echo(f"Annotator {folder.name}: masks in {folder}")
+        found = {"annotator": folder.name, "folder": folder}
+        tell(found, f"Annotator {folder.name}: masks in {folder}")
         return
     from keras_robust.annotators.agreement.measure import measure_agreement
     from keras_robust.annotators.agreement.report import write_agreement_report
 
     folder = output or Path(f"{dataset.resolve().name}-agreement")
     with friendly_errors(), progress_bar("Comparing") as progress:
-        found = measure_agreement(
+        agreement = measure_agreement(
             dataset, annotator or (), split=split, progress=progress, workers=workers
         )
-        page = write_agreement_report(found, folder)
-    overall = found.overall
-    typer.echo(f"Mean Dice between annotators, {overall['images']} images: {overall['dice']:.4f}")
-    typer.echo(f"Fleiss' kappa: {overall['fleiss_kappa']:.4f}")
-    typer.echo(f"Pairs: {folder / 'agreement.csv'}\nReport: {page}")
+        page = write_agreement_report(agreement, folder)
+    overall = agreement.overall
+    pairs = folder / "agreement.csv"
+    tell(
+        {**overall, "pairs": pairs, "report": page},
+        f"Mean Dice between annotators, {overall['images']} images: {overall['dice']:.4f}",
+        f"Fleiss' kappa: {overall['fleiss_kappa']:.4f}",
+        f"Pairs: {pairs}\nReport: {page}",
+    )
 
 
 def audit(
@@ -147,6 +160,7 @@ def audit(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads per fold.", show_default="CPUs / jobs")
     ] = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
@@ -183,11 +197,17 @@ def audit(
         )
     from keras_robust.audit.summary import summary
 
-    for line in summary(result):
-        typer.echo(line)
-    for case in result.cases[:5]:
-        typer.echo(f"{case.rank:4d}  {case.score:.3f}  {case.id}  {case.kind}")
-    typer.echo(f"Masks, worst first: {output / 'audit.csv'}\nReport: {output / 'report.html'}")
+    names = ("rank", "id", "annotator", "score", "kind")
+    cases = [{name: getattr(case, name) for name in names} for case in result.cases]
+    table, page = output / "audit.csv", output / "report.html"
+    said = list(summary(result))
+    tell(
+        {"masks": table, "report": page, "summary": said, "cases": cases},
+        *said,
+        *(f"{case.rank:4d}  {case.score:.3f}  {case.id}  {case.kind}" for case in result.cases[:5]),
+        f"Masks, worst first: {table}\nReport: {page}",
+    )
+    next_step("view", dataset, "--audit", output)
 
 
 def refine(
@@ -226,6 +246,7 @@ def refine(
         typer.Option("--set", help="Any other field of the training, as batch_size=8."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train again, where an audit is sure of wrong masks on soft targets; the same continues."""
@@ -251,9 +272,12 @@ def refine(
             threads=threads,
             progress=progress,
         )
-    for line in found.summary:
-        typer.echo(line)
-    typer.echo(f"What was changed: {output / 'refined.csv'}\nModel: {output / RUNS / 'refined'}")
+    changed, model = output / "refined.csv", output / RUNS / "refined"
+    tell(
+        {"changed": changed, "model": model, "summary": list(found.summary)},
+        *found.summary,
+        f"What was changed: {changed}\nModel: {model}",
+    )
 
 
 def view(

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_robust.cli.console import progress_bar
 from keras_robust.common.errors import invalid
 from keras_robust.common.registry import VARIABLE, offered
 from keras_robust.common.yaml import parse_yaml, read_yaml
-from keras_robust.methods import LOSS_NAMES
+from keras_robust.methods import LOSS_NAMES, find_method, split_method
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.defaults import needs_plan, with_budget, with_plan
 from keras_robust.training.inputs import check_inputs
 from keras_robust.training.run import Run
 
@@ -49,7 +51,7 @@ def run_config(
     >>> chosen, folder = run_config(None, None, {"data.path": "lesions"}, ["noise.alpha=0.7",
     ...     "noise.beta=0.7"])
     >>> chosen.noise.alpha, folder.as_posix()
-    (0.7, 'runs/t')
+    (0.7, 'runs/t+dice')
     """
     path = options.get("data.path")
     if path is not None and Path(path).suffix in (".yaml", ".yml"):
@@ -66,6 +68,11 @@ def run_config(
     if config is not None:
         values = dict(read_yaml(config, "the fields of TrainConfig"))
     given = set_fields(values, options, assignments)
+    method = str(values.get("loss", ""))
+    if find_method(method):
+        own = dict(values.get("loss_options") or {})
+        loss, own, selection = split_method(method, own)
+        values |= {"loss": loss, "loss_options": own, "selection": selection}
     if "path" not in (values.get("data") or {}):
         raise invalid(
             "dataset",
@@ -84,8 +91,21 @@ def run_config(
             remedy=f"Give --set {OF_PLANS[name]}=... instead.",
         )
     if output is None:
-        output = Path("runs") / (config.stem if config is not None else chosen.loss)
+        output = Path("runs") / (config.stem if config is not None else method or chosen.loss)
     return chosen, output
+
+
+def completed(config: TrainConfig, plan_folder: Path) -> TrainConfig:
+    """The configuration with what nobody said: steps by the number of images, and for volumes a
+    plan, which is made in a folder where it has none yet.
+
+    Raises:
+        FileNotFoundError, ValueError: See `with_budget` and `with_plan`.
+    """
+    if needs_plan(config):
+        with progress_bar("Planning") as progress:
+            config = with_plan(config, plan_folder, progress)
+    return with_budget(config)
 
 
 def check_run(config: TrainConfig, folder: Path, resume: bool = False) -> None:
@@ -104,11 +124,20 @@ def check_run(config: TrainConfig, folder: Path, resume: bool = False) -> None:
     if run.status == "finished" and resume:
         return
     run.require_free(resume)
-    _check_loss(config.loss)
+    check_loss(config.loss)
     check_inputs(config)
 
 
-def _check_loss(name: str) -> None:
+def check_method(name: str) -> None:
+    """Refuse a loss or a method that there is not, as far as is seen without Keras.
+
+    Raises:
+        ValueError: Nothing is called so.
+    """
+    check_loss(split_method(name, {})[0])
+
+
+def check_loss(name: str) -> None:
     """Raise where no part of the project or of anybody else can know the loss."""
     unknown = set(re.split("[+-]", name.strip().lower())) - LOSS_NAMES.keys()
     others = "keras" in sys.modules or os.environ.get(VARIABLE) or offered(_GROUP)

@@ -1,13 +1,161 @@
 """Many runs side by side, and what they show."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_robust.cli.chatter import without_chatter
-from keras_robust.cli.console import friendly_errors, hint, progress_bar, unless_quiet
-from keras_robust.cli.options import Moved, PartOf, Quiet
+from keras_robust.cli.command import numbers_of_size
+from keras_robust.cli.console import (
+    friendly_errors,
+    hint,
+    is_quiet,
+    next_step,
+    progress_bar,
+    rows_of,
+    tell,
+    unless_quiet,
+)
+from keras_robust.cli.options import DatasetFolder, Json, Moved, PartOf, Quiet, Size
+
+if TYPE_CHECKING:
+    from keras_robust.scheduling.scheduler import StudyState
+
+
+def compare(
+    dataset: DatasetFolder,
+    losses: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Losses or methods, as ce+dice t+dice t+dice-stocot; the others are tested "
+            "against the first."
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Of the training images.")] = 3,
+    tune: Annotated[
+        int, typer.Option(min=0, help="Trials to search the options of each method; 0 for none.")
+    ] = 0,
+    per_fold: Annotated[
+        bool, typer.Option("--per-fold", help="Search in every fold, not in the first alone.")
+    ] = False,
+    tune_epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 50,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of a run.", show_default="100")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method in each fold.")] = 1,
+    annotator: Annotated[str | None, typer.Option(help="Whose masks to train on.")] = None,
+    clean_annotator: Annotated[
+        str | None, typer.Option(help="Whose masks to measure against.")
+    ] = None,
+    size: Size = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="What all runs share, as YAML; its loss gives way to --losses."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder.", show_default="runs/DATASET-compare"),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other field of all runs: batch_size=4.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials or runs at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of each.", show_default="CPUs / jobs")
+    ] = None,
+    retry: Annotated[bool, typer.Option(help="Also try again what failed.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tune, train and cross-validate methods, and report which is better; the same continues."""
+    from keras_robust.cli.run_config import check_method, run_config
+    from keras_robust.cli.tuning import say
+    from keras_robust.data import Dataset
+    from keras_robust.scheduling.live import StudyView
+    from keras_robust.studies.protocol import Protocol, ProtocolProgress, run_protocol
+
+    options: dict[str, Any] = {
+        "data.path": dataset,
+        "data.annotator": annotator,
+        "data.clean_annotator": clean_annotator,
+        "epochs": epochs,
+    }
+    with friendly_errors(continues=True), without_chatter():
+        if not losses:
+            raise ValueError(
+                "Invalid value for argument `losses`. Expected what to compare, as in "
+                "--losses ce+dice t+dice t+dice-stocot. Received: none."
+            )
+        for method in losses:
+            check_method(method)
+        options["data.size"] = numbers_of_size(size)
+        protocol = Protocol(tuple(losses), folds, tuple(range(seeds)), tune, tune_epochs, per_fold)
+        shared, _ = run_config(config, None, options, set_ or [])
+        Dataset.open(shared.data.path)
+        folder = output or Path("runs") / f"{dataset.resolve().name}-compare"
+        with progress_bar("Scoring") as scoring, unless_quiet(StudyView()) as view:
+            progress = ProtocolProgress(
+                lambda method, state: None if is_quiet() else say(state, f"{method}: "),
+                view or (lambda state: None),
+                scoring,
+            )
+            try:
+                done = run_protocol(
+                    shared,
+                    folder,
+                    protocol,
+                    jobs=jobs,
+                    threads=threads,
+                    retry=retry,
+                    progress=progress,
+                )
+            except ImportError as error:
+                raise ValueError(str(error)) from error
+    report = folder / "report"
+    facts = {"report": done.report, "runs": folder / "runs", "dice": done.dice, "tuned": done.tuned}
+    tables = {name: rows_of(report / f"{name}.csv") for name in ("table1", "paired")}
+    lines = [*_in_columns(tables["table1"]), f"Report: {done.report}"] if done.report else []
+    tell({**facts, "table": tables["table1"], "paired": tables["paired"]}, *lines)
+    _end_unless_finished(done.state)
+    best = max(done.dice, key=lambda method: done.dice[method])
+    found = done.tuned.get(best, {}).get(0, {})
+    named = {"loss_options": found.get("loss_options") or {}}
+    named["selection.options"] = (found.get("selection") or {}).get("options") or {}
+    sets = [f"{of}.{key}={value}" for of, given in named.items() for key, value in given.items()]
+    words = [word for one in sets for word in ("--set", one)]
+    next_step("train", dataset, "--loss", best, *words)
+
+
+def _in_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table as lines of text.
+
+    >>> _in_columns([{"Method": "CE", "Dice": "0.8(1)"}])
+    ['Method  Dice', 'CE      0.8(1)']
+    """
+    columns = [[name, *(str(row[name]) for row in rows)] for name in (rows[0] if rows else ())]
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in zip(*columns, strict=True)
+    ]
+
+
+def _end_unless_finished(state: "StudyState") -> None:
+    """Say what is not finished, and end the command where anything is."""
+    for run in state.runs:
+        if run.state == "failed":
+            typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
+    if state.count("failed"):
+        typer.echo("Try the failed runs again with --retry.", err=True)
+    left = {"elsewhere": "are trained by another process", "interrupted": "were stopped"}
+    for name, what in left.items():
+        if number := state.count(name):
+            again = "The same command again continues, or says that all are finished."
+            typer.echo(f"{number} of {len(state.runs)} runs {what}. {again}", err=True)
+    if state.count("finished") < len(state.runs):
+        raise typer.Exit(1)
 
 
 def benchmark(
@@ -23,6 +171,7 @@ def benchmark(
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
     part: PartOf = None,
     data: Moved = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train every loss at every noise setting with every seed; the same command continues."""
@@ -37,6 +186,7 @@ def benchmark(
         study = BenchmarkConfig.load(config)
         if data is not None:
             study = study.with_data(data)
+        study = study.with_budget()
         state = run_benchmark(
             study,
             output,
@@ -46,23 +196,15 @@ def benchmark(
             part=mine,
             progress=view,
         )
-    for run in state.runs:
-        if run.state == "failed":
-            typer.secho(f"{run.plan.name} failed: {run.error}", fg="red", err=True)
-    typer.echo(f"Runs: {output}")
-    if state.count("failed"):
-        typer.echo("Try the failed runs again with --retry.", err=True)
-    left = {"elsewhere": "are trained by another process", "interrupted": "were stopped"}
-    for name, what in left.items():
-        if number := state.count(name):
-            again = "The same command again continues, or says that all are finished."
-            typer.echo(f"{number} of {len(state.runs)} runs {what}. {again}", err=True)
-    if state.count("finished") < len(state.runs):
-        raise typer.Exit(1)
-    command = "report" if study.folds is None else "crossval"
+    runs = [
+        {"run": run.plan.name, "state": run.state, "dice_test": run.dice, "error": run.error}
+        for run in state.runs
+    ]
+    tell({"folder": output, "runs": runs}, f"Runs: {output}")
+    _end_unless_finished(state)
     if mine.count > 1:
         typer.echo(f"Part {mine} is finished; a report needs the others as well.", err=True)
-    hint(f"Next: keras-robust {command} {output}")
+    next_step("report" if study.folds is None else "crossval", output)
 
 
 def report(
@@ -73,6 +215,7 @@ def report(
     ] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Losses under label noise",
     data: Moved = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
@@ -83,8 +226,9 @@ def report(
         _move(runs, data)
         path = write_report(runs, output or runs[0] / "report", title)
         told = damaged(find_runs(runs))
-    typer.echo(f"Report: {path}")
-    _tell(told)
+    facts = {"report": path, "values": rows_of(path.with_name("values.csv")), "damaged": told}
+    tell(facts, f"Report: {path}")
+    _end_if_damaged(told)
 
 
 def crossval(
@@ -98,26 +242,24 @@ def crossval(
         str | None, typer.Option(help="Method to compare with.", show_default="Baseline or CE+Dice")
     ] = None,
     data: Moved = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
     with friendly_errors(continues=True), without_chatter():
         from keras_robust.scheduling.records import damaged, find_runs
         from keras_robust.studies.crossval.report import write_cross_validation_report
-        from keras_robust.studies.crossval.scores import unscored
+        from keras_robust.studies.crossval.scores import score_runs
 
         _move(runs, data)
-        folders = unscored(find_runs(runs))
         with progress_bar("Scoring") as progress:
-            for number, folder in enumerate(folders):
-                from keras_robust.inference import evaluate_run
-
-                evaluate_run(folder)
-                progress(number + 1, len(folders))
+            score_runs(find_runs(runs), progress)
         path = write_cross_validation_report(runs, output or runs[0] / "crossval", title, baseline)
         told = damaged(find_runs(runs))
-    typer.echo(f"Report: {path}")
-    _tell(told)
+    tables = {name: rows_of(path.with_name(f"{name}.csv")) for name in ("table1", "paired")}
+    facts = {"report": path, "table": tables["table1"], "paired": tables["paired"]}
+    tell({**facts, "damaged": told}, f"Report: {path}")
+    _end_if_damaged(told)
 
 
 def _move(runs: list[Path], data: Path | None) -> None:
@@ -129,7 +271,7 @@ def _move(runs: list[Path], data: Path | None) -> None:
             move_data(run.folder, data)
 
 
-def _tell(damages: list[str]) -> None:
+def _end_if_damaged(damages: list[str]) -> None:
     """End the command with what is damaged, where anything is."""
     for line in damages:
         typer.secho(line, err=True, fg="red")

@@ -7,9 +7,10 @@ import typer
 
 from keras_robust.cli.chatter import without_chatter
 from keras_robust.cli.command import numbers_of_size, one_dataset
-from keras_robust.cli.console import friendly_errors, progress_bar
+from keras_robust.cli.console import friendly_errors, next_step, progress_bar, tell
 from keras_robust.cli.options import (
     DatasetFolder,
+    Json,
     Mirror,
     Moved,
     Normalize,
@@ -45,19 +46,26 @@ def train(
         str | None, typer.Option(help="Whose masks to measure Dice against.")
     ] = None,
     size: Size = None,
-    loss: Annotated[str | None, typer.Option(help='Such as t, ce+dice, "ngce+rce".')] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="A loss or a method, such as ce+dice, ngce+rce or t+dice-stocot.",
+            show_default="t+dice",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="100")] = None,
     steps_per_epoch: Annotated[
         int | None,
         typer.Option(
             help="Steps of an epoch, whatever the number of images.",
-            show_default="a pass over the images, 10 at least",
+            show_default="a pass over the images, 10 at least; of volumes 250",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
-            help="Images per step.", show_default="16, of fewer than 160 images 8, 4 or 2"
+            help="Images per step.",
+            show_default="16, of fewer than 160 images 8, 4 or 2; or planned",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
@@ -67,11 +75,14 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUTPUT.")] = False,
     data: Moved = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop."""
-    from keras_robust.cli.run_config import check_run, run_config
-    from keras_robust.training.budget import with_budget
+    """Train a U-Net on a dataset and leave a run folder; --resume continues after any stop.
+
+    Volumes are trained in patches by a plan, made where none is named; images whole, at --size.
+    """
+    from keras_robust.cli.run_config import check_run, completed, run_config
 
     options: dict[str, Any] = {
         "data.annotator": annotator,
@@ -87,7 +98,7 @@ def train(
         options["data.size"] = numbers_of_size(size)
         chosen, folder = run_config(config, output, options, set_ or [], resume)
         check_run(chosen, folder, resume)
-        chosen = with_budget(chosen)
+        chosen = completed(chosen, folder / "plan")
         from keras_robust.cli.training_view import training_view
         from keras_robust.training import DivergenceError, train
 
@@ -97,16 +108,16 @@ def train(
         except DivergenceError as error:
             raise ValueError(str(error)) from error
         except KeyboardInterrupt:
-            again = f"keras-robust train --output {folder} --resume"
-            typer.secho(f"Interrupted. Continue with: {again}", err=True, fg="yellow")
+            typer.secho("Interrupted.", err=True, fg="yellow")
+            next_step("train", "--output", folder, "--resume")
             raise typer.Exit(130) from None
-    for name, value in run.results.items():
-        typer.echo(f"{name}: {value:.4f}")
+    lines = [f"{name}: {value:.4f}" for name, value in run.results.items()]
     if message := run.info.get("message"):
-        typer.echo(message)
+        lines.append(message)
     if "dice_test" in run.results:
-        typer.echo(_grid_of(chosen))
-    typer.echo(f"Run: {folder}")
+        lines.append(_grid_of(chosen))
+    tell({"run": folder, **run.results}, *lines, f"Run: {folder}")
+    next_step("predict", chosen.data.path, folder, "--output", f"{folder}-masks")
 
 
 def _grid_of(config: "TrainConfig") -> str:
@@ -145,6 +156,7 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also write masks that are there.")
     ] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a mask for every image of a dataset, in the image's own grid; the same continues."""
@@ -171,7 +183,7 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    typer.echo(f"Masks: {output}")
+    tell({"masks": output}, f"Masks: {output}")
 
 
 def evaluate(
@@ -209,6 +221,7 @@ def evaluate(
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
@@ -244,14 +257,25 @@ def evaluate(
     from keras_robust.data.files.grid import listed_size
 
     where = "as stored" if result.size is None else f"at {listed_size(result.size)}, as trained"
-    typer.echo(f"Images and masks {where}.")
-    typer.echo(f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}")
-    typer.echo(f"Standard deviation over images: {result.std:.4f}")
-    typer.echo(f"Dice, pooled: {result.pooled:.4f}")
+    lines = [
+        f"Images and masks {where}.",
+        f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}",
+        f"Standard deviation over images: {result.std:.4f}",
+        f"Dice, pooled: {result.pooled:.4f}",
+    ]
     for label, means in result.means.items():
         parts = [f"{name} {value:.4f}" for name, value in means.items()]
         if missed := result.missed[label]:
             parts.append(f"missed {missed} (in one mask only; distances leave them out)")
-        typer.echo(f"{class_title(label, result.class_names)}: {', '.join(parts)}")
+        lines.append(f"{class_title(label, result.class_names)}: {', '.join(parts)}")
     if result.rows and result.unit == "px":
-        typer.echo("Distances are in pixels (px): the dataset does not tell the spacing.")
+        lines.append("Distances are in pixels (px): the dataset does not tell the spacing.")
+    facts: dict[str, Any] = {"images": len(result.per_image), "size": result.size}
+    facts |= {"dice": result.mean, "dice_std": result.std, "dice_pooled": result.pooled}
+    if result.rows:
+        facts["unit"] = result.unit
+        facts["classes"] = {
+            class_title(label, result.class_names): {**means, "missed": result.missed[label]}
+            for label, means in result.means.items()
+        }
+    tell({**facts, "dice_of_image": dict(result.per_image)}, *lines)

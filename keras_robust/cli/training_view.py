@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from keras_robust.cli.console import is_quiet
-from keras_robust.training.budget import FEW_STEPS
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.defaults import FEW_STEPS
 
 
 @contextmanager

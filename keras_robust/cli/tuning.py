@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keras_robust.cli.command import one_dataset
-from keras_robust.cli.console import friendly_errors, hint, is_quiet
-from keras_robust.cli.options import Moved, Quiet
+from keras_robust.cli.console import friendly_errors, is_quiet, next_step, rows_of, tell
+from keras_robust.cli.options import Json, Moved, Quiet
 from keras_robust.common.errors import invalid
 
 if TYPE_CHECKING:
@@ -76,10 +76,11 @@ def tune(
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed trials again.")] = False,
     data: Moved = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
-    from keras_robust.cli.run_config import parse_assignments, run_config
+    from keras_robust.cli.run_config import completed, parse_assignments, run_config
     from keras_robust.data import Dataset
     from keras_robust.tuning.space import load_space
     from keras_robust.tuning.tune import tune as search
@@ -94,6 +95,7 @@ def tune(
         Dataset.open(base.data.path)  # what is wrong with it is said before the first trial
         name = config.stem if config is not None else base.data.path.resolve().name
         folder = output or Path("runs") / f"{name}-{Path(space).stem}"
+        base = completed(base, folder / "plan")
         try:
             record = search(
                 base,
@@ -112,13 +114,25 @@ def tune(
                 threads=threads,
                 retries=retries,
                 retry=retry,
-                progress=None if is_quiet() else _say,
+                progress=None if is_quiet() else say,
             )
         except ImportError as error:
             raise ValueError(str(error)) from error
     best = record.best
-    typer.echo(f"Report: {folder / 'report.html'}")
     failed = int((record.trials["state"] == "failed").sum())
+    facts = {
+        "report": folder / "report.html",
+        "objective": record.objective,
+        "trials": len(record.trials),
+        "failed": failed,
+        "best": None if best is None else {k: best[k] for k in ("trial", "value")},
+        "found": None if best is None else {name: best[name] for name in record.space.search},
+        "config": None if best is None else folder / "best.yaml",
+    }
+    lines = [f"Report: {folder / 'report.html'}"]
+    if best is not None:
+        lines.append(f"Best: trial {best['trial']:.0f}, {record.objective} {best['value']:.4f}")
+    tell(facts, *lines)
     if failed:
         many = f"{failed} of {len(record.trials)} trials"
         typer.secho(f"{many} failed; trials.csv says why.", err=True, fg="yellow")
@@ -130,11 +144,11 @@ def tune(
         from keras_robust.tuning.report import NO_EFFECT
 
         typer.secho(NO_EFFECT, err=True, fg="yellow")
-    typer.echo(f"Best: trial {best['trial']:.0f}, {record.objective} {best['value']:.4f}")
-    hint(f"Next: keras-robust train --config {folder / 'best.yaml'}")
+    next_step("train", "--config", folder / "best.yaml")
 
 
-def _say(state: "TuningState") -> None:
+def say(state: "TuningState", prefix: str = "") -> None:
+    """A line on where a search stands, where something happened."""
     import time
 
     from keras_robust.common.words import duration
@@ -146,7 +160,8 @@ def _say(state: "TuningState") -> None:
         parts.append(f"best {state.best:.4f} (trial {state.best_trial})")
     if state.seconds_left:
         parts.append(f"about {duration(state.seconds_left)} left")
-    typer.echo(f"{time.strftime('%H:%M:%S')} {state.message}; {', '.join(parts)}", err=True)
+    stamp = time.strftime("%H:%M:%S")
+    typer.echo(f"{stamp} {prefix}{state.message}; {', '.join(parts)}", err=True)
 
 
 def stability(
@@ -154,6 +169,7 @@ def stability(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the figure.")] = Path(
         "stability"
     ),
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show how far methods depend on their hyper-parameters, study beside study."""
@@ -161,4 +177,5 @@ def stability(
         from keras_robust.tuning.report import write_stability
 
         path = write_stability(studies, output)
-    typer.echo(f"Report: {path}")
+    facts = {"report": path, "stability": rows_of(path.with_name("stability.csv"))}
+    tell(facts, f"Report: {path}")

@@ -1,10 +1,9 @@
 """What is wrong with a dataset: a problem, and the report of all of them."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from keras_robust.common.opening import shortened
 from keras_robust.common.words import quote
@@ -86,20 +85,19 @@ class Report:
         )
         return "\n".join(lines)
 
-    def to_json(self) -> str:
-        """The report as JSON text: root, cases, errors, warnings (counts), problems (list).
+    def facts(self) -> dict[str, Any]:
+        """The report as JSON has it: root, cases, errors, warnings (counts), problems (list).
 
-        >>> json.loads(Report("lungs", 2, ()).to_json())["errors"]
+        >>> Report("lungs", 2, ()).facts()["errors"]
         0
         """
-        value = {
+        return {
             "root": self.root,
             "cases": self.cases,
             "errors": len(self.errors),
             "warnings": len(self.warnings),
             "problems": [asdict(p) for p in self.problems],
         }
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def error(kind: str, message: str, id: str = "", path: Path | str = "") -> Problem:

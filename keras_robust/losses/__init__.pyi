@@ -5,9 +5,16 @@ from .base import VoxelLoss as VoxelLoss
 from .cross_entropy import CE as CE
 from .cross_entropy import GCE as GCE
 from .cross_entropy import SCE as SCE
+from .cross_entropy import Focal as Focal
 from .cross_entropy import cross_entropy as cross_entropy
+from .cross_entropy import focal_loss as focal_loss
 from .cross_entropy import generalized_cross_entropy as generalized_cross_entropy
 from .dice import Dice as Dice
+from .dice import GeneralizedDice as GeneralizedDice
+from .dice import NoiseRobustDice as NoiseRobustDice
+from .dice import SquaredDice as SquaredDice
+from .dice import generalized_dice as generalized_dice
+from .dice import noise_robust_dice as noise_robust_dice
 from .dice import soft_dice as soft_dice
 from .normalized import NCE as NCE
 from .normalized import NGCE as NGCE
@@ -23,6 +30,7 @@ from .per_region import PerRegion as PerRegion
 from .registry import get as get
 from .registry import names as names
 from .registry import register as register
+from .smoothed import NACL as NACL
 from .smoothed import SVLS as SVLS
 from .smoothed import smooth_targets as smooth_targets
 from .student_t import TLoss as TLoss

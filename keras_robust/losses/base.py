@@ -182,14 +182,18 @@ class VoxelLoss(SegmentationLoss):
         """The same for integer labels, whose targets are all 0 or 1, where that is cheaper."""
         return self.values(targets, predictions)
 
+    def aligned_values(self, aligned: Aligned, is_hard: bool):
+        """`values`, or `hard_values` for integer labels; for a loss that looks at the neighbours
+        of a voxel, which must know those that are ignored."""
+        of_voxels = self.hard_values if is_hard else self.values
+        return of_voxels(aligned.targets, aligned.predictions)
+
     def weighted_values(self, y_true, y_pred, sample_weight=None, kept=None):
         y_true = ops.convert_to_tensor(y_true)
         aligned = self.align(y_true, y_pred, kept)
         is_hard = "float" not in keras.backend.standardize_dtype(y_true.dtype)
         is_hard &= y_true.shape[-1] == 1 or len(y_true.shape) < len(aligned.targets.shape)
-        values = (self.hard_values if is_hard else self.values)(
-            aligned.targets, aligned.predictions
-        )
+        values = self.aligned_values(aligned, is_hard)
         per_image, per_voxel = voxel_weights(sample_weight, values)
         weights = per_voxel
         if per_image is not None:

@@ -9,11 +9,11 @@ import keras
 from keras_robust.common.errors import invalid, made, options_of
 from keras_robust.common.registry import Registry, import_own
 from keras_robust.losses.base import SegmentationLoss, Sum
-from keras_robust.losses.cross_entropy import CE, GCE, SCE
-from keras_robust.losses.dice import Dice
+from keras_robust.losses.cross_entropy import CE, GCE, SCE, Focal
+from keras_robust.losses.dice import Dice, GeneralizedDice, NoiseRobustDice, SquaredDice
 from keras_robust.losses.normalized import NCE, NGCE
 from keras_robust.losses.passive import MAE, RCE
-from keras_robust.losses.smoothed import SVLS
+from keras_robust.losses.smoothed import NACL, SVLS
 from keras_robust.losses.student_t import TLoss
 
 Loss = TypeVar("Loss", bound=type[SegmentationLoss])
@@ -43,6 +43,11 @@ LOSSES: Registry[type[SegmentationLoss]] = Registry(
         "sce": SCE,
         "ce": CE,
         "dice": Dice,
+        "squared_dice": SquaredDice,
+        "generalized_dice": GeneralizedDice,
+        "nr_dice": NoiseRobustDice,
+        "focal": Focal,
+        "nacl": NACL,
     },
     _checked,
     reserved=(*_SUMS, _SMOOTHED),
@@ -53,10 +58,11 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     """A loss by name; names joined by `+` give their sum with unit weights.
 
     Args:
-        name: `"t"`, `"mae"`, `"rce"`, `"nce"`, `"ngce"`, `"gce"`, `"sce"`, `"ce"`, `"dice"`, a sum
-            such as `"ngce+rce"` or `"ce+dice"`, `"apl1"` (NCE + RCE + Dice) or `"apl2"`
-            (NGCE + RCE + Dice); any of these on smoothed targets, as in `"svls-apl2"`; or
-            `"svls"`, short for `"svls-ce+dice"`. A loss object is returned as it is.
+        name: `"t"`, `"mae"`, `"rce"`, `"nce"`, `"ngce"`, `"gce"`, `"sce"`, `"ce"`, `"dice"`,
+            `"squared_dice"`, `"generalized_dice"`, `"nr_dice"`, `"focal"`, `"nacl"`, a sum such as
+            `"ngce+rce"` or `"ce+dice"`, `"apl1"` (NCE + RCE + Dice) or `"apl2"` (NGCE + RCE +
+            Dice); any of these on smoothed targets, as in `"svls-apl2"`; or `"svls"`, short for
+            `"svls-ce+dice"`. A loss object is returned as it is.
         **options: arguments of the classes; in a sum, each goes to every term that takes it.
             `sigma` and `center` are those of `SVLS`; the exponent `q` of NGCE is called w in
             nnRobustLoss.

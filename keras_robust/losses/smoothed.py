@@ -1,7 +1,9 @@
-r"""Spatially varying label smoothing (SVLS): targets averaged with those of their neighbours.
+r"""Losses that look at the labels around a voxel: SVLS, which trains on them, and NACL, which holds
+logits near them.
 
 Islam & Glocker, *Spatially Varying Label Smoothing*, IPMI 2021
-([arXiv:2104.05788](https://arxiv.org/abs/2104.05788)); nnRobustLoss (2026), eq. 7.
+([arXiv:2104.05788](https://arxiv.org/abs/2104.05788)); nnRobustLoss (2026), eq. 7. Murugesan et
+al., *Trust your neighbours*, MICCAI 2023 ([arXiv:2303.06268](https://arxiv.org/abs/2303.06268)).
 """
 
 import math
@@ -11,11 +13,14 @@ import keras
 from keras import ops
 
 from keras_robust.common.errors import invalid
-from keras_robust.losses.base import SegmentationLoss
-from keras_robust.losses.targets import align
+from keras_robust.losses.base import SegmentationLoss, VoxelLoss
+from keras_robust.losses.cross_entropy import cross_entropy
+from keras_robust.losses.probabilities import log_probabilities, logits_if_known
+from keras_robust.losses.targets import align, mean
 from keras_robust.losses.wrapped import OfLoss
 
 CENTERS = ("gaussian", "svls")
+_EVEN = 1e6  # a spread, in voxels, at which all of a neighbourhood weigh alike
 
 
 def smooth_targets(targets, sigma: float = 1.0, *, center: str = "gaussian", valid=None):
@@ -121,6 +126,70 @@ class SVLS(OfLoss):
         if aligned.valid is not None:
             kept = aligned.valid if kept is None else ops.logical_and(aligned.valid, kept)
         return targets, kept
+
+
+@keras.saving.register_keras_serializable(package="keras_robust")
+class NACL(VoxelLoss):
+    r"""Cross entropy, and a penalty that holds logits near the classes around a voxel.
+
+    $\mathrm{CE} + \lambda \frac1K\sum_k|u_k - z_k|$, with the share $u_k$ of class $k$ among the
+    labels of a voxel and its neighbours, three along each axis, and the logits $z$; for a sigmoid
+    head the logit of the background is 0.
+    Calibrates: probabilities are not driven to 0 and 1, least of all at boundaries.
+
+    Where a model ends in an activation that hides its logits, the logarithms of its probabilities
+    stand for them.
+
+    Args:
+        weight: λ >= 0 of the penalty.
+        **options: see `SegmentationLoss`.
+
+    Differs at the border of the image from the published code and from MONAI, which see class 0 or
+    no class beyond it: here the outermost labels repeat. Ignored voxels take no part.
+
+    Reference: [Murugesan et al., 2023](https://arxiv.org/abs/2303.06268), eq. 6.
+
+    >>> # Shares 2/3 and 1/3, logits 2 and 0: CE is (0.127 + 0.693) / 2, the penalty
+    >>> # 0.1 (1/3 + 4/3 + 2/3 + 1/3) / 4
+    >>> loss = NACL(from_logits=True)
+    >>> round(float(loss([[[1, 0]]], [[[[2.0], [0.0]]]])), 3)
+    0.477
+    """
+
+    takes_logits = True
+
+    def __init__(self, weight: float = 0.1, **options: Any):
+        super().__init__(**options)
+        if not 0 <= weight < float("inf"):
+            raise invalid("weight", "weight >= 0", weight)
+        self.weight = float(weight)
+
+    def values(self, targets, predictions, valid=None):
+        entropy = cross_entropy(targets, predictions, from_logits=self.from_logits)
+        share = smooth_targets(targets, _EVEN, valid=valid)
+        logits = _logits(predictions, self.from_logits)
+        if predictions.shape[-1] == 1:
+            share = ops.concatenate([1 - share, share], axis=-1)
+        return entropy + self.weight * mean(ops.absolute(share - logits), -1)
+
+    def aligned_values(self, aligned, is_hard):
+        return self.values(aligned.targets, aligned.predictions, aligned.valid)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"weight": self.weight, **super().get_config()}
+
+
+def _logits(predictions, from_logits: bool):
+    """Logits of all classes, the background of a sigmoid head among them."""
+    known, are_logits = logits_if_known(predictions, from_logits)
+    if are_logits:
+        if known.shape[-1] > 1:
+            return known
+        return ops.concatenate([ops.zeros_like(known), known], axis=-1)
+    of_class, of_background = log_probabilities(predictions, False)
+    if of_background is None:
+        return of_class
+    return ops.concatenate([of_background, of_class], axis=-1)
 
 
 def _of_neighbours(values, side: float, axes):

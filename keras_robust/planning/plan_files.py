@@ -1,4 +1,4 @@
-"""The files of a plan: reading them, and refusing those of another data set."""
+"""The files of a plan: writing and reading them, and refusing those of another data set."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -6,11 +6,47 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.files import atomic_write_text
 from keras_robust.common.opening import read_bytes
-from keras_robust.planning.fingerprint import Fingerprint
-from keras_robust.planning.plan import Plan
+from keras_robust.common.progress import Progress
+from keras_robust.data import Dataset
+from keras_robust.planning.fingerprint import Fingerprint, fingerprint
+from keras_robust.planning.plan import Plan, make_plan
 
 Record = TypeVar("Record", bound=BaseModel)
+
+
+def write_plan_of(
+    chosen: Dataset,
+    folder: str | Path,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    *,
+    memory_gib: float | None = None,
+    preset: str = "plain",
+    anew: bool = True,
+) -> Plan:
+    """Plan for images and masks, and leave `plan.json` and `fingerprint.json` in a folder.
+
+    Args:
+        chosen: The cases to look at, of one annotator.
+        folder: Made when missing.
+        progress: Called as `progress(done, total)`.
+        workers: Threads that read images.
+        memory_gib, preset: As of `keras_robust.planning.make_plan`.
+        anew: Also where the folder has a plan, which is else left as it is and returned.
+
+    Raises:
+        ValueError: See `fingerprint`, `make_plan` and `load_plan`.
+    """
+    folder = Path(folder)
+    if not anew and (folder / "plan.json").is_file():
+        return load_plan(folder)[0]
+    found = fingerprint(chosen, progress, workers)
+    made = make_plan(found, memory_gib, preset)
+    atomic_write_text(folder / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
+    atomic_write_text(folder / "plan.json", made.to_json())
+    return made
 
 
 def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Fingerprint]:

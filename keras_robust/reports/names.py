@@ -5,11 +5,15 @@ from typing import Any
 
 from keras_robust.methods import METHODS
 
-_NAMES = {"t": "T-Loss", "dice": "Dice", "apl1": "APL1", "apl2": "APL2"}
+_NAMES = {
+    "t": "T-Loss", "dice": "Dice", "nr_dice": "NR-Dice", "squared_dice": "Squared Dice",
+    "generalized_dice": "Generalised Dice", "focal": "Focal",
+}  # fmt: skip
 _SELECTIONS = {"cot": "CoT", "cot+": "CoT+", "stocot": "StoCoT"}
 # The order of the paper's tables; T-Loss and its variants close them.
 _ORDER = [
-    "Baseline (ref.)", "Baseline", "CE", "Dice", "CE+Dice",
+    "Baseline (ref.)", "Baseline", "CE", "Focal", "NACL", "Dice", "Squared Dice",
+    "Generalised Dice", "NR-Dice", "CE+Dice",
     "NCE", "GCE", "MAE", "RCE", "SCE", "NGCE",
     "NCE+RCE", "NGCE+MAE", "NGCE+RCE", "APL1", "APL2", "CoT", "CoT+", "StoCoT", "SVLS", "HRL",
 ]  # fmt: skip

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
 from keras_robust.methods import find_method, split_method
-from keras_robust.training.config import Options, SelectionConfig
+from keras_robust.training.config import Options, SelectionConfig, TrainConfig
+from keras_robust.training.defaults import with_budget
 
 
 def _short(value: Any) -> str:
@@ -229,6 +230,19 @@ class BenchmarkConfig(BaseModel):
         """The study with the dataset in another folder."""
         data = {**(self.base.get("data") or {}), "path": str(path)}
         return self.model_copy(update={"base": {**self.base, "data": data}})
+
+    def with_budget(self) -> "BenchmarkConfig":
+        """The study with batches and steps by the number of its images, where it names neither.
+
+        Raises:
+            FileNotFoundError, ValueError: Its first run cannot be configured, or has no cases.
+        """
+        first = TrainConfig(**self.runs()[0].config)
+        chosen = with_budget(first)
+        if chosen.plan or chosen is first:
+            return self
+        own = {name: getattr(chosen, name) for name in ("batch_size", "steps_per_epoch")}
+        return self.model_copy(update={"base": {**self.base, **own}})
 
     def runs(self) -> list[PlannedRun]:
         """All runs, in the order of their use: the first seed and fold of everything first."""

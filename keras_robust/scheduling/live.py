@@ -67,7 +67,7 @@ class StudyView:
     """The `progress` callback of `run_benchmark` for a terminal or a log file."""
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(highlight=False)
+        self.console = console or Console(stderr=True, highlight=False)
         terminal = self.console.is_terminal
         self._live = Live(console=self.console, auto_refresh=False) if terminal else None
         self._said = time.monotonic()

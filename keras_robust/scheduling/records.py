@@ -207,7 +207,7 @@ def find_runs(paths: str | Path | Iterable[str | Path]) -> list[RunRecord]:
             "paths",
             "folders of runs (each with run.json)",
             said=f"paths={[str(root) for root in roots]}",
-            remedy="Train first: keras-robust train, or keras-robust benchmark.",
+            remedy="Train first: `keras-robust train`, or `keras-robust benchmark`.",
         )
     return sorted((RunRecord.read(folder) for folder in found), key=lambda run: str(run.folder))
 

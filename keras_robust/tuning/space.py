@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
-from keras_robust.methods import METHODS
+from keras_robust.methods import split_method
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-__all__ = ["SPACES", "Range", "Space", "configured", "load_space"]
+__all__ = ["SPACES", "Range", "Space", "configured", "load_space", "space_of"]
 
 
 class Range(BaseModel):
@@ -217,23 +218,39 @@ _BETA = {
 _SPREAD = {"loss_options.sigma": Range(low=0.2, high=2)}
 
 
-def _peers(method: str, search: dict[str, Range]) -> Space:
-    loss, selection = METHODS[method]
-    return Space(fixed={"loss": loss, "selection.name": selection}, search=search)
+_OF_LOSSES = {"gce": _EXPONENT, "ngce": _EXPONENT, "apl2": _EXPONENT, "svls": _SPREAD}
+_OF_SELECTIONS = {"cot": _FORGET, "cot+": _FORGET, "stocot": _BETA}
 
 
-def _single(loss: str, search: dict[str, Range]) -> Space:
-    return Space(fixed={"loss": loss, "selection": None}, search=search)
+def space_of(method: str) -> Space | None:
+    """What there is to search of a loss, a sum of losses or a method with two peers.
+
+    Args:
+        method: A name that `keras_robust.losses.get` knows, or one of `METHODS`, or a loss and a
+            selection with a dash between them.
+
+    Returns:
+        The ranges of nnRobustLoss for each of its parts; None where no part has one.
+
+    >>> list(space_of("t+dice-stocot").search), space_of("ce+dice")
+    (['selection.options.alpha', 'selection.options.beta'], None)
+    """
+    loss, _, selection = split_method(method, {})
+    search: dict[str, Range] = {}
+    for part in re.split("[+-]", loss):
+        search |= _OF_LOSSES.get(part, {})
+    fixed: dict[str, Any] = {"loss": loss, "selection": None}
+    if selection is not None:
+        fixed = {"loss": loss, "selection.name": selection["name"]}
+        search |= _OF_SELECTIONS.get(selection["name"], {})
+    return Space(fixed=fixed, search=search) if search else None
 
 
 SPACES: Mapping[str, Space] = MappingProxyType(
     {
-        "apl2": _single("apl2", _EXPONENT),
-        "cot": _peers("cot", _FORGET),
-        "cot+": _peers("cot+", _FORGET),
-        "stocot": _peers("stocot", _BETA),
-        "svls": _single("svls", _SPREAD),
-        "hrl": _peers("hrl", {**_EXPONENT, **_BETA, **_SPREAD}),
+        name: space
+        for name in ("apl2", "cot", "cot+", "stocot", "svls", "hrl")
+        if (space := space_of(name))
     }
 )
 """The spaces of nnRobustLoss by the names of the methods, each with its loss and selection."""

@@ -82,6 +82,7 @@ def write_cross_validation_report(
     output: str | Path,
     title: str = "Cross-validation",
     baseline: str | None = None,
+    foreword: Sequence[str] = (),
 ) -> Path:
     """Write the report of a cross-validation: `report.html`, its tables as CSV and Markdown.
 
@@ -95,6 +96,7 @@ def write_cross_validation_report(
         output: Folder of the report; made when missing.
         title: Heading of the page.
         baseline: The method that paired tests compare with; see `compare_methods`.
+        foreword: Parts of the page that open it, as `keras_robust.reports.page` makes them.
 
     Returns:
         Path of `report.html`.
@@ -117,6 +119,7 @@ def write_cross_validation_report(
             ),
         )
     report = _Report(Path(output))
+    report.parts += foreword
     reference = scores[scores["reference"]]
     settings = sorted(set(scores.loc[~scores["reference"], "trained_on"]))
     finished = sum(run.status == "finished" for run in runs)

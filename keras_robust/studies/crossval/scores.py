@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from keras_robust.common.artefacts import ARTEFACTS, DamagedFileError, read_artefact
 from keras_robust.common.errors import invalid
 from keras_robust.common.opening import UnreadableFileError
+from keras_robust.common.progress import Progress
 from keras_robust.common.tables import read_frame
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
@@ -29,6 +30,7 @@ __all__ = [
     "per_case",
     "per_fold",
     "read_scores",
+    "score_runs",
     "trained_on",
     "unscored",
 ]
@@ -267,6 +269,28 @@ def unscored(runs: Sequence[RunRecord]) -> list[Path]:
         and not all(_is_whole(run, name) for name in (EVALUATION, RELIABILITY))
         and (run.folder / "checkpoints").is_dir()
     ]
+
+
+def score_runs(
+    runs: Sequence[RunRecord], progress: Progress | None = None, *, one_peer: bool = False
+) -> None:
+    """Score the finished runs that have no scores yet, each on what it held out.
+
+    Args:
+        runs: Run folders as they were found.
+        progress: Called as `progress(done, total)` after each run.
+        one_peer: Score the first of two peers alone as well.
+    """
+    folders = unscored(runs)
+    two = {run.folder for run in runs if one_peer and run.config.get("selection")}
+    for number, folder in enumerate(folders):
+        from keras_robust.inference import evaluate_run
+
+        if folder in two:
+            evaluate_run(folder, peers="a", table=ONE_PEER)
+        evaluate_run(folder)
+        if progress is not None:
+            progress(number + 1, len(folders))
 
 
 def _is_whole(run: RunRecord, name: str) -> bool:

@@ -144,10 +144,11 @@ def test_command(build):
     result = run.invoke(app, ["verify", str(folder)])
     assert result.exit_code == 0 and "WARNING empty-mask" in result.output
     files(build, folder, 1)[1].unlink()
-    output = build.root / "new" / "report.json"
-    result = run.invoke(app, ["verify", str(folder), "--json", str(output)])
+    result = run.invoke(app, ["verify", str(folder)])
     assert result.exit_code == 1 and "ERROR missing-file" in result.output
-    assert [p["kind"] for p in json.loads(output.read_text())["problems"]] == [
+    result = run.invoke(app, ["verify", str(folder), "--json"])
+    assert result.exit_code == 1
+    assert [p["kind"] for p in json.loads(result.stdout)["problems"]] == [
         "missing-file",
         "empty-mask",
     ]

@@ -42,6 +42,43 @@ def dice(q, p, smooth=1e-5):
     return 1 - overlap.mean(-1)
 
 
+def squared_dice(q, p, smooth=1e-5):
+    q, p = q[..., 1:], p[..., 1:]
+    overlap = (2 * (q * p).sum(1) + smooth) / ((q**2).sum(1) + (p**2).sum(1) + smooth)
+    return 1 - overlap.mean(-1)
+
+
+def nr_dice(q, p, gamma=1.5, smooth=1e-5):
+    q, p = q[..., 1:], p[..., 1:]
+    below = (q**2).sum(1) + (p**2).sum(1) + smooth
+    return ((np.abs(p - q) ** gamma).sum(1) / below).mean(-1)
+
+
+def generalized_dice(q, p):
+    """As MONAI has it: a class that is not there takes the largest weight of the others."""
+    with np.errstate(divide="ignore"):
+        weight = 1 / q.sum(1) ** 2
+    weight[np.isinf(weight)] = 0
+    weight = np.where(weight == 0, weight.max(-1, keepdims=True), weight)
+    below = (weight * (q.sum(1) + p.sum(1))).sum(-1)
+    return 1 - 2 * (weight * (q * p).sum(1)).sum(-1) / below
+
+
+def focal(q, p, gamma=2.0):
+    return -(q * (1 - p) ** gamma * np.log(p)).sum(-1)
+
+
+def nacl_penalty(q, z):
+    """Mean over classes of |share - logit|, `(batch, H, W)`, of images `(batch, H, W, K)`."""
+    padded = np.pad(q, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge")
+    height, width = q.shape[1:3]
+    rows, columns = range(height), range(width)
+    share = np.array(
+        [[padded[:, i : i + 3, j : j + 3].mean((1, 2)) for j in columns] for i in rows]
+    )
+    return np.abs(np.moveaxis(share, 2, 0) - z).mean(-1)
+
+
 def t_loss(squared_error, dimensions, nu, log_precision=0.0):
     """Eq. 4 of the T-Loss paper, of one image."""
     s = squared_error * np.exp(log_precision)
@@ -66,4 +103,13 @@ def t_loss_by_nu(squared_error, dimensions, nu):
     )
 
 
-VOXELWISE = {"ce": ce, "mae": mae, "rce": rce, "nce": nce, "gce": gce, "ngce": ngce, "sce": sce}
+VOXELWISE = {
+    "ce": ce, "mae": mae, "rce": rce, "nce": nce, "gce": gce, "ngce": ngce, "sce": sce,
+    "focal": focal,
+}  # fmt: skip
+IMAGEWISE = {
+    "dice": dice,
+    "squared_dice": squared_dice,
+    "nr_dice": nr_dice,
+    "generalized_dice": generalized_dice,
+}

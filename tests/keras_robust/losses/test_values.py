@@ -10,7 +10,9 @@ from keras_robust import losses
 from tests.keras_robust.losses import formulas
 from tests.keras_robust.losses.helpers import binary, flat, softmax, value
 
-ALL = ["t", "mae", "rce", "nce", "ngce", "gce", "sce", "ce", "dice"]
+OF_IMAGES = ["t", *formulas.IMAGEWISE]
+ALL = ["mae", "rce", "nce", "ngce", "gce", "sce", "ce", "focal", "nacl", *OF_IMAGES]
+WITHOUT_BACKGROUND = ["dice", "squared_dice", "nr_dice", "ce+dice", "apl1", "apl2"]
 PAPER_NAMES = [*ALL, "nce+rce", "ngce+mae", "ngce+rce", "ce+dice", "apl1", "apl2"]
 SPATIAL = [(6, 5), (4, 3, 5)]
 
@@ -40,11 +42,66 @@ def test_voxelwise_losses_follow_their_formulas(name, spatial):
     np.testing.assert_allclose(value(mean(labels, logits)), expected.mean(), rtol=1e-5)
 
 
-def test_dice_follows_its_formula():
+@pytest.mark.parametrize("absent", [None, 2])
+@pytest.mark.parametrize("name", formulas.IMAGEWISE)
+def test_losses_of_images_follow_their_formulas(name, absent):
+    labels, logits = problem(1)
+    labels[labels == absent] = 0
+    q, p = flat(one_hot(labels, 3), softmax(logits.astype("float64")))
+    loss = losses.get(name, from_logits=True, reduction="none")
+    expected = formulas.IMAGEWISE[name](q, p)
+    np.testing.assert_allclose(value(loss(labels, logits)), expected, rtol=1e-5)
+
+
+def test_options_of_the_relatives_of_dice_and_of_cross_entropy():
     labels, logits = problem(1)
     q, p = flat(one_hot(labels, 3), softmax(logits.astype("float64")))
-    loss = losses.Dice(from_logits=True, reduction="none")
-    np.testing.assert_allclose(value(loss(labels, logits)), formulas.dice(q, p), rtol=1e-5)
+    options = {"from_logits": True, "reduction": "none"}
+
+    def found(loss):
+        return value(loss(labels, logits))
+
+    squared = found(losses.SquaredDice(**options))
+    np.testing.assert_allclose(found(losses.NoiseRobustDice(gamma=2, **options)), squared, 1e-4)
+    sums = (q + p)[..., 1:].sum(1) + 1e-5
+    published = ((np.abs(p - q) ** 1.5)[..., 1:].sum(1) / sums).mean(-1)
+    plain = losses.NoiseRobustDice(squared=False, **options)
+    np.testing.assert_allclose(found(plain), published, rtol=1e-5)
+    weight = 1 / q.sum(1)
+    simple = 2 * (weight * (q * p).sum(1)).sum(-1) / (weight * (q + p).sum(1)).sum(-1)
+    loss = losses.GeneralizedDice(weight="simple", **options)
+    np.testing.assert_allclose(found(loss), 1 - simple, rtol=1e-5)
+    entropy = found(losses.CE(**options))
+    np.testing.assert_allclose(found(losses.Focal(gamma=0, **options)), entropy, rtol=1e-5)
+    np.testing.assert_allclose(found(losses.NACL(weight=0, **options)), entropy, rtol=1e-6)
+    shares = np.where(labels > 0, 0.25, 0.75)
+    for y, x in ((labels, logits), (labels > 0, logits[..., :1])):
+        balanced, plain = (losses.Focal(alpha=a, **options) for a in (0.25, None))
+        np.testing.assert_allclose(
+            value(balanced(y, x)), shares * value(plain(y, x)), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_the_penalty_of_nacl_is_the_distance_to_the_shares_of_the_neighbourhood():
+    labels, logits = problem(2)
+    options = {"from_logits": True, "reduction": "none"}
+    entropy = value(losses.CE(**options)(labels, logits))
+    penalty = value(losses.NACL(weight=0.5, **options)(labels, logits)) - entropy
+    expected = 0.5 * formulas.nacl_penalty(one_hot(labels, 3), logits.astype("float64"))
+    np.testing.assert_allclose(penalty, expected, rtol=1e-4, atol=1e-6)
+    # What is ignored has no part in the shares of its neighbours.
+    loss = losses.NACL(ignore_label=9, from_logits=True, reduction="none")
+    marked = labels.copy()
+    marked[:, 0] = 9
+    found = value(loss(marked, logits))
+    logits[:, 0] = 5.0
+    np.testing.assert_array_equal(value(loss(marked, logits)), found)
+    assert (found[:, 0] == 0).all()
+
+
+def test_dice_of_a_batch_is_that_of_one_image():
+    labels, logits = problem(1)
+    q, p = flat(one_hot(labels, 3), softmax(logits.astype("float64")))
     pooled = losses.Dice(from_logits=True, batch=True)
     expected = formulas.dice(q.reshape(1, -1, 3), p.reshape(1, -1, 3))[0]
     np.testing.assert_allclose(value(pooled(labels, logits)), expected, rtol=1e-5)
@@ -79,7 +136,7 @@ def test_all_target_forms_agree(name, spatial):
         np.testing.assert_allclose(value(loss(targets, z)), reference, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", PAPER_NAMES)
+@pytest.mark.parametrize("name", [n for n in PAPER_NAMES if n != "nacl"])  # probabilities hide them
 def test_logits_and_probabilities_agree(name):
     labels, logits = problem(3)
     p = softmax(logits.astype("float64")).astype("float32")
@@ -102,7 +159,7 @@ def test_a_loss_of_ones_own_is_given_probabilities(base, classes):
     np.testing.assert_allclose(value(found), value(Squares()(labels, p)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", PAPER_NAMES)
+@pytest.mark.parametrize("name", [n for n in PAPER_NAMES if n != "nacl"])  # looks beyond the cut
 @pytest.mark.parametrize("spatial", SPATIAL)
 def test_ignored_voxels_are_as_if_they_were_not_there(name, spatial):
     """Every image loses the same voxels: ignoring them equals cutting them off."""
@@ -119,7 +176,7 @@ def test_ignored_voxels_are_as_if_they_were_not_there(name, spatial):
     np.testing.assert_allclose(value(actual), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["t", "dice"])
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_voxel_weights_of_image_losses_count_voxels(name):
     labels, logits = problem(5)
     loss = losses.get(name, from_logits=True)
@@ -170,10 +227,8 @@ def test_voxel_weights_follow_keras():
     )
 
 
-@pytest.mark.parametrize("name", [n for n in PAPER_NAMES if n not in ("t", "dice", "ce+dice")])
+@pytest.mark.parametrize("name", [n for n in PAPER_NAMES if n not in ("t", *WITHOUT_BACKGROUND)])
 def test_permuting_classes_changes_nothing(name):
-    if "apl" in name:
-        pytest.skip("Dice leaves out class 0")
     labels, logits = problem(8)
     order = np.array([2, 0, 1])
     loss = losses.get(name, from_logits=True)
@@ -205,6 +260,17 @@ def test_hand_drawn_masks():
         "nce": (np.log(0.9) / np.log(0.9 * 0.1) + np.log(0.8) / np.log(0.8 * 0.2)) / 2,
         "dice": 1 - (2 * 0.9 + 1e-5) / (1 + 1.1 + 1e-5),
         "gce": (1 - 0.9**0.7 + 1 - 0.8**0.7) / 2 / 0.7,
+        "focal": -(0.1**2 * np.log(0.9) + 0.2**2 * np.log(0.8)) / 2,
+        # 0.9² + 0.2² + 1² = 1.85
+        "squared_dice": 1 - 2 * 0.9 / 1.85,
+        "nr_dice": (0.1**1.5 + 0.2**1.5) / 1.85,
+        # One voxel of each class: weights 1, overlaps 0.9 and 0.8, sums 1.1 + 1 and 0.9 + 1.
+        "generalized_dice": 1 - 2 * (0.9 + 0.8) / (2.1 + 1.9),
+        # Shares 2/3 and 1/3 of the foreground; logits are log(1 - p) and log p.
+        "nacl": -(np.log(0.9) + np.log(0.8)) / 2
+        + 0.1
+        * (1 / 3 - np.log(0.1) + 2 / 3 - np.log(0.9) + 2 / 3 - np.log(0.8) + 1 / 3 - np.log(0.2))
+        / 4,
     }
     for name, number in expected.items():
         np.testing.assert_allclose(value(losses.get(name)(y, p)), number, rtol=1e-5, err_msg=name)
@@ -314,7 +380,12 @@ def test_weights_that_do_not_fit_are_named():
         (lambda: losses.TLoss(event="pixel"), "`event`"),
         (lambda: losses.TLoss(scale="mean"), "`scale`"),
         (lambda: losses.TLoss(nu_tilde=float("nan")), "`nu_tilde`"),
-        (lambda: losses.get("focal"), "`name`.*focal"),
+        (lambda: losses.get("tversky"), "`name`.*tversky"),
+        (lambda: losses.NoiseRobustDice(gamma=2.5), "`gamma`"),
+        (lambda: losses.GeneralizedDice(weight="cube"), "`weight`"),
+        (lambda: losses.Focal(gamma=-1), "`gamma`"),
+        (lambda: losses.Focal(alpha=2), "`alpha`"),
+        (lambda: losses.NACL(weight=-1), "`weight`"),
         (lambda: losses.get("gce", exponent=0.5), "`options`.*exponent"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from keras_robust.cli.training_view import budget
 from keras_robust.data import sample_path
 from keras_robust.training import TrainConfig
-from keras_robust.training.budget import EPOCH_STEPS, FEW_STEPS, default_budget, with_budget
+from keras_robust.training.defaults import EPOCH_STEPS, FEW_STEPS, default_budget, with_budget
 
 
 @given(st.integers(1, 100_000))
