@@ -1,6 +1,7 @@
 from . import annotators as annotators
 from . import audit as audit
 from . import data as data
+from . import demo as demo
 from . import inference as inference
 from . import losses as losses
 from . import metrics as metrics

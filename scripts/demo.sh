@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train on noisy masks of the packaged images and write demo/report.html:
+# Find and repair wrong masks of the packaged images, and write demo/report.html:
 # bash scripts/demo.sh [options of keras-robust demo]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,5 +1,4 @@
 from .crossval import write_cross_validation_report as write_cross_validation_report
-from .demo_report import write_demo_report as write_demo_report
 from .protocol import Protocol as Protocol
 from .protocol import ProtocolProgress as ProtocolProgress
 from .protocol import ProtocolResult as ProtocolResult

@@ -24,6 +24,7 @@ FLOORS = (
     ("studies", "tuning"),
     ("audit",),
     ("refinement",),
+    ("demo",),
     ("review",),
     ("napari_plugin",),
     ("cli",),

@@ -16,7 +16,7 @@ from keras_robust.cli import app
 ROOT = Path(__file__).parents[3]
 COMMANDS = get_command(app).commands
 BOTH = ["--annotator", "clean", "--annotator", "noisy-*"]
-WITHOUT_RESULTS = {"view", "demo"}  # a window, and a report with a word on what comes next
+WITHOUT_RESULTS = {"view"}  # opens a window
 NAMED = (r"`keras-robust ([^`]+)`", r"(?m)(?:^ *|: )keras-robust ([^`\n]+?)(?:   .*|\.? *)$")
 
 

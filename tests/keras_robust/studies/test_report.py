@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from keras_robust.scheduling.records import find_runs
 from keras_robust.studies import curves as figures
 from keras_robust.studies import panels
-from keras_robust.studies.demo_report import write_demo_report
 from keras_robust.studies.report import write_report
 
 from .conftest import EPOCHS, STEPS, write_run
@@ -226,41 +225,6 @@ def test_a_study_without_a_finished_run_has_a_report(tmp_path, study_data):
     text = write_report(tmp_path / "runs", tmp_path / "out").read_text(encoding="utf-8")
     check_page(text)
     assert "0 of 2 runs are finished" in text and "No run is finished yet" in text
-
-
-def demo_runs(root, data, t_level):
-    folders = []
-    for loss, level in (("ce+dice", 0.7), ("t", t_level)):
-        folder = write_run(root / loss, data, loss=loss, level=level)
-        rows = [f"case{i},{level + (0.1 if loss == 't' and i == 6 else 0)}" for i in (6, 7)]
-        (folder / "test.csv").write_text("id,dice\n" + "\n".join(rows) + "\n")
-        folders.append(folder)
-    return folders
-
-
-@pytest.mark.parametrize(
-    ("t_level", "sentence"),
-    [
-        (0.75, "T-Loss reached the higher test Dice in this run: 0.750 against 0.700 of CE+Dice"),
-        (0.65, "CE+Dice reached the higher test Dice in this run: 0.700 against 0.650 of T-Loss"),
-    ],
-)
-def test_demo_report_says_who_is_ahead(tmp_path, study_data, t_level, sentence):
-    folders = demo_runs(tmp_path, study_data, t_level)
-    path = write_demo_report(folders, tmp_path / "out/report.html")
-    text = path.read_text(encoding="utf-8")
-    check_page(text)
-    assert sentence in text
-    assert "of 2 test images" in text
-    assert text.count("<img") == 4
-    assert "70% of the training masks" in text
-
-
-def test_demo_report_is_of_one_setting(tmp_path, study_data):
-    write_run(tmp_path / "a", study_data)
-    write_run(tmp_path / "b", study_data, noise=(0, 0))
-    with pytest.raises(ValueError, match="Use write_report"):
-        write_demo_report([tmp_path / "a", tmp_path / "b"], tmp_path / "report.html")
 
 
 def test_command(tmp_path, study_data):
