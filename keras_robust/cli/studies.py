@@ -299,7 +299,7 @@ def demo(
     hint("Three in ten of the masks of 80 dermoscopy images are made wrong, found, and repaired.")
     hint("About five minutes on two processor cores; after Ctrl-C the same command continues.")
     judges = max(1, round(1.5 * epochs))
-    with friendly_errors(continues=True):
+    with friendly_errors(continues=True), without_chatter():
         settings = DemoSettings(size=size, features=features, epochs=epochs, judge_epochs=judges)
         try:
             with progress_bars() as progress, unless_quiet(RunBars()) as bars:

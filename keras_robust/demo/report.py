@@ -120,10 +120,10 @@ def _next(demo: "Demo") -> list[str]:
         html.heading("Next"),
         html.bullets(
             [
-                f"keras-robust view {folder / 'data'} --audit {folder / 'audit'}: review exactly "
-                "these in napari.",
-                "keras-robust audit DATASET: the same for masks of your own.",
-                "keras-robust compare DATASET --losses ce+dice t+dice: which loss bears them.",
+                "Review exactly these in napari: "
+                f"keras-robust view {folder / 'data'} --audit {folder / 'audit'}",
+                "The same for masks of your own: keras-robust audit DATASET",
+                "Which loss bears them: keras-robust compare DATASET --losses ce+dice t+dice",
             ]
         ),
     ]

@@ -81,7 +81,7 @@ class Demo:
     @property
     def wrong(self) -> frozenset[str]:
         """Ids of the masks that differ from the clean ones."""
-        options = {"dtype": {"id": str}, "keep_default_na": False}
+        options: dict[str, Any] = {"dtype": {"id": str}, "keep_default_na": False}
         table = read_frame(self.found.folder / "truth.csv", **options)
         return frozenset(table.loc[table["wrong"], "id"])
 
