@@ -346,6 +346,7 @@ def review_report(
             show_default="DATASET-review",
         ),
     ] = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Report a review: decided, changed, by how much, by whom, in what time, and the agreement."""
@@ -354,4 +355,4 @@ def review_report(
     folder = output or Path(f"{dataset.resolve().name}-review")
     with friendly_errors(), progress_bar("Comparing") as progress:
         page = write_review_report(dataset, folder, reviewer or (), progress)
-    typer.echo(f"Report: {page}")
+    tell({"report": page}, f"Report: {page}")
