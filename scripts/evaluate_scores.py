@@ -258,8 +258,35 @@ def _look(scores: Sequence[Score], masks: Masks) -> None:
 def page(rows: list[Evidence]) -> str:
     """The page, of rows that are judged."""
     dice = ", ".join(f"{one.masks.of_model():.2f} ({one.row.name})" for one in rows)
-    tables = (_detection, _probabilities, _recalls, _left_out)
+    tables = (_held, _detection, _probabilities, _recalls, _left_out)
     return "\n".join([HEAD.format(dice=dice), *(line for table in tables for line in table(rows))])
+
+
+def _held(rows: list[Evidence]) -> Iterator[str]:
+    """Each promise with the figure that was reached, met or missed."""
+    yield "## What holds\n"
+    for one in rows:
+        wrong, flagged = one.wrong, one.p_wrong > 0.5
+        error = _calibration_error(one.p_wrong, wrong)
+        checks = [(f"calibration error {error:.2f}, .05 at most", error <= 0.05)]
+        if wrong.any():
+            values = {name: auroc(scores, wrong) for name, scores in one.scores.items()}
+            best = max(value for name, value in values.items() if name != "default")
+            margin = values["default"] - best
+            checks.append(
+                (f"{margin:+.3f} to the best other score, -.010 at least", margin >= -0.01)
+            )
+            recall, hits = flagged[wrong].mean(), (flagged & wrong).sum()
+            precision = hits / max(flagged.sum(), 1)
+            found = (
+                f"{recall:.0%} of the wrong flagged at a precision of {precision:.0%}, 80 and 70 %"
+            )
+            checks.append((found, recall >= 0.8 and precision >= 0.7))
+        else:
+            checks.append((f"{flagged.mean():.0%} flagged, 5 % at most", flagged.mean() <= 0.05))
+        said = "; ".join(f"{text}: **{'met' if met else 'missed'}**" for text, met in checks)
+        yield f"- {one.name}: {said}."
+    yield ""
 
 
 def _detection(rows: list[Evidence]) -> Iterator[str]:
