@@ -149,9 +149,13 @@ mask. `uncertain` counts as wrong. Where two classes are exchanged, labels off b
 class, as nothing tells them apart.
 
 The rules and their few constants were chosen on rows marked *development*; the others were looked
-at once. Networks that are poor judges make mistakes of their own which look like parts, leaks and
-objects: with small networks whose median Dice is below .8 the share that is named right falls to
-between one half and three quarters, see [what the audit finds](index.md).
+at once.
+
+A trained network is harder to judge by: it makes mistakes of its own that look like parts, leaks
+and objects. With small, briefly trained ones, of 18 to 70 wrong masks each, 87 % and 80 % were
+named right where the mean Dice of predictions and truth was .81 and .89, 77 % at .78, and between
+49 % and 83 % at .60 to .76 (dermoscopy, the worst: 54 % of the mistakes and 49 % of the shapes).
+The expected 80 % are so reached with good judges alone.
 
 Written by `scripts/evaluate_audit_kinds.py`.
 """
