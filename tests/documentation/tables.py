@@ -33,11 +33,6 @@ SHORTER: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ("--trials", "1", "--epochs", "1", "--set", "selection.options.warmup=0",
          "--set", "selection.options.ramp=1"),
     ),
-    (
-        ("tune", "--space hrl"),
-        ("--trials", "1", "--epochs", "1", "--set", "selection.options.warmup=0",
-         "--set", "selection.options.ramp=1"),
-    ),
     (("tune",), ("--trials", "1", "--epochs", "1")),
     (("demo",), ("--size", "16", "--features", "2", "--epochs", "1")),
 )  # fmt: skip
