@@ -67,7 +67,7 @@ def test_every_problem_of_every_case_at_once(build):
     assert "7" in by_kind["values"].message
     assert by_kind["leak-group"].message.startswith("group 'p1'")
     assert by_kind["truncated"].path == f"masks/{order[0]}.png"
-    assert json.loads(report.to_json())["errors"] == 10
+    assert report.facts()["errors"] == 10
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
