@@ -19,7 +19,7 @@ from tests.documentation import pages, tables
 from tests.documentation.prepared import prepare
 
 # First those that take long, so that the last processor is not waited for.
-LONG = ("docs/how-to/find-wrong-masks.md", "docs/how-to/tune.md", "docs/tutorial.md",
+LONG = ("docs/how-to/find-wrong-masks.md", "README.md", "docs/tutorial.md", "docs/how-to/tune.md",
         "docs/how-to/compare-robust-methods.md", "docs/how-to/from-nifti-to-report.md")  # fmt: skip
 WITH_COMMANDS = [page for page in pages.pages() if pages.commands(page)]
 ORDER = [*LONG, *(page for page in WITH_COMMANDS if page not in LONG)]
