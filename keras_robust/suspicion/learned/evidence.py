@@ -155,7 +155,8 @@ class Evidence:
         """Of the classes that mask or prediction hold, but for the commonest."""
         both = counts + self._counts
         held = both > 0
-        held[both.argmax()] = False
+        # Of classes that are equally common, the one with the larger probabilities.
+        held[(both + self._masses / (self._masses.sum() + 1)).argmax()] = False
         if not held.any():
             return [0.0] * 8, 0.0
         soft, usual = self._soft_dice(mask, counts)[held], self._usual[held]
