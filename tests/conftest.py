@@ -5,6 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, so that a change is judged by what it changes;
+# HYPOTHESIS_PROFILE=default looks for others.
+settings.register_profile("same", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Tests started in the background of a shell inherit an ignored SIGINT, and so would the processes
 # whose Ctrl-C they test.
