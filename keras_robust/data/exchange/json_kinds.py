@@ -6,9 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keras_robust.common.opening import read_json
+from keras_robust.common.opening import UnreadableFileError, read_json
+from keras_robust.data.problems import Problem, error
 
-__all__ = ["MOST_BYTES", "fits_json", "json_files", "json_kind"]
+__all__ = ["MOST_BYTES", "fits_json", "json_files", "json_kind", "read_kind"]
 
 MOST_BYTES = 2**30  # of one file of annotations
 LOOKED_AT = 3  # of the files in a folder
@@ -54,6 +55,18 @@ def json_files(source: Path, deep: bool = True) -> Iterator[Path]:
     for folder in inner if deep else ():
         if folder.is_dir():
             yield from json_files(folder, deep=False)
+
+
+def read_kind(source: Path, kind: str, problems: list[Problem]) -> Iterator[tuple[Path, Any]]:
+    """Each JSON file of a kind with its value; those that cannot be read become problems."""
+    for path in json_files(source):
+        try:
+            value = read_json(path, most=MOST_BYTES)
+        except UnreadableFileError as reason:
+            problems.append(error("json", reason.reason, path=path.name))
+            continue
+        if json_kind(value) == kind:
+            yield path, value
 
 
 def fits_json(kind: str) -> Callable[[Path], bool]:

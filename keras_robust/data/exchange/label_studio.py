@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_json
-from keras_robust.common.opening import UnreadableFileError, read_json, shown
+from keras_robust.common.opening import shown
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.exchange.drawing import Images, Sheet, found_sheets
 from keras_robust.data.exchange.export import Export
 from keras_robust.data.exchange.found import Found
-from keras_robust.data.exchange.json_kinds import MOST_BYTES, fits_json, json_files, json_kind
+from keras_robust.data.exchange.json_kinds import fits_json, read_kind
 from keras_robust.data.exchange.registry import Format, Given
 from keras_robust.data.exchange.shapes import Ellipse, Pixels, Polygon, Shape, rectangle
 from keras_robust.data.problems import Problem, error
@@ -98,14 +98,8 @@ def read_label_studio(source: Path, given: Given) -> Found:
     folders = [given.images] if given.images else [root, root / "images"]
     images = Images(folders)
     tasks: list[Any] = []
-    for path in json_files(source):
-        try:
-            value = read_json(path, most=MOST_BYTES)
-        except UnreadableFileError as reason:
-            problems.append(error("json", reason.reason, path=path.name))
-            continue
-        if json_kind(value) == "label_studio":
-            tasks += value if isinstance(value, list) else [value]
+    for _, value in read_kind(source, "label_studio", problems):
+        tasks += value if isinstance(value, list) else [value]
     done = [_annotations(task, notes) for task in tasks]
     workers = sorted({who for annotations in done for who, _ in annotations})
     called = {who: given.annotator if len(workers) == 1 else f"annotator-{who}" for who in workers}

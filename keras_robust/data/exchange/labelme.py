@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.files import atomic_write_bytes, atomic_write_json
-from keras_robust.common.opening import UnreadableFileError, read_json, shown
+from keras_robust.common.opening import shown
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.exchange.drawing import Images, Sheet, found_sheets
 from keras_robust.data.exchange.export import Export
 from keras_robust.data.exchange.found import Found, Made
-from keras_robust.data.exchange.json_kinds import MOST_BYTES, fits_json, json_files, json_kind
+from keras_robust.data.exchange.json_kinds import fits_json, read_kind
 from keras_robust.data.exchange.registry import Format, Given
 from keras_robust.data.exchange.shapes import Ellipse, Pixels, Polygon, Shape, rectangle
 from keras_robust.data.files.formats import picture_of
@@ -34,14 +34,7 @@ def read_labelme(source: Path, given: Given) -> Found:
     root = source if source.is_dir() else source.parent
     notes: Counter[str] = Counter()
     sheets: list[Sheet] = []
-    for path in json_files(source):
-        try:
-            value = read_json(path, most=MOST_BYTES)
-        except UnreadableFileError as reason:
-            problems.append(error("json", reason.reason, path=path.name))
-            continue
-        if json_kind(value) != "labelme":
-            continue
+    for path, value in read_kind(source, "labelme", problems):
         image = _image(value, path, given, root)
         if isinstance(image, str):
             problems.append(error("missing-file", image, path=path.name))
