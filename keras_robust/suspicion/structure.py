@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import distance_transform_edt, find_objects
 
-__all__ = ["Measures", "Structure", "signed_distance"]
+__all__ = ["Measures", "Structure", "box_around", "signed_distance"]
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -62,7 +62,7 @@ class Structure:
         spacing: tuple[float, ...],
         most: int = MOST_ELEMENTS,
     ):
-        box = _box(mask | (log_odds > 0))
+        box = box_around(mask | (log_odds > 0))
         factor = _factor(tuple(side.stop - side.start for side in box), most)
         self.mask: Mask = _coarse(mask[box].astype(np.float32), factor) > 0.5
         self.spacing = spacing
@@ -118,13 +118,20 @@ def signed_distance(mask: Mask, spacing: tuple[float, ...]) -> Floats:
     return outside - distance_transform_edt(mask, sampling=spacing)
 
 
-def _box(held: Mask) -> tuple[slice, ...]:
+def box_around(held: Mask, least: int = 1, empty: int = 1) -> tuple[slice, ...]:
+    """The box of what is held, with room around it for masks to grow and move into.
+
+    Args:
+        held: Of any rank.
+        least: Elements of room beside the share of the box.
+        empty: Sides of the box where nothing is held.
+    """
     (box,) = find_objects(held.view(np.uint8)) or [None]
     if box is None:
-        return (slice(0, 1),) * held.ndim
+        return (slice(0, empty),) * held.ndim
     sides = []
     for side, size in zip(box, held.shape, strict=True):
-        room = int(np.ceil(MARGIN * (side.stop - side.start))) + 1
+        room = int(np.ceil(MARGIN * (side.stop - side.start))) + least
         sides.append(slice(max(side.start - room, 0), min(side.stop + room, size)))
     return tuple(sides)
 

@@ -5,7 +5,8 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
+
+from keras_robust.suspicion.structure import box_around
 
 __all__ = ["WorkingGrid", "working_grid"]
 
@@ -17,8 +18,6 @@ MOST_ELEMENTS = {2: 2**14, 3: 2**15}
 MOST_CHANGED = 0.15
 # ... unless there are so many times as many elements.
 FAR_TOO_MANY = 8
-# Room around mask and prediction, as a share of their box.
-MARGIN = 0.4
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ def working_grid(whole: WorkingGrid) -> WorkingGrid:
         return whole
     predicted = whole.probabilities.argmax(axis=0).astype(np.uint8)
     usual = np.bincount(predicted.ravel()).argmax()
-    box = _box(((whole.labels != usual) & whole.known) | ((predicted != usual) & whole.known))
+    differs = (whole.labels != usual) | (predicted != usual)
+    box = box_around(differs & whole.known, least=2, empty=8)
     labels, predicted = whole.labels[box], predicted[box]
     sizes = np.ones(labels.ndim, int)
     while prod(_joined_shape(labels.shape, sizes)) > most:
@@ -64,17 +64,6 @@ def working_grid(whole: WorkingGrid) -> WorkingGrid:
         _means(whole.known[box].astype(np.float32), sizes) > 0.5,
         None if whole.spread is None else _means(whole.spread[box], sizes),
     )
-
-
-def _box(held: NDArray[np.bool_]) -> tuple[slice, ...]:
-    (box,) = find_objects(held.view(np.uint8)) or [None]
-    if box is None:
-        return (slice(0, 8),) * held.ndim
-    sides = []
-    for side, size in zip(box, held.shape, strict=True):
-        room = int(np.ceil(MARGIN * (side.stop - side.start))) + 2
-        sides.append(slice(max(side.start - room, 0), min(side.stop + room, size)))
-    return tuple(sides)
 
 
 def _joined_shape(shape: tuple[int, ...], sizes: NDArray[np.intp]) -> tuple[int, ...]:
