@@ -36,11 +36,12 @@ class Predicts(Protocol):
 
 
 class Ensemble:
-    """The mean of the probabilities of several predictors, such as those of all folds.
+    """Several predictors as one, by nnU-Net's two rules.
 
-    The mean is taken in the image's own grid, so that plans, sizes and kinds of networks may
-    differ. nnU-Net takes the mean of logits, in which one sure network outvotes several unsure
-    ones.
+    Of networks that see the same, as those of all folds, the mean of logits is taken, in which one
+    sure network outvotes several unsure ones. Where plans, sizes or kinds of networks differ, the
+    mean of probabilities is taken, in the image's own grid, each plan counting once, however many
+    networks it has.
 
     Args:
         members: At least one `Predictor` or `PlannedPredictor`.
@@ -55,14 +56,14 @@ class Ensemble:
     def __init__(self, members: Sequence[Predicts]):
         if not members:
             raise invalid("members", "at least one predictor", said="none")
-        self.members = tuple(members)
-        self.regions = self.members[0].regions
-        if any(member.regions != self.regions for member in self.members):
+        self.regions = members[0].regions
+        if any(member.regions != self.regions for member in members):
             raise invalid(
                 "members",
                 "models of the same regions",
-                said=f"{[member.regions for member in self.members]}",
+                said=f"{[member.regions for member in members]}",
             )
+        self.members = _joined(members)
 
     def probabilities(
         self, image: NDArray, spacing_mm: tuple[float, ...] | None = None
@@ -97,3 +98,17 @@ class Ensemble:
             total += values
         total /= np.float32(len(self.members))
         return total
+
+
+def _joined(members: Sequence[Predicts]) -> tuple[Predicts, ...]:
+    """The members, those that see the same as one; see `PlannedPredictor.joined`."""
+    found: list[Predicts] = []
+    for member in members:
+        for number, known in enumerate(found):
+            one = known.joined(member) if hasattr(known, "joined") else None
+            if one is not None:
+                found[number] = one
+                break
+        else:
+            found.append(member)
+    return tuple(found)

@@ -162,8 +162,8 @@ def evaluate(
     the figures of that. Runs by a plan are scored on the stored grid from the beginning.
 
     Args:
-        predictions: Run folder, `.keras` file, several of these, whose probabilities are averaged,
-            or a predictor; or a folder of masks `<id>.png` (of volumes `<id>.nii.gz`), such as
+        predictions: Run folder, `.keras` file, several of these, see `Ensemble`, or a predictor; or
+            a folder of masks `<id>.png` (of volumes `<id>.nii.gz`), such as
             nnU-Net's, also `<id>.nii`, `<id>.tif` or `<id>.bmp`.
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.

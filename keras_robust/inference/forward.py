@@ -1,6 +1,6 @@
 """Running a model on batches of NumPy arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
+from keras_robust.data.regions import Regions
+from keras_robust.models.decoding import activation_of
+from keras_robust.models.probabilities import with_logits_beside
 
-__all__ = ["forward", "input_shape_of"]
+__all__ = ["forward", "input_shape_of", "mean_logits"]
 
 
 def input_shape_of(model: keras.Model) -> tuple[Any, ...]:
@@ -53,55 +56,114 @@ def forward(
     Returns:
         A function that raises ValueError where the model's values are no probabilities.
     """
-    shape = input_shape_of(model)
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    outputs = _graph(model, shape, prepare) if on_tensorflow else _by_keras(model, prepare)
+    outputs = _compiled(model, prepare, _first)
 
     def predict(images: NDArray) -> NDArray[np.float32]:
-        returned = outputs(images)
-        found = sorted(returned) if isinstance(returned, dict) else tuple(returned.shape)
-        if len(found) != images.ndim or isinstance(returned, dict):
-            raise invalid(
-                "model",
-                "an output (batch, *spatial, classes), or a list that begins with it",
-                said=f"{found}",
-                remedy="Choose an output: `keras.Model(model.inputs, model.outputs[0])`.",
-            )
-        probabilities = np.asarray(returned)
-        low, high = probabilities.min(), probabilities.max()
-        # Half precision may overshoot a little; logits overshoot by far.
-        if not (low >= -0.01 and high <= 1.01):  # so that NaN does not pass
-            remedy = "End the model with a sigmoid or a softmax."
-            if not np.isfinite(low + high):
-                remedy = "Look whether its weights are finite, and how large the values of images."
-            raise invalid(
-                "model",
-                "a model that returns probabilities, 0 to 1",
-                said=f"values from {low:.3g} to {high:.3g}. {remedy}",
-            )
-        return probabilities
+        return _checked(outputs(images), images.ndim)
 
     return predict
 
 
-def _graph(model: keras.Model, shape: tuple[Any, ...], prepare: Any) -> Callable[[NDArray], Any]:
+def mean_logits(
+    models: Sequence[keras.Model],
+    regions: Regions = (),
+    prepare: Callable[[Any], Any] | None = None,
+) -> Callable[[NDArray], NDArray[np.float32]]:
+    """A function from a batch to the mean logits of models that return probabilities.
+
+    Args:
+        models: At least one, all of the same input and output; see
+            `keras_robust.models.probabilities.Logits`.
+        regions: Of the plan that they were trained by.
+        prepare: As of `forward`.
+
+    Returns:
+        A function that raises ValueError where the values of a model are no probabilities.
+    """
+    functions = [_logits(model, regions, prepare) for model in models]
+
+    def predict(images: NDArray) -> NDArray[np.float32]:
+        total = functions[0](images)
+        for function in functions[1:]:
+            total = total + function(images)
+        return total / np.float32(len(functions)) if len(functions) > 1 else total
+
+    return predict
+
+
+def _logits(
+    model: keras.Model, regions: Regions, prepare: Callable[[Any], Any] | None
+) -> Callable[[NDArray], NDArray[np.float32]]:
+    axes = len(input_shape_of(model)) + 1
+    returned = _first(model.output)
+    _require_one_output(returned, axes)
+    both = with_logits_beside(model, activation_of(returned.shape[-1], regions))
+    outputs = _compiled(both, prepare, tuple)
+
+    def predict(images: NDArray) -> NDArray[np.float32]:
+        probabilities, logits = outputs(images)
+        _checked(probabilities, axes)
+        return np.asarray(logits)
+
+    return predict
+
+
+def _checked(returned: Any, axes: int) -> NDArray[np.float32]:
+    """What a model returned as probabilities."""
+    _require_one_output(returned, axes)
+    probabilities = np.asarray(returned)
+    low, high = probabilities.min(), probabilities.max()
+    # Half precision may overshoot a little; logits overshoot by far.
+    if not (low >= -0.01 and high <= 1.01):  # so that NaN does not pass
+        remedy = "End the model with a sigmoid or a softmax."
+        if not np.isfinite(low + high):
+            remedy = "Look whether its weights are finite, and how large the values of images."
+        raise invalid(
+            "model",
+            "a model that returns probabilities, 0 to 1",
+            said=f"values from {low:.3g} to {high:.3g}. {remedy}",
+        )
+    return probabilities
+
+
+def _require_one_output(returned: Any, axes: int) -> None:
+    found = sorted(returned) if isinstance(returned, dict) else tuple(returned.shape)
+    if len(found) != axes or isinstance(returned, dict):
+        raise invalid(
+            "model",
+            "an output (batch, *spatial, classes), or a list that begins with it",
+            said=f"{found}",
+            remedy="Choose an output: `keras.Model(model.inputs, model.outputs[0])`.",
+        )
+
+
+def _compiled(
+    model: keras.Model, prepare: Callable[[Any], Any] | None, chosen: Callable[[Any], Any]
+) -> Callable[[NDArray], Any]:
+    """What is chosen of the outputs of a model for a batch."""
+    if keras.backend.backend() == "tensorflow":
+        return _graph(model, prepare, chosen)
+    return _by_keras(model, prepare, chosen)
+
+
+def _graph(model: keras.Model, prepare: Any, chosen: Any) -> Callable[[NDArray], Any]:
     import tensorflow as tf
 
     def run(images: Any) -> Any:
-        return _first(model(images if prepare is None else prepare(images), training=False))
+        return chosen(model(images if prepare is None else prepare(images), training=False))
 
     # What is ready has one signature, whatever the size of the batch; what is not, several.
-    ready = [tf.TensorSpec((None, *shape), tf.float32)]
+    ready = [tf.TensorSpec((None, *input_shape_of(model)), tf.float32)]
     options = {"input_signature": ready} if prepare is None else {"reduce_retracing": True}
     compiled = tf.function(run, **options)
     return lambda images: compiled(tf.constant(images))
 
 
-def _by_keras(model: keras.Model, prepare: Any) -> Callable[[NDArray], Any]:
+def _by_keras(model: keras.Model, prepare: Any, chosen: Any) -> Callable[[NDArray], Any]:
     def run(images: NDArray) -> Any:
         if prepare is not None:
             images = keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(images)))
-        return _first(model.predict_on_batch(images))
+        return chosen(model.predict_on_batch(images))
 
     return run
 

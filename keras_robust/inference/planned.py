@@ -1,6 +1,7 @@
 """Prediction with networks that were planned for a data set, in the grid of the stored images."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,24 +13,28 @@ from keras_robust.data import Case, Dataset
 from keras_robust.data.cases import image_of
 from keras_robust.data.files.finite import require_finite
 from keras_robust.inference.cases import case_by_case
-from keras_robust.inference.forward import forward, input_shape_of
+from keras_robust.inference.forward import input_shape_of, mean_logits
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 from keras_robust.planning.restoring import planned_probabilities
 
 __all__ = ["PlannedPredictor"]
 
+OF_PREDICTION = ("axes", "spacing_mm", "patch_size", "normalization", "only_nonzero")
+
 
 class PlannedPredictor:
-    """A network with the plan that it was trained by.
+    """Networks with the plan that they were trained by, such as those of all folds.
 
     An image is cropped, normalised and resampled as for training; overlapping patches are
-    predicted, mirrored, and averaged with Gaussian weights; the probabilities are
-    resampled back and put where the crop was.
+    predicted, mirrored, and averaged with Gaussian weights, all networks alike; what is averaged,
+    and resampled back and put where the crop was, are logits, as in nnU-Net. Probabilities are made
+    of them last.
 
     Args:
         model: From patches `(batch, *plan.patch_size, channels)` to probabilities `(batch,
-            *plan.patch_size, 1)` or K channels, of regions where the plan has them; one output.
+            *plan.patch_size, 1)` or K channels, of regions where the plan has them; one output. Or
+            several such models. See `keras_robust.models.Logits` for how logits are found.
         plan: Of the data set.
         fingerprint: Of the data set.
         mirror_axes: Axes of the plan; the prediction is the mean over all subsets of them mirrored,
@@ -54,25 +59,48 @@ class PlannedPredictor:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | Sequence[keras.Model],
         plan: Plan,
         fingerprint: Fingerprint,
         *,
         mirror_axes: Sequence[int] | None = None,
         overlap: float = 0.5,
     ):
+        self.models = tuple(model) if isinstance(model, Sequence) else (model,)
+        self.model = self.models[0]
         expected = (*plan.patch_size, len(plan.normalization))
-        taken = input_shape_of(model)
-        if taken != expected:
-            raise invalid(
-                "model",
-                f"one that takes {expected}, patches and channels as planned",
-                said=f"a model that takes {taken}",
-            )
-        self.model, self.plan, self.fingerprint = model, plan, fingerprint
+        for taken in map(input_shape_of, self.models):
+            if taken != expected:
+                raise invalid(
+                    "model",
+                    f"one that takes {expected}, patches and channels as planned",
+                    said=f"a model that takes {taken}",
+                )
+        self.plan, self.fingerprint = plan, fingerprint
         self.mirror_axes = tuple(range(len(plan.axes)) if mirror_axes is None else mirror_axes)
         self.overlap, self.regions = overlap, plan.regions
-        self._forward = forward(model)
+        self._predict = mean_logits(self.models, plan.regions)
+
+    def joined(self, other: Any) -> "PlannedPredictor | None":
+        """One predictor with the networks of both, the mean of whose logits it takes; `None` where
+        the other one does not predict the same patches."""
+        if not isinstance(other, PlannedPredictor) or self._looks_at != other._looks_at:
+            return None
+        return PlannedPredictor(
+            (*self.models, *other.models),
+            self.plan,
+            self.fingerprint,
+            mirror_axes=self.mirror_axes,
+            overlap=self.overlap,
+        )
+
+    @property
+    def _looks_at(self) -> tuple[Any, ...]:
+        """What decides which patches its networks see, and what their channels mean."""
+        channels = self.model.output_shape[-1]
+        plan = self.plan.model_dump(include=set(OF_PREDICTION))
+        known = self.fingerprint.classes, self.fingerprint.intensities
+        return plan, known, self.regions, self.mirror_axes, self.overlap, channels
 
     def probabilities(
         self,
@@ -88,7 +116,7 @@ class PlannedPredictor:
             progress: Called with (windows done, total).
         """
         return planned_probabilities(
-            self._forward,
+            self._predict,
             image,
             spacing_mm,
             self.plan,

@@ -25,11 +25,11 @@ from keras_robust.data.parts import WHOLE, Part
 from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import each_image
 from keras_robust.inference.ensemble import Ensemble, Predicts
-from keras_robust.inference.forward import forward, input_shape_of
+from keras_robust.inference.forward import forward, input_shape_of, mean_logits
 from keras_robust.inference.given import require_model
 from keras_robust.inference.journal import Journal, model_hash
 from keras_robust.inference.planned import PlannedPredictor
-from keras_robust.models.decoding import labels_of
+from keras_robust.models.decoding import labels_of, probabilities_of
 from keras_robust.training.run import Run
 from keras_robust.training.saving import load_model
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
@@ -45,7 +45,9 @@ class Predictor:
 
     Args:
         model: From `(batch, H, W, C)` to probabilities `(batch, H, W, 1)` or `(batch, H, W, K)`;
-            for volumes with three axes. Of several outputs in a list the first is taken.
+            for volumes with three axes. Of several outputs in a list the first is taken. Of several
+            models, all of one form, the mean of their logits is taken, see
+            `keras_robust.models.Logits`.
         normalize: What the model expects: `"range"` or `"zscore"`, see
             `keras_robust.training.DataConfig`, or `"none"`, values as they are stored (8-bit:
             0..255), for a model that scales by itself.
@@ -62,15 +64,40 @@ class Predictor:
     """
 
     def __init__(
-        self, model: keras.Model, normalize: str = "range", size: tuple[int, ...] | None = None
+        self,
+        model: keras.Model | Sequence[keras.Model],
+        normalize: str = "range",
+        size: tuple[int, ...] | None = None,
     ):
         if normalize not in NORMALIZE:
             raise invalid("normalize", f"one of {NORMALIZE}", normalize)
-        self.model = model
+        self.models = tuple(model) if isinstance(model, Sequence) else (model,)
+        self.model = self.models[0]
         self.normalize = normalize
         self.regions: Regions = ()
-        self.size, self.channels = _taken(model, size)
-        self._predict = forward(model, lambda images: _prepared(images, normalize))
+        self.size, self.channels = _taken(self.model, size)
+
+        def prepare(images: Any) -> Any:
+            return _prepared(images, normalize)
+
+        if len(self.models) == 1:
+            self._predict = forward(self.model, prepare)
+        else:
+            logits = mean_logits(self.models, prepare=prepare)
+            self._predict = lambda images: probabilities_of(logits(images))
+
+    def joined(self, other: Any) -> "Predictor | None":
+        """One predictor with the networks of both, the mean of whose logits it takes; `None` where
+        the other one does not predict the same images."""
+        if not isinstance(other, Predictor) or self._looks_at != other._looks_at:
+            return None
+        return Predictor((*self.models, *other.models), self.normalize, self.size)
+
+    @property
+    def _looks_at(self) -> tuple[Any, ...]:
+        """What decides what its networks see, and what their channels mean."""
+        outputs = [tensor.shape for tensor in self.model.outputs]
+        return self.size, self.channels, self.normalize, outputs
 
     @classmethod
     def load(
@@ -190,7 +217,7 @@ def load_predictor(
     peers: str = "mean",
     mirror: bool = True,
 ) -> Predicts:
-    """A predictor from run folders or models saved as `.keras`; of several the mean.
+    """A predictor from run folders or models saved as `.keras`; of several an `Ensemble`.
 
     From a run, numbers alone are read, into the architecture of its configuration. A `.keras` file
     is read in safe mode. Its model must return probabilities: one sigmoid channel, or one softmax
@@ -300,8 +327,7 @@ def predict(
     noted beside them (`predicted-1-of-1.jsonl`).
 
     Args:
-        model: Run folder, `.keras` file, several of these, whose probabilities are averaged, or a
-            predictor.
+        model: Run folder, `.keras` file, several of these, see `Ensemble`, or a predictor.
         dataset: Folder or `keras_robust.data.Dataset`; masks are not needed.
         output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them; of
             volumes `<id>.nii.gz` with the affine and header of the image.

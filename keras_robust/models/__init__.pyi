@@ -12,6 +12,7 @@ from .decoding import class_probabilities as class_probabilities
 from .decoding import labels_of as labels_of
 from .instance_norm import InstanceNormalization as InstanceNormalization
 from .model import Model as Model
+from .probabilities import Logits as Logits
 from .probabilities import Probabilities as Probabilities
 from .registry import build_network as build_network
 from .registry import network_names as network_names

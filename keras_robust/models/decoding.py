@@ -1,13 +1,33 @@
-"""From the probabilities of regions, which may overlap, to those of labels, and to labels."""
+"""From logits to probabilities, from those of regions, which may overlap, to labels."""
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.data.files.maps import above_half
 from keras_robust.data.regions import Regions
 
-__all__ = ["class_probabilities", "labels_of"]
+__all__ = ["activation_of", "class_probabilities", "labels_of", "probabilities_of"]
+
+
+def activation_of(channels: int, regions: Regions = ()) -> str:
+    """`"sigmoid"` for one channel or regions, else `"softmax"`."""
+    return "sigmoid" if regions or channels == 1 else "softmax"
+
+
+def probabilities_of(logits: NDArray[np.float32], regions: Regions = ()) -> NDArray[np.float32]:
+    """Probabilities in place of logits `(*spatial, K)`, which are overwritten: a softmax over the
+    channels, for one channel or regions a sigmoid each.
+
+    >>> probabilities_of(np.zeros((1, 2), np.float32))
+    array([[0.5, 0.5]], dtype=float32)
+    """
+    one_by_one = activation_of(logits.shape[-1], regions) == "sigmoid"
+    for rows in slabs(logits.shape):
+        part = logits[rows]
+        logits[rows] = expit(part) if one_by_one else softmax(part, axis=-1)
+    return logits
 
 
 def class_probabilities(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import large_array
 from keras_robust.common.progress import Progress
-from keras_robust.models.decoding import class_probabilities
+from keras_robust.models.decoding import class_probabilities, probabilities_of
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 from keras_robust.planning.preprocessing import Geometry, preprocess_image
@@ -33,13 +33,12 @@ def planned_probabilities(
 ) -> NDArray[np.float32]:
     """Probabilities of an image, preprocessed as planned, in the grid in which it is stored.
 
-    Everything is averaged and interpolated as probabilities, windows and mirrored predictions
-    alike: what is averaged linearly stays a probability, and any network that returns
-    probabilities will do. nnU-Net averages logits.
+    Everything is averaged and interpolated as logits, windows and mirrored predictions alike, as
+    in nnU-Net; probabilities are made of them last.
 
     Args:
-        predict: From patches `(batch, *patch_size, channels)` to probabilities `(batch,
-            *patch_size, K)`, of regions where the plan has them.
+        predict: From patches `(batch, *patch_size, channels)` to logits `(batch, *patch_size, K)`,
+            of regions where the plan has them.
         image: `(*spatial, channels)`, axes as stored; memory maps are read in part.
         spacing_mm: Along the stored axes; `None` for 1.
         plan: Of the data set that the network was trained on.
@@ -56,7 +55,7 @@ def planned_probabilities(
         ValueError: Axes or channels other than the plan's.
     """
     prepared, _, geometry = preprocess_image(image, spacing_mm, plan, fingerprint)
-    probabilities = sliding_window(
+    logits = sliding_window(
         predict,
         prepared,
         plan.patch_size,
@@ -65,30 +64,36 @@ def planned_probabilities(
         mirror_axes=mirror_axes,
         progress=progress,
     )
-    if plan.regions:
-        probabilities = class_probabilities(probabilities, plan.regions, fingerprint.classes)
-    return restore(probabilities, geometry, plan)
+    return restore(logits, geometry, plan, fingerprint.classes)
 
 
-def restore(probabilities: NDArray, geometry: Geometry, plan: Plan) -> NDArray[np.float32]:
+def restore(
+    logits: NDArray[np.float32], geometry: Geometry, plan: Plan, classes: int
+) -> NDArray[np.float32]:
     """Undo the preprocessing of an image for what was predicted from it.
 
     Args:
-        probabilities: `(*geometry.resampled_shape, K)`.
+        logits: `(*geometry.resampled_shape, K)`, of regions where the plan has them.
         geometry: Of the preprocessed image.
         plan: Of the data set.
+        classes: Of the data set, background included.
 
     Returns:
-        `(*geometry.shape, K)`: interpolated linearly, along a thick axis taken over from the
-        nearest slice; outside of the crop background is certain.
+        Probabilities `(*geometry.shape, K)` of labels. Logits are interpolated linearly, along a
+        thick axis taken over from the nearest slice; outside of the crop background is certain.
     """
     spacing = tuple(geometry.spacing_mm[axis] for axis in plan.axes)
-    result = large_array((*geometry.shape, probabilities.shape[-1]))
-    if probabilities.shape[-1] > 1:
+    channels = classes if plan.regions else logits.shape[-1]
+    result = large_array((*geometry.shape, channels))
+    if channels > 1:
         result[..., 0] = 1
     crop = result.transpose(*plan.axes, len(plan.axes))[
         tuple(slice(*edges) for edges in geometry.box)
     ]
     separate = thick_axis(plan.spacing_mm, spacing)
-    resample_image(probabilities, crop.shape[:-1], separate, order=1, out=crop)
+    inside = None if plan.regions else crop
+    found = resample_image(logits, crop.shape[:-1], separate, order=1, out=inside)
+    probabilities_of(found, plan.regions)
+    if plan.regions:
+        crop[...] = class_probabilities(found, plan.regions, classes)
     return result

@@ -40,7 +40,7 @@ def sliding_window(
 
     Args:
         predict: From patches `(batch, *patch_size, channels)`, float32, to `(batch, *patch_size,
-            K)`: probabilities, or logits, whose averages are nnU-Net's.
+            K)`: logits, whose averages are nnU-Net's, or any values.
         image: `(*spatial, channels)`, normalised as the network was trained; anything that can be
             sliced.
         patch_size: In voxels.

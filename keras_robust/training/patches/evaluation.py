@@ -12,7 +12,8 @@ from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.regions import Regions
 from keras_robust.metrics.overlap import overlap_of_labels
-from keras_robust.models.decoding import labels_of
+from keras_robust.models.decoding import activation_of, labels_of
+from keras_robust.models.probabilities import with_logits_beside
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 from keras_robust.planning.restoring import planned_probabilities
@@ -31,7 +32,7 @@ def predictions(
     """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
 
     Args:
-        model: Of one output.
+        model: Of one output, probabilities.
         dataset: The cases.
         plan: As the run uses it.
         fingerprint: Of the plan.
@@ -39,7 +40,9 @@ def predictions(
         progress: Called with (windows done, total) of each case.
     """
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    predict = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    activation = activation_of(model.output_shape[-1], plan.regions)
+    network = with_logits_beside(model, activation)
+    predict = tf.function(lambda x: network(x, training=False)[1], input_signature=signature)
     for case in dataset:
         image = dataset.read_image(case)
         yield (

@@ -4,9 +4,10 @@ import keras
 import nibabel
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 
 from keras_robust import data
-from keras_robust.inference import Ensemble, PlannedPredictor, predict
+from keras_robust.inference import Ensemble, PlannedPredictor, Predictor, predict
 from keras_robust.models import UNet
 from keras_robust.planning import make_plan
 from keras_robust.planning.fingerprint import fingerprint
@@ -57,7 +58,7 @@ def test_a_covering_window_gives_the_networks_own_values(model, plan_and_found):
     image = np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype("float32")
     predictor = PlannedPredictor(model, plan, found, mirror_axes=())
     expected = model.predict_on_batch(image[np.newaxis])[0]
-    np.testing.assert_array_equal(predictor.probabilities(image), expected)
+    np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-6)
 
 
 def test_channels_that_lie_elsewhere_are_not_predicted(volumes, model, plan_and_found, tmp_path):
@@ -88,7 +89,58 @@ def test_masks_lie_where_the_images_lie(volumes, model, plan_and_found, tmp_path
         assert (tmp_path / "probabilities" / f"{name}.nii.gz").is_file()
 
 
-def test_an_ensemble_is_the_mean_of_probabilities(volumes, model, plan_and_found):
+def logits_and_mean(models, image):
+    """The mean of what stands before the softmax of networks."""
+    logits = [
+        keras.Model(model.inputs, model.get_layer("logits").output).predict_on_batch(image)
+        for model in models
+    ]
+    return np.mean(logits, axis=0)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_an_ensemble_of_one_plan_is_the_mean_of_logits(classes, plan_and_found):
+    plan, found = plan_and_found
+    changes = {"normalization": ("none",), "axes": (0, 1, 2), "spacing_mm": (1.0, 1.0, 1.0)}
+    plan = plan.model_copy(update=changes)
+    networks = [UNet((8, 16, 16, 1), classes=classes, features=2, depth=1) for _ in range(3)]
+    image = np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype("float32")
+    # Sure beyond what a probability of float32 can tell.
+    networks[0].get_layer("logits").set_weights(
+        [100 * weights for weights in networks[0].get_layer("logits").get_weights()]
+    )
+    mean = logits_and_mean(networks, image[np.newaxis])[0]
+    expected = expit(mean) if classes == 1 else softmax(mean, axis=-1)
+    members = [PlannedPredictor(network, plan, found, mirror_axes=()) for network in networks]
+    for order in (members, members[::-1]):
+        ensemble = Ensemble(order)
+        assert len(ensemble.members) == 1
+        np.testing.assert_allclose(ensemble.probabilities(image), expected, atol=1e-5)
+    assert abs(expected - members[0].probabilities(image)).max() > 0.01
+
+
+def test_an_ensemble_of_whole_images_is_the_mean_of_logits():
+    networks = [UNet((16, 16, 3), features=2, depth=1) for _ in range(2)]
+    image = np.random.default_rng(0).normal(size=(16, 16, 3)).astype("float32")
+    found = Ensemble([Predictor(network, "none") for network in networks]).probabilities(image)
+    mean = logits_and_mean(networks, image[np.newaxis])[0]
+    np.testing.assert_allclose(found, expit(mean), atol=1e-6)
+
+
+def test_logits_of_a_foreign_network_are_those_of_its_probabilities(plan_and_found):
+    """A network whose last layer is its own: of 0.8 and 0.5 the mean logit is log(4) / 2."""
+    plan, found = plan_and_found
+    inputs = keras.Input((8, 16, 16, 1))
+    networks = [
+        keras.Model(inputs, keras.layers.Lambda(lambda x, p=p: 0 * x + p)(inputs))
+        for p in (0.8, 0.5)
+    ]
+    predictor = PlannedPredictor(networks, plan, found, mirror_axes=())
+    image = np.ones((16, 16, 8, 1), np.float32)
+    np.testing.assert_allclose(predictor.probabilities(image), expit(np.log(4) / 2), atol=1e-6)
+
+
+def test_plans_that_differ_are_averaged_as_probabilities(volumes, model, plan_and_found):
     plan, found = plan_and_found
     one = PlannedPredictor(model, plan, found, mirror_axes=())
     # Another network with another plan, whose values do not depend on the image.
