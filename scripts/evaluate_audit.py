@@ -45,6 +45,7 @@ from keras_robust.data import Dataset
 from keras_robust.data.files.maps import from_levels
 from keras_robust.data.layouts.manifest_writing import write_view
 from keras_robust.noise import KINDS, MISTAKES, LabelNoise
+from keras_robust.scheduling.processes import Processes
 
 GRID = [(alpha, beta) for alpha in (0.3, 0.1) for beta in (0.7, 0.5, 0.3)]
 TRAINING = {
@@ -179,7 +180,7 @@ def evaluate(row: Row, work: Path, output: Path, jobs: int, rescore: bool) -> No
     config = judge_config(inputs, AuditOptions(split=row.split, training=row.training))
     predictions = folder / "predictions"
     channels = 1 if dataset.classes == 2 else dataset.classes
-    runs = train_folds(config, row.folds, folder, jobs=jobs, threads=1)
+    runs = train_folds(config, row.folds, folder, crew=Processes(jobs, 1))
     predict_folds(runs, inputs, predictions, folder / "spread", channels)
     if rescore and (folder / "audit").is_dir():
         shutil.rmtree(folder / "audit")

@@ -8,6 +8,6 @@ trap 'rm -f "$overrides"' EXIT
 echo "tensorflow-text; python_version < '3'" >"$overrides"
 echo tensorflow-cpu |
   uv pip compile pyproject.toml - --extra test --extra docs --extra jax \
-    --extra napari --extra quality --extra tune --extra dicom --extra formats --upgrade --quiet \
+    --extra napari --extra quality --extra tune --extra cluster --extra dicom --extra formats --upgrade --quiet \
     --overrides "$overrides" --universal --python-version 3.11 --no-annotate --no-header \
     --output-file constraints.txt

@@ -64,6 +64,6 @@ env -u VIRTUAL_ENV "$uv" venv --quiet --clear .venv 2>/dev/null ||
   fail "no Python 3.11, 3.12 or 3.13 was found, and uv could not fetch one."
 "$uv" pip install --quiet --python .venv/bin/python --constraints constraints.txt \
   --build-constraints constraints.txt --overrides "$overrides" \
-  --editable '.[napari,quality,tune,dicom,formats,test,docs,jax]' "$tensorflow" ||
+  --editable '.[napari,quality,tune,cluster,dicom,formats,test,docs,jax]' "$tensorflow" ||
   fail "the installation failed. Check the network and run this again: what was fetched is kept."
 echo "$stamp" >.venv/.stamp

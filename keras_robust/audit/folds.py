@@ -14,6 +14,7 @@ from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, write_map
 from keras_robust.scheduling.grid import PlannedRun
+from keras_robust.scheduling.processes import Crew
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.scheduling.scheduler import (
     StudyState,
@@ -46,8 +47,7 @@ def train_folds(
     output: Path,
     *,
     repeats: int = 1,
-    jobs: int = 1,
-    threads: int | None = None,
+    crew: Crew | None = None,
     progress: Callable[[StudyState], None] | None = None,
 ) -> list[list[Path]]:
     """Train a model per fold on the images outside it; finished ones are left alone.
@@ -59,8 +59,7 @@ def train_folds(
         folds: How many.
         output: Folder of the audit.
         repeats: How often each is trained, with other seeds.
-        jobs: Folds at a time.
-        threads: CPU threads per fold; by default the CPUs divided by `jobs`.
+        crew: Who trains them; by default one process of this machine after the other.
         progress: See `run_benchmark`.
 
     Returns:
@@ -78,8 +77,7 @@ def train_folds(
         state = run_planned(
             plans,
             output / FOLDS,
-            jobs=jobs,
-            threads=threads,
+            crew=crew,
             retry=True,
             progress=progress,
             check=lambda configs: None,  # see `check_folds`

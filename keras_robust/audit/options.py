@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_robust.common.errors import invalid
+from keras_robust.scheduling.processes import Crew, Processes
 
 __all__ = ["AuditOptions"]
 
@@ -43,6 +44,8 @@ class AuditOptions:
             `keras_robust.audit.truth.compare_with_truth`.
         jobs: Folds that are trained at a time.
         threads: CPU threads per fold; by default the CPUs divided by `jobs`.
+        crew: Who trains the folds, in place of `jobs` processes of this machine: see
+            `keras_robust.scheduling.cluster.joined`.
 
     >>> AuditOptions(annotator="anna").annotators
     ('anna',)
@@ -65,6 +68,7 @@ class AuditOptions:
     wrong_below: float | None = None
     jobs: int = 1
     threads: int | None = None
+    crew: Crew | None = None
 
     def __post_init__(self) -> None:
         lengths = ("budget", "steps", "epochs")
@@ -78,6 +82,11 @@ class AuditOptions:
         for name, value in {**given, "repeats": self.repeats}.items():
             if not value > 0:
                 raise invalid(name, "a positive number", said=f"{name}={value}")
+
+    @property
+    def trained_by(self) -> Crew:
+        """Who trains the folds."""
+        return self.crew or Processes(self.jobs, self.threads)
 
     @property
     def minutes(self) -> float | None:

@@ -1,6 +1,5 @@
 """What predicts the images of an audit: models trained on the other folds, or files."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +75,7 @@ class Folds:
             asked.folds,
             output,
             repeats=asked.repeats,
-            jobs=asked.jobs,
-            threads=asked.threads,
+            crew=asked.trained_by,
             progress=show,
         )
         predict_folds(
@@ -105,14 +103,15 @@ class Folds:
         count = steps or steps_of(config, trained_on * (asked.folds - 1) // asked.folds)
         if asked.minutes is None and folds * count < WORTH_A_FORECAST:
             return config
-        threads = asked.threads or max(1, (os.cpu_count() or 1) // asked.jobs)
-        pace = measure(config, asked.folds, output / "trial", threads)
+        crew = asked.trained_by
+        pace = measure(config, asked.folds, output / "trial", crew)
+        at_a_time = max(1, crew.free(()))
         if asked.minutes is not None:
-            count = pace.steps_within(asked.minutes, folds, images, asked.jobs)
+            count = pace.steps_within(asked.minutes, folds, images, at_a_time)
             config = with_steps(config, count)
             found = {"steps": count, "pace": pace.to_json(), "budget": asked.minutes}
             atomic_write_json(output / JUDGES, found)
-        minutes = pace.forecast(count, folds, images, asked.jobs) / 60
+        minutes = pace.forecast(count, folds, images, at_a_time) / 60
         over = asked.minutes is not None and minutes > 1.1 * asked.minutes
         say(
             f"Forecast: about {minutes:.0f} min, for {folds} models of {count} steps of "

@@ -54,5 +54,14 @@ PartOf = Annotated[
         show_default="all",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE",
+        help="Workers of a cluster instead: tcp://HOST:8786 of a Dask scheduler, a YAML file for "
+        "a queue (SLURM, PBS, LSF, SGE), or local.",
+        show_default="this machine",
+    ),
+]
 Processes = Annotated[int, typer.Option(min=1, help="Processes.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all CPUs")]

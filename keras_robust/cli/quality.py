@@ -14,7 +14,7 @@ from keras_robust.cli.console import (
     progress_bars,
     tell,
 )
-from keras_robust.cli.options import DatasetFolder, Json, Processes, Quiet, Size
+from keras_robust.cli.options import Cluster, DatasetFolder, Json, Processes, Quiet, Size
 from keras_robust.common.errors import invalid
 
 
@@ -160,6 +160,7 @@ def audit(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads per fold.", show_default="CPUs / jobs")
     ] = None,
+    cluster: Cluster = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -167,10 +168,15 @@ def audit(
     from keras_robust.audit.folder import audit_folder
     from keras_robust.audit.run import audit as run_audit
     from keras_robust.cli.run_config import set_fields
+    from keras_robust.scheduling.cluster import joined
 
     output = output or audit_folder(dataset)
     training: dict[str, Any] = {}
-    with friendly_errors(continues=True), progress_bars() as progress:
+    with (
+        friendly_errors(continues=True),
+        progress_bars() as progress,
+        joined(cluster, output, [dataset], jobs=jobs, threads=threads) as crew,
+    ):
         set_fields(training, {}, set_ or [])
         result = run_audit(
             dataset,
@@ -192,6 +198,7 @@ def audit(
             wrong_below=wrong_below,
             jobs=jobs,
             threads=threads,
+            crew=crew,
             progress=progress,
             say=lambda text: hint(text, err=True),
         )

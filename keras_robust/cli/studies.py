@@ -19,7 +19,7 @@ from keras_robust.cli.console import (
     tell,
     unless_quiet,
 )
-from keras_robust.cli.options import DatasetFolder, Json, Moved, PartOf, Quiet, Size
+from keras_robust.cli.options import Cluster, DatasetFolder, Json, Moved, PartOf, Quiet, Size
 
 if TYPE_CHECKING:
     from keras_robust.scheduling.scheduler import StudyState
@@ -67,6 +67,7 @@ def compare(
         int | None, typer.Option(min=1, help="CPU threads of each.", show_default="CPUs / jobs")
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try again what failed.")] = False,
+    cluster: Cluster = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -74,6 +75,7 @@ def compare(
     from keras_robust.cli.run_config import check_method, run_config
     from keras_robust.cli.tuning import say
     from keras_robust.data import Dataset
+    from keras_robust.scheduling.cluster import joined
     from keras_robust.scheduling.live import StudyView
     from keras_robust.studies.protocol import Protocol, ProtocolProgress, run_protocol
 
@@ -102,7 +104,7 @@ def compare(
                 view or (lambda state: None),
                 scoring,
             )
-            try:
+            with joined(cluster, folder, [dataset], jobs=jobs, threads=threads) as crew:
                 done = run_protocol(
                     shared,
                     folder,
@@ -111,9 +113,8 @@ def compare(
                     threads=threads,
                     retry=retry,
                     progress=progress,
+                    crew=crew,
                 )
-            except ImportError as error:
-                raise ValueError(str(error)) from error
     report = folder / "report"
     facts = {"report": done.report, "runs": folder / "runs", "dice": done.dice, "tuned": done.tuned}
     tables = {name: rows_of(report / f"{name}.csv") for name in ("table1", "paired")}
@@ -171,12 +172,14 @@ def benchmark(
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed runs again.")] = False,
     part: PartOf = None,
+    cluster: Cluster = None,
     data: Moved = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train every loss at every noise setting with every seed; the same command continues."""
     from keras_robust.data import Part
+    from keras_robust.scheduling.cluster import joined
     from keras_robust.scheduling.grid import BenchmarkConfig
     from keras_robust.scheduling.live import StudyView
     from keras_robust.scheduling.scheduler import run_benchmark
@@ -188,15 +191,18 @@ def benchmark(
         if data is not None:
             study = study.with_data(data)
         study = study.with_budget()
-        state = run_benchmark(
-            study,
-            output,
-            jobs=jobs,
-            threads=threads,
-            retry=retry,
-            part=mine,
-            progress=view,
-        )
+        read = [(study.base.get("data") or {}).get("path") or ""]
+        with joined(cluster, output, read, jobs=jobs, threads=threads) as crew:
+            state = run_benchmark(
+                study,
+                output,
+                jobs=jobs,
+                threads=threads,
+                retry=retry,
+                part=mine,
+                crew=crew,
+                progress=view,
+            )
     runs = [
         {"run": run.plan.name, "state": run.state, "dice_test": run.dice, "error": run.error}
         for run in state.runs

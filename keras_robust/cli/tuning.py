@@ -7,7 +7,7 @@ import typer
 
 from keras_robust.cli.command import one_dataset
 from keras_robust.cli.console import friendly_errors, is_quiet, next_step, rows_of, tell
-from keras_robust.cli.options import Json, Moved, Quiet
+from keras_robust.cli.options import Cluster, Json, Moved, Quiet
 from keras_robust.common.errors import invalid
 
 if TYPE_CHECKING:
@@ -68,6 +68,14 @@ def tune(
         typer.Option(min=1, help="CPU threads per trial.", show_default="CPUs / workers"),
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="For trials whose process dies.")] = 2,
+    heartbeat: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Seconds of silence after which the trials of a process on another machine are "
+            "taken up.",
+        ),
+    ] = 300,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,6 +83,7 @@ def tune(
         ),
     ] = None,
     retry: Annotated[bool, typer.Option(help="Also try failed trials again.")] = False,
+    cluster: Cluster = None,
     data: Moved = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -82,6 +91,7 @@ def tune(
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
     from keras_robust.cli.run_config import completed, parse_assignments, run_config
     from keras_robust.data import Dataset
+    from keras_robust.scheduling.cluster import joined
     from keras_robust.tuning.space import load_space
     from keras_robust.tuning.tune import tune as search
 
@@ -96,7 +106,8 @@ def tune(
         name = config.stem if config is not None else base.data.path.resolve().name
         folder = output or Path("runs") / f"{name}-{Path(space).stem}"
         base = completed(base, folder / "plan")
-        try:
+        read = [base.data.path]
+        with joined(cluster, folder, read, jobs=workers, threads=threads) as crew:
             record = search(
                 base,
                 folder,
@@ -114,10 +125,10 @@ def tune(
                 threads=threads,
                 retries=retries,
                 retry=retry,
+                heartbeat_seconds=heartbeat,
+                crew=crew,
                 progress=None if is_quiet() else say,
             )
-        except ImportError as error:
-            raise ValueError(str(error)) from error
     best = record.best
     failed = int((record.trials["state"] == "failed").sum())
     facts = {

@@ -5,14 +5,17 @@ calls Python, in destructors) or turned into another one. What was asked stays i
 """
 
 import math
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupts", "interrupts"]
+__all__ = ["FOLLOW", "Interrupts", "follow_input", "interrupts"]
 
+FOLLOW = "KERAS_ROBUST_FOLLOW_INPUT"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -84,3 +87,19 @@ def interrupts() -> Iterator[Interrupts]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def follow_input() -> None:
+    """Where the environment asks for it (`FOLLOW`), interrupt this process when its input ends.
+
+    The standard input of a process ends with whoever holds the other end, however that one died.
+    """
+    if os.environ.pop(FOLLOW, "") != "1":  # no child of this process has the same input
+        return
+
+    def watch() -> None:
+        while os.read(0, 4096):  # not sys.stdin, whose lock the exit would wait for
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()

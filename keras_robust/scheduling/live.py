@@ -49,7 +49,8 @@ def table(study: StudyState) -> Group:
         cell = cells.setdefault(slug, {}).setdefault(setting, Text())
         cell.append(mark + " ", style=style)
         if run.state == "running":
-            running.append(f"{run.plan.name}  epoch {run.done}/{run.epochs}")
+            on = f"  on {run.where}" if run.where else ""
+            running.append((run.where, f"{run.plan.name}  epoch {run.done}/{run.epochs}{on}"))
         if run.state == "failed":
             failed.append(f"{run.plan.name}  {run.error}")
     grid = Table(box=None, header_style="bold", padding=(0, 2))
@@ -58,7 +59,7 @@ def table(study: StudyState) -> Group:
         grid.add_column(f"α={alpha_value:g} β={beta_value:g}" if alpha_value else "clean")
     for slug, row in cells.items():
         grid.add_row(slug, *(row.get(setting, Text()) for setting in settings))
-    lines = [Text(f"◐ {line}", style="cyan") for line in running]
+    lines = [Text(f"◐ {line}", style="cyan") for _, line in sorted(running, key=lambda row: row[0])]
     lines += [Text(f"✗ {line}", style="red") for line in failed]
     return Group(grid, Text(), *lines, Text(summary(study), style="bold"))
 

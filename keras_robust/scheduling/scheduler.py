@@ -20,7 +20,7 @@ from keras_robust.common.interrupts import interrupts
 from keras_robust.data.parts import WHOLE, Part
 from keras_robust.scheduling.config_check import REFUSED
 from keras_robust.scheduling.grid import BenchmarkConfig, PlannedRun
-from keras_robust.scheduling.processes import Child, stop
+from keras_robust.scheduling.processes import LOST, Crew, Piece, Processes
 from keras_robust.scheduling.records import RunRecord, count_epochs, read_status
 from keras_robust.scheduling.worker import BUSY, LOCK, PID, STOPPED
 from keras_robust.training.records.identity import differences, identity
@@ -40,7 +40,9 @@ class RunState:
     """Where one run of the study stands.
 
     `state` is `waiting`, `running`, `finished`, `failed`, `interrupted` (somebody stopped it; the
-    next call continues it), or `elsewhere` (another process trains it).
+    next call continues it), or `elsewhere` (another process trains it). `where` is the machine of a
+    run that a cluster trains; `lost` is true of one whose machine went away. `attempts` leaves out
+    those that were lost after they had come on from `done_at_start`.
     """
 
     plan: PlannedRun
@@ -52,6 +54,9 @@ class RunState:
     seconds: float = 0.0
     error: str = ""
     dice: float | None = None
+    where: str = ""
+    lost: bool = False
+    done_at_start: int = 0
 
 
 @dataclass
@@ -120,6 +125,7 @@ def run_benchmark(
     retry: bool = False,
     retries: int = 1,
     part: Part = WHOLE,
+    crew: Crew | None = None,
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
@@ -143,6 +149,8 @@ def run_benchmark(
         retries: How often a run that fails is tried again, after all others; none whose error the
             next attempt would meet again, see `may_pass`.
         part: Which of the runs are this machine's, which looks at no others.
+        crew: Who trains the runs, in place of `jobs` processes of this machine: see
+            `keras_robust.scheduling.cluster.joined`.
         progress: Called with the state of the study at every change and about every
             `poll_seconds`; `message` is not empty when something happened.
         command: Start of the command line of the worker; the run folder is added.
@@ -166,6 +174,7 @@ def run_benchmark(
         threads=threads,
         retry=retry,
         retries=retries,
+        crew=crew,
         progress=progress,
         command=command,
         complete=complete,
@@ -183,6 +192,7 @@ def run_planned(
     threads: int | None = None,
     retry: bool = False,
     retries: int = 1,
+    crew: Crew | None = None,
     progress: Callable[[StudyState], None] | None = None,
     command: Sequence[str] = WORKER,
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = complete_config,
@@ -203,9 +213,9 @@ def run_planned(
     output = Path(output)
     study = StudyState(_prepare(runs, output, complete, check, retry, files or {}))
     study.done_before = sum(run.done for run in study.runs)
-    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
+    crew = crew or Processes(jobs, threads)
     queue = deque(run for run in study.runs if run.state == "waiting")
-    children: dict[int, Child] = {}
+    pieces: dict[int, Piece] = {}
     tell = progress or (lambda state: None)
 
     def note(message: str = "") -> None:
@@ -216,29 +226,32 @@ def run_planned(
     # Held: an exception between the start of a process and the note of it would leave it running.
     with interrupts() as asked, asked.held():
         try:
-            while queue or children:
+            while queue or pieces:
                 asked.check()
-                while queue and len(children) < jobs:
+                for _ in range(min(crew.free(pieces.values()), len(queue))):
                     run = queue.popleft()
-                    child = _start(run, command, threads)
-                    if child is None:
+                    piece = _start(run, command, crew)
+                    if piece is None:
                         note(f"{run.plan.name}: {_describe(run)}")
                         continue
-                    children[id(run)] = child
-                    note(f"{run.plan.name}: {'resumed' if run.done else 'started'}")
+                    pieces[id(run)] = piece
+                    on = f" on {run.where}" if run.where else ""
+                    note(f"{run.plan.name}: {'resumed' if run.done else 'started'}{on}")
                 asked.wait(poll_seconds)
                 for run in study.runs:
-                    if id(run) not in children:
+                    if id(run) not in pieces:
                         continue
-                    child = children[id(run)]
+                    piece = pieces[id(run)]
+                    run.seconds = time.monotonic() - piece.started
+                    code = piece.poll()
                     run.done = count_epochs(run.folder)
-                    run.seconds = time.monotonic() - child.started
-                    code = child.process.poll()
                     if code is None:
                         continue
-                    child.log.close()
-                    del children[id(run)]
-                    _settle(run, code)
+                    del pieces[id(run)]
+                    if code == LOST:
+                        _lose(run, piece)
+                    else:
+                        _settle(run, code)
                     again = run.attempts <= retries and may_pass(run.error)
                     if run.state == "failed" and again:
                         note(f"{run.plan.name}: {_describe(run)}; will be tried again")
@@ -248,7 +261,7 @@ def run_planned(
                         note(f"{run.plan.name}: {_describe(run)}")
                 note()
         finally:
-            stop(children.values(), asked)
+            crew.stop(pieces.values(), asked)
     return study
 
 
@@ -313,19 +326,21 @@ def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> 
         )
 
 
-def _start(run: RunState, command: Sequence[str], threads: int) -> Child | None:
-    if not is_free(run.folder):
+def _start(run: RunState, command: Sequence[str], crew: Crew) -> Piece | None:
+    # What a lost machine was at may end a little later; whoever begins it waits for that.
+    if not run.lost and not is_free(run.folder):
         run.state = "elsewhere"
         return None
     # Another caller may have finished the run since this one looked.
     if read_status(run.folder) == "finished":
         _read_outcome(run)
         return None
-    child = Child.start(command, run.folder, threads)
-    run.state = "running"
+    piece = crew.start(command, run.folder)
+    run.state, run.where, run.lost = "running", piece.where, False
     run.attempts += 1
+    run.done_at_start = run.done
     run.error = ""
-    return child
+    return piece
 
 
 def is_free(folder: Path) -> bool:
@@ -335,6 +350,17 @@ def is_free(folder: Path) -> bool:
             return True
     except BlockingIOError:
         return False
+
+
+def _lose(run: RunState, piece: Piece) -> None:
+    if read_status(run.folder) == "finished":  # before its machine went away
+        _read_outcome(run)
+        return
+    run.state, run.lost = "failed", True
+    run.error = piece.error or f"its machine, {run.where}, went away"
+    # The end of a machine's time is a pause, as often as it comes.
+    if run.done > run.done_at_start:
+        run.attempts -= 1
 
 
 def _settle(run: RunState, code: int) -> None:
@@ -402,6 +428,8 @@ def _read_outcome(run: RunState) -> None:
 def _describe(run: RunState) -> str:
     if run.state == "finished":
         return "finished" if run.dice is None else f"finished, test Dice {run.dice:.3f}"
+    if run.lost:
+        return run.error
     if run.state == "failed":
         return f"failed ({run.error}), see {run.folder / 'log.txt'}"
     if run.state == "elsewhere":

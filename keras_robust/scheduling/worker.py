@@ -2,7 +2,8 @@
 
 The folder holds `config.yaml`. Ends with 0 when the run is finished, `BUSY` when another process
 trains in the folder, `STOPPED` when it was asked to stop (the run can be resumed), and 1 with a
-traceback when the training failed.
+traceback when the training failed. With `KERAS_ROBUST_FOLLOW_INPUT=1` in its environment it is also
+asked to stop by the end of its standard input, so that it ends with whoever began it.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from keras_robust.common.files import atomic_write_text, locked
-from keras_robust.common.interrupts import Interrupts, interrupts
+from keras_robust.common.interrupts import Interrupts, follow_input, interrupts
 from keras_robust.scheduling.records import read_status
 
 LOCK = "worker.lock"
@@ -24,6 +25,7 @@ def main(folder: str | Path) -> int:
     folder = Path(folder)
     # A process started in the background of a shell inherits an ignored SIGINT.
     with interrupts() as asked:
+        follow_input()
         try:
             with locked(folder / LOCK, wait=False):
                 # The lock is the system's and never goes stale; the number is for people.

@@ -136,7 +136,8 @@ def run_protocol(
         threads: CPU threads of each; by default the CPUs divided by `jobs`.
         retry: Also try what failed in an earlier call.
         progress: Called as things go on.
-        engine: Of `tune` and `run_planned` both: `command`, `complete`, `check`, `poll_seconds`.
+        engine: Of `tune` and `run_planned` both: `crew`, `command`, `complete`, `check`,
+            `poll_seconds`.
 
     Raises:
         ImportError: Optuna is absent, and there is something to tune.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ import yaml
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text, locked
 from keras_robust.common.interrupts import Interrupts
-from keras_robust.scheduling.processes import Child, stop
-from keras_robust.scheduling.records import RunRecord, read_status
+from keras_robust.scheduling.processes import LOST, Crew, Piece
+from keras_robust.scheduling.records import RunRecord, count_epochs, read_status
 from keras_robust.scheduling.scheduler import is_free, may_pass, record_failure
 from keras_robust.scheduling.worker import BUSY, LOCK
 from keras_robust.training.records.identity import identity
@@ -50,12 +50,13 @@ class TuningState:
 
 @dataclass
 class _Running:
-    """A trial that this process looks after; `child` is None while an older process trains it."""
+    """A trial that this process looks after; `piece` is None while an older process trains it."""
 
     trial: "Trial"
     folder: Path
-    child: Child | None = None
+    piece: Piece | None = None
     reported: int = 0
+    begun_at: int = 0
     started: float = field(default_factory=time.monotonic)
 
     def __str__(self) -> str:
@@ -72,11 +73,11 @@ class Tuning:
         objective: What the history of a run is worth.
         to_train: Makes the configuration of a trial from its parameters.
         to_keep: Makes the configuration of `best.yaml` from the best ones.
-        start_child: Begins or resumes the training in a run folder.
+        crew: Who trains the trials.
+        command: Start of the command line of the worker; the run folder is added.
         complete: Fills a training configuration with its defaults.
         state: Told to `progress`.
         progress: Called when something happened, and at each look.
-        workers: Trials at a time.
     """
 
     shared: SharedStudy
@@ -84,11 +85,11 @@ class Tuning:
     objective: Objective
     to_train: Callable[[Mapping[str, Any]], dict[str, Any]]
     to_keep: Callable[[Mapping[str, Any]], dict[str, Any]]
-    start_child: Callable[[Path], Child]
+    crew: Crew
+    command: Sequence[str]
     complete: Callable[[Mapping[str, Any]], dict[str, Any]]
     state: TuningState
     progress: Callable[[TuningState], None]
-    workers: int
     running: list[_Running] = field(default_factory=list)
     told: float = field(default_factory=time.monotonic)
 
@@ -106,7 +107,7 @@ class Tuning:
                     beaten = time.monotonic()
                     self._each(lambda run: self.shared.beat(run.trial))
                     self.shared.take_over()
-                while len(self.running) < self.workers and (trial := self.shared.claim()):
+                while self._has_room() and (trial := self.shared.claim()):
                     self._begin(trial)
                 if not self.running and self.shared.settled:
                     break
@@ -116,9 +117,17 @@ class Tuning:
                 asked.check()
                 self._each(self._attend)
         finally:
-            stop([run.child for run in self.running if run.child is not None], asked)
+            self.crew.stop(self._pieces(), asked)
             self._each(lambda run: self.shared.hand_over(run.trial))
             self._write(report=True)
+
+    def _pieces(self) -> list[Piece]:
+        return [run.piece for run in self.running if run.piece is not None]
+
+    def _has_room(self) -> bool:
+        # An older process that trains one of the trials is as busy as one of this command's.
+        waited_for = len(self.running) - len(self._pieces())
+        return self.crew.free(self._pieces()) > waited_for
 
     def _each(self, act: Callable[[_Running], None]) -> None:
         from optuna.exceptions import UpdateFinishedTrialError
@@ -128,11 +137,12 @@ class Tuning:
                 act(run)
             except UpdateFinishedTrialError:
                 # This process was silent for so long that another one took the trial.
-                stop([run.child] if run.child is not None else [])
+                self.crew.stop([run.piece] if run.piece is not None else [])
                 self.running.remove(run)
 
     def _begin(self, trial: "Trial") -> None:
         run = _Running(trial, run_folder(self.folder, number_of(trial)))
+        run.begun_at = count_epochs(run.folder)
         run.folder.mkdir(parents=True, exist_ok=True)
         self.running.append(run)
         config = self.to_train(trial.params)
@@ -149,12 +159,12 @@ class Tuning:
             # Paths may differ between machines.
             content = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
             atomic_write_text(run.folder / "config.yaml", content)
-            run.child = self.start_child(run.folder)
+            run.piece = self.crew.start(self.command, run.folder)
         self._tell(f"{run} {'resumed' if record.config else 'started'}")
 
     def _attend(self, run: _Running) -> None:
-        code = None if run.child is None else run.child.process.poll()
-        ended = is_free(run.folder) if run.child is None else code is not None
+        code = None if run.piece is None else run.piece.poll()
+        ended = is_free(run.folder) if run.piece is None else code is not None
         history = RunRecord.read(run.folder).history
         if len(history):
             self.objective.check(history)
@@ -164,8 +174,8 @@ class Tuning:
                 run.trial.report(value, epoch)
         if ended:
             self._settle(run, code)
-        elif run.child is not None and run.reported and run.trial.should_prune():
-            stop([run.child])
+        elif run.piece is not None and run.reported and run.trial.should_prune():
+            self.crew.stop([run.piece])
             if read_status(run.folder) == "finished":  # meanwhile
                 self._settle(run, 0)
             else:
@@ -173,10 +183,8 @@ class Tuning:
 
     def _settle(self, run: _Running, code: int | None) -> None:
         if code == BUSY:  # the process of a tuning that was killed goes on to its end
-            run.child = None
+            run.piece = None
             return
-        if run.child is not None:
-            run.child.log.close()
         if read_status(run.folder) == "finished":
             value = self.objective.value(RunRecord.read(run.folder).history)
             if math.isfinite(value):
@@ -184,14 +192,26 @@ class Tuning:
             else:
                 self._fail(run, f"the objective {self.objective.name} is {value}")
             return
+        if code == LOST:
+            self._hand_over(run, f"{run} is to be continued: its machine went away")
+            return
         error = _error(run.folder, code)
         attempts = int(run.trial.user_attrs.get("attempts", 0)) + 1
         if attempts > self.shared.retries or not may_pass(error):
             self._fail(run, error)
             return
         run.trial.set_user_attr("attempts", attempts)
-        run.child = self.start_child(run.folder)
+        if self.crew.free([piece for piece in self._pieces() if piece is not run.piece]) < 1:
+            self._hand_over(run, f"{run} died ({error}); waits for a worker")
+            return
+        run.piece = self.crew.start(self.command, run.folder)
         self._tell(f"{run} died ({error}); taken up again")
+
+    def _hand_over(self, run: _Running, message: str) -> None:
+        # As for the runs of a study: a loss after which the trial had come on is a pause.
+        self.shared.hand_over(run.trial, lost=run.reported <= run.begun_at)
+        self.running.remove(run)
+        self._tell(message)
 
     def _fail(self, run: _Running, error: str) -> None:
         self._end(run, f"failed ({error})", lambda trial: self.shared.fail(trial, error))
@@ -237,7 +257,7 @@ class Tuning:
         times = [trial.user_attrs["seconds"] for trial in counted if "seconds" in trial.user_attrs]
         if times:
             left = self.state.trials - self.state.settled
-            self.state.seconds_left = left * sum(times) / len(times) / self.workers
+            self.state.seconds_left = left * sum(times) / len(times) / max(1, len(self.running))
 
 
 def _error(folder: Path, code: int | None) -> str:

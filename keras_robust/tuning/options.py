@@ -1,11 +1,11 @@
 """How hyper-parameters are searched."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keras_robust.common.errors import invalid
+from keras_robust.scheduling.processes import Crew
 from keras_robust.scheduling.scheduler import WORKER, check_configs, complete_config
 from keras_robust.training.records.inputs import digest_of_inputs
 from keras_robust.tuning.study import Direction
@@ -34,6 +34,8 @@ class TuningOptions:
         seed: Of the sampler.
         workers: Trials at a time, of this process.
         threads: CPU threads per trial; by default the CPUs divided by `workers`.
+        crew: Who trains the trials, in place of `workers` processes of this machine: see
+            `keras_robust.scheduling.cluster.joined`.
         retries: How often a trial whose process or machine died is begun anew; none whose error
             the next attempt would meet again, see
             `keras_robust.scheduling.scheduler.may_pass`.
@@ -43,14 +45,14 @@ class TuningOptions:
         check: Refuses configurations that cannot be trained, as `check_configs` does.
         content: Tells by a hash whether all processes see the same images and masks.
         poll_seconds: How often the processes are looked at.
-        beat_seconds: How often to tell other machines that this one lives; they take up the trials
-            of one that has been silent for ten times as long.
+        heartbeat_seconds: Other machines take up the trials of one that has been silent for so
+            long; it says that it lives ten times as often.
 
     Raises:
         ValueError: A number of trials, epochs or workers below 1.
 
-    >>> TuningOptions(workers=10**6).threads_per_trial
-    1
+    >>> TuningOptions(trials=60).epochs
+    50
     """
 
     trials: int = 30
@@ -64,6 +66,7 @@ class TuningOptions:
     seed: int = 0
     workers: int = 1
     threads: int | None = None
+    crew: Crew | None = None
     retries: int = 2
     retry: bool = False
     command: Sequence[str] = WORKER
@@ -71,15 +74,16 @@ class TuningOptions:
     check: Callable[[Sequence[Mapping[str, Any]]], None] = check_configs
     content: Callable[[Mapping[str, Any]], str] = digest_of_inputs
     poll_seconds: float = 1.0
-    beat_seconds: float = 30.0
+    heartbeat_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "workers"):
             number = getattr(self, name)
             if number < 1:
                 raise invalid(name, f"{name} >= 1", said=f"{name}={number}")
-
-    @property
-    def threads_per_trial(self) -> int:
-        """CPU threads that each trial has."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        if not self.heartbeat_seconds > 0:
+            raise invalid(
+                "heartbeat_seconds",
+                "more than 0 seconds",
+                said=f"heartbeat_seconds={self.heartbeat_seconds}",
+            )

@@ -101,9 +101,8 @@ class SharedStudy:
         epochs: Of a trial.
         seed: Of the sampler.
         retries: How often a trial is begun anew after its process or machine died.
-        beat_seconds: How often a process says that it lives.
-        patience_beats: After so many beats without a sign from another machine its trials are
-            taken up; no clocks are compared.
+        heartbeat_seconds: After so long without a sign from another machine its trials are taken
+            up; no clocks are compared.
 
     Raises:
         ImportError: If Optuna is absent.
@@ -123,13 +122,13 @@ class SharedStudy:
         epochs: int = 50,
         seed: int = 0,
         retries: int = 2,
-        beat_seconds: float = 30.0,
-        patience_beats: int = 10,
+        heartbeat_seconds: float = 300.0,
     ):
         require_optuna()
         self.folder, self.space, self.trials = folder, space, trials
         self.seed, self.retries = seed, retries
-        self.beat_seconds, self.patience_beats = beat_seconds, patience_beats
+        self.heartbeat_seconds = heartbeat_seconds
+        self.beat_seconds = heartbeat_seconds / 10
         self.owner = secrets.token_hex(8)
         self._seen: dict[int, tuple[Any, float]] = {}
         self._beat = 0
@@ -335,7 +334,7 @@ class SharedStudy:
         if trial.number not in self._seen or seen != beat:
             self._seen[trial.number] = (beat, now)
             return False
-        return now - since > self.patience_beats * self.beat_seconds
+        return now - since > self.heartbeat_seconds - 2 * self.beat_seconds
 
 
 def _run_numbers(trials: "Sequence[FrozenTrial]") -> dict[int, int]:

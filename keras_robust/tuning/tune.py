@@ -10,7 +10,7 @@ import yaml
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.interrupts import interrupts
 from keras_robust.reports.names import loss_label
-from keras_robust.scheduling.processes import Child
+from keras_robust.scheduling.processes import Processes
 from keras_robust.training.records.identity import PATHS, identity
 from keras_robust.tuning.loop import Tuning, TuningState
 from keras_robust.tuning.objective import PLANNED, WHOLE_IMAGES, Objective
@@ -116,11 +116,11 @@ def tune(
         goal,
         search.to_train,
         search.to_keep,
-        lambda run: Child.start(asked.command, run, asked.threads_per_trial),
+        asked.crew or Processes(asked.workers, asked.threads),
+        asked.command,
         asked.complete,
         TuningState(asked.trials),
         progress or (lambda state: None),
-        asked.workers,
     )
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -195,7 +195,7 @@ def _agreed(folder: Path, search: _Search, sample: Mapping[str, Any]) -> SharedS
         epochs=asked.epochs,
         seed=asked.seed,
         retries=asked.retries,
-        beat_seconds=asked.beat_seconds,
+        heartbeat_seconds=asked.heartbeat_seconds,
     )
     shared.agree(
         {"space": space.written(), **about, "config": identity(tuned), "content": content},

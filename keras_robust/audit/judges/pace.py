@@ -1,7 +1,6 @@
 """How long the models of an audit will take, measured from a few steps of the first."""
 
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import ceil
@@ -11,6 +10,7 @@ from typing import Any
 from keras_robust.audit.judges.recipe import with_steps
 from keras_robust.planning.plan_files import load_plan
 from keras_robust.scheduling.grid import PlannedRun
+from keras_robust.scheduling.processes import Crew
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.scheduling.scheduler import run_planned
 
@@ -59,14 +59,14 @@ class Pace:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def measure(config: Mapping[str, Any], folds: int, folder: Path, threads: int | None) -> Pace:
+def measure(config: Mapping[str, Any], folds: int, folder: Path, crew: Crew) -> Pace:
     """Train for a few steps, as a fold would, and see what they take.
 
     Args:
         config: Of the folds, with its plan.
         folds: Their number.
         folder: To work in; it is removed.
-        threads: CPU threads of a fold.
+        crew: Who trains the folds.
 
     Raises:
         ValueError: The training failed.
@@ -79,15 +79,13 @@ def measure(config: Mapping[str, Any], folds: int, folder: Path, threads: int | 
         tried |= shape | {"steps_per_epoch": TRIED}
     tried["data"] = {**config["data"], "fold": (0, folds), "test_limit": 1}
     shutil.rmtree(folder, ignore_errors=True)  # of a trial that was stopped
-    begun = time.monotonic()
     state = run_planned(
         [PlannedRun("trial", tried, "a few steps")],
         folder,
-        threads=threads,
+        crew=crew,
         retry=True,
         check=lambda configs: None,
     )
-    took = time.monotonic() - begun
     (run,) = state.runs
     if run.state != "finished":
         raise ValueError(
@@ -102,7 +100,7 @@ def measure(config: Mapping[str, Any], folds: int, folder: Path, threads: int | 
         # The run itself predicts with every mirror, the audit without.
         mirrors = 2 ** len(plan["patch_size"]) if plan["mirror_axes"] is None else 1
         patches, batch = _windows(plan) * (mirrors + 1) / PREDICTED, plan["batch_size"]
-    return Pace(step, max(took - 2 * seconds[1], 0.0), FORWARD * step / batch * patches)
+    return Pace(step, max(run.seconds - 2 * seconds[1], 0.0), FORWARD * step / batch * patches)
 
 
 def _windows(plan: Mapping[str, Any]) -> int:

@@ -74,7 +74,7 @@ def study(tmp_path):
 
     def run(behaviour="", folder="study", **options):
         given = {"trials": 4, "epochs": 2, "objective": "dice_train", "workers": 2}
-        given |= {"poll_seconds": 0.02, "beat_seconds": 0.05, "complete": dict, "check": list}
+        given |= {"poll_seconds": 0.02, "heartbeat_seconds": 0.5, "complete": dict, "check": list}
         given["content"] = lambda config: "the same"
         config = {"data": {"path": "lesions"}, "epochs": 200, "fake": behaviour}
         command = [sys.executable, str(script)]
@@ -359,7 +359,7 @@ try:
     tune(config, {folder!r}, space, trials=8, epochs=3, objective="dice_train", workers=2,
          storage={storage!r}, study="shared", command=[sys.executable, {script!r}],
          complete=dict, check=list, content=lambda config: "the same",
-         poll_seconds=0.02, beat_seconds=0.4)
+         poll_seconds=0.02, heartbeat_seconds=4)
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -374,7 +374,7 @@ def shared(study, tmp_path):
         return subprocess.Popen([sys.executable, "-c", source])
 
     def here(folder, storage=None):
-        options = {"trials": 8, "epochs": 3, "study": "shared", "beat_seconds": 0.4}
+        options = {"trials": 8, "epochs": 3, "study": "shared", "heartbeat_seconds": 4}
         return study("slow", folder=folder, storage=storage, **options)
 
     return elsewhere, here
