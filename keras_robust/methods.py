@@ -11,12 +11,14 @@ from keras_robust.common.errors import invalid, options_of
 from keras_robust.common.registry import Registry, offered
 
 __all__ = [
+    "CORRECTED",
     "LOSS_NAMES",
     "METHODS",
     "PEER_NAMES",
     "SELECTIONS",
     "find_method",
     "loss_menu",
+    "method_fields",
     "peer_menu",
     "split_method",
 ]
@@ -99,6 +101,30 @@ def split_method(
     chosen = {option: value for option, value in options.items() if option in known}
     others = {option: value for option, value in options.items() if option not in known}
     return loss, others, {"name": selection, "options": chosen}
+
+
+CORRECTED = "-corrected"
+"""Ends the name of a method that corrects its masks, see `TrainConfig.correct`."""
+
+
+def method_fields(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the name of a method says of a `TrainConfig`.
+
+    Args:
+        name: See `split_method`; with `-corrected` behind it masks are corrected meanwhile.
+        options: Of loss and selection.
+
+    Returns:
+        `loss`, `loss_options` and `selection`; `stop` and `correct` where masks are corrected.
+
+    >>> method_fields("t-corrected", {})["stop"]
+    'memorising'
+    """
+    key = str(name).strip()
+    corrects = key.lower().endswith(CORRECTED)
+    loss, others, selection = split_method(key[: -len(CORRECTED)] if corrects else name, options)
+    fields: dict[str, Any] = {"loss": loss, "loss_options": others, "selection": selection}
+    return fields | ({"stop": "memorising", "correct": True} if corrects else {})
 
 
 LOSS_NAMES: Mapping[str, str] = MappingProxyType(

@@ -11,7 +11,7 @@ from keras_robust.cli.console import progress_bar
 from keras_robust.common.errors import invalid
 from keras_robust.common.registry import VARIABLE, offered
 from keras_robust.common.yaml import parse_yaml, read_yaml
-from keras_robust.methods import LOSS_NAMES, find_method, split_method
+from keras_robust.methods import LOSS_NAMES, method_fields
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.defaults import needs_plan, with_budget, with_plan
 from keras_robust.training.inputs import check_inputs
@@ -69,10 +69,11 @@ def run_config(
         values = dict(read_yaml(config, "the fields of TrainConfig"))
     given = set_fields(values, options, assignments)
     method = str(values.get("loss", ""))
-    if find_method(method):
-        own = dict(values.get("loss_options") or {})
-        loss, own, selection = split_method(method, own)
-        values |= {"loss": loss, "loss_options": own, "selection": selection}
+    fields = method_fields(method, dict(values.get("loss_options") or {}))
+    if fields["selection"] is not None:
+        values |= fields
+    elif fields["loss"] != method:  # a single network, of which a selection may be named beside
+        values |= {name: value for name, value in fields.items() if name != "selection"}
     if "path" not in (values.get("data") or {}):
         raise invalid(
             "dataset",
@@ -134,7 +135,7 @@ def check_method(name: str) -> None:
     Raises:
         ValueError: Nothing is called so.
     """
-    check_loss(split_method(name, {})[0])
+    check_loss(method_fields(name, {})["loss"])
 
 
 def check_loss(name: str) -> None:

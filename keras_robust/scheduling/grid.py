@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
-from keras_robust.methods import find_method, split_method
+from keras_robust.methods import find_method, method_fields
 from keras_robust.training.config import Options, SelectionConfig, TrainConfig
 from keras_robust.training.defaults import with_budget
 
@@ -32,7 +32,8 @@ class LossEntry(BaseModel):
     Args:
         name: A name that `losses.get` knows, such as `"ngce+rce"`, or one of a method with two
             peers: `"cot"`, `"cot+"`, `"stocot"`, `"hrl"`, or a loss with one of the first three,
-            such as `"t+dice-stocot"`.
+            such as `"t+dice-stocot"`. With `-corrected` behind it masks are corrected meanwhile,
+            see `TrainConfig.correct`.
         options: Options of the loss and, of a method, of its selection.
         selection: Two peers that choose voxels this way with the loss `name`.
         annotator: Whose masks to train on, in place of those of `base`: `"gold"`, say, for a
@@ -63,11 +64,11 @@ class LossEntry(BaseModel):
         return self
 
     def training(self) -> dict[str, Any]:
-        """`loss`, `loss_options` and `selection` of a `TrainConfig`."""
-        loss, options, selection = split_method(self.name, self.options)
+        """Fields of a `TrainConfig`, see `keras_robust.methods.method_fields`."""
+        fields = method_fields(self.name, self.options)
         if self.selection is not None:
-            selection = self.selection.model_dump()
-        return {"loss": loss, "loss_options": options, "selection": selection}
+            fields["selection"] = self.selection.model_dump()
+        return fields
 
     @property
     def slug(self) -> str:

@@ -250,6 +250,11 @@ class TrainConfig(_Section):
             heart: the result is the network of the epoch before that; see
             `keras_robust.training.MemorisationGuard`. Of whole images only. `None` trains on all
             images to the last epoch.
+        correct: Do not end there, but go on from the network that is kept, to the last epoch, with
+            masks in which its confident predictions take the place of what was drawn (ADELE, Liu et
+            al., 2022, with this project's own sign for the moment): averaged over the networks
+            of the passes around, and over mirrored views. They are left in `corrected_masks`. With
+            `stop` only, and not with soft masks.
         save_predictions: Test images whose predicted probabilities are kept.
         precision: Keras dtype policy of the model. Weights, ν, loss and evaluation are float32.
         threads: Threads of this process; `None` for TensorFlow's choice.
@@ -278,6 +283,7 @@ class TrainConfig(_Section):
     evaluate_every: int = Field(default=1, ge=1)
     evaluate_last: int = Field(default=10, ge=0)
     stop: Literal["memorising"] | None = None
+    correct: bool = False
     save_predictions: int = Field(default=8, ge=0)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     threads: int | None = Field(default=None, ge=1)
@@ -291,6 +297,10 @@ class TrainConfig(_Section):
                 "null with a plan, whose pseudo-Dice on held-out images "
                 "(`plan.validation_steps`) keeps the best epoch",
                 self.stop,
+            )
+        if self.correct and self.stop is None:
+            raise invalid(
+                "correct", "False, or stop: memorising beside it, which tells when", self.correct
             )
         return self
 

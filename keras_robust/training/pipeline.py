@@ -26,6 +26,7 @@ from keras_robust.training.devices import (
     replicas,
     require_trainable,
 )
+from keras_robust.training.memorising.correction import CORRECTED, around
 from keras_robust.training.memorising.looks import (
     COPIES,
     HELD_OUT,
@@ -140,9 +141,12 @@ def _train(
         progress("step", done, config.epochs * task.steps, logs)
 
     def end_where_over(epoch: int, logs: Mapping[str, float]) -> None:
-        model.stop_training = model.stop_training or is_over(*looks(rows))
+        over = CORRECTED not in rows[-1] and is_over(*looks(rows))
+        model.stop_training = model.stop_training or over
 
-    if len(rows) < config.epochs and not is_over(*looks(rows)):
+    def fit() -> None:
+        if len(rows) >= config.epochs:
+            return
         callbacks = [
             StopWhenAsked(asked),
             *task.callbacks(),
@@ -165,12 +169,28 @@ def _train(
             callbacks=callbacks,
             verbose=0,
         )
+
+    if not is_over(*looks(rows)):
+        fit()
     if passes := looks(rows)[0]:
-        kept = kept_of(*looks(rows), set(watched.numbers()) & set(passes))
-        files = watched.read(kept)
-        load_state(model, files["state.npz"])
-        checkpoints.save(kept, files)
-        note(kept=kept, message=tell(kept, passes[-1], is_over(*looks(rows))))
+        held = set(watched.numbers()) & set(passes)
+        over, kept = is_over(*looks(rows)), kept_of(*looks(rows), held)
+        message = tell(kept, passes[-1], over)
+        if config.correct and over and isinstance(task, WholeImages):
+            if CORRECTED in rows[-1]:
+                task.recall()
+            else:
+                changed = task.correct([watched.read(n)["state.npz"] for n in around(kept, held)])
+                load_state(model, watched.read(kept)["state.npz"])
+                message += f" Masks were corrected in {changed:.1%} of their pixels."
+                note(message=message)
+            note(kept=kept)
+            fit()
+        else:
+            files = watched.read(kept)
+            load_state(model, files["state.npz"])
+            checkpoints.save(kept, files)
+            note(kept=kept, message=message)
     note(results=task.finish(rows))
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
-from keras_robust.methods import split_method
+from keras_robust.methods import method_fields
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -235,13 +235,15 @@ def space_of(method: str) -> Space | None:
     >>> list(space_of("t+dice-stocot").search), space_of("ce+dice")
     (['selection.options.alpha', 'selection.options.beta'], None)
     """
-    loss, _, selection = split_method(method, {})
+    fields = method_fields(method, {})
+    loss, selection = fields.pop("loss"), fields.pop("selection")
+    del fields["loss_options"]
     search: dict[str, Range] = {}
     for part in re.split("[+-]", loss):
         search |= _OF_LOSSES.get(part, {})
-    fixed: dict[str, Any] = {"loss": loss, "selection": None}
+    fixed: dict[str, Any] = {"loss": loss, "selection": None, **fields}
     if selection is not None:
-        fixed = {"loss": loss, "selection.name": selection["name"]}
+        fixed = {"loss": loss, "selection.name": selection["name"], **fields}
         search |= _OF_SELECTIONS.get(selection["name"], {})
     return Space(fixed=fixed, search=search) if search else None
 

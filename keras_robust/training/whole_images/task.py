@@ -1,12 +1,14 @@
 """Training on whole images, resized: the recipe of the T-Loss paper."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_robust.common.errors import invalid
 from keras_robust.common.progress import FiguresProgress
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Dataset
@@ -15,10 +17,12 @@ from keras_robust.training.build import build_model, compile_model
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import DiceScores, Evaluator, evaluation_batch_size
+from keras_robust.training.memorising.correction import CORRECTED
 from keras_robust.training.memorising.looks import HELD_OUT, is_due, looks
 from keras_robust.training.run import Run
 from keras_robust.training.source import Source
 from keras_robust.training.whole_images.cases import prepare
+from keras_robust.training.whole_images.corrections import read_corrected, write_corrected
 from keras_robust.training.whole_images.predictions import save_predictions
 from keras_robust.training.whole_images.stream import batch_ids, training_stream
 
@@ -35,6 +39,11 @@ class WholeImages:
         require_shared(self.batch_size, "batch_size")
         self.steps_of_pass = len(self.data.train.ids) // self.batch_size
         self.steps = config.steps_per_epoch or self.steps_of_pass
+        self.corrects = False
+        if config.correct and self.data.train.mask(0).dtype.kind == "f":
+            raise invalid(
+                "correct", "False with soft masks, which are probabilities already", config.correct
+            )
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -75,9 +84,30 @@ class WholeImages:
             scores = self.test.scores()
             columns["dice_test"] = float(scores.per_image.mean())
             columns["dice_test_pooled"] = scores.pooled
-        if self.held_out is not None and is_due(looks(rows)[0], epoch + 1):
+        if self.corrects:
+            columns[CORRECTED] = 1.0
+        elif self.held_out is not None and is_due(looks(rows)[0], epoch + 1):
             columns[HELD_OUT] = float(self.held_out.scores().per_image.mean())
         return columns
+
+    def correct(self, states: Sequence[bytes]) -> float:
+        """Train from now on with masks that networks of these states put right.
+
+        Returns:
+            Share of the pixels that changed.
+        """
+        write_corrected(self.run.folder, self.model, states, self.data, self.config)
+        before = self.data.train
+        self.recall()
+        pairs = (
+            (before.mask(index), self.data.train.mask(index)) for index in range(len(before.ids))
+        )
+        return float(np.mean([np.mean(old != new) for old, new in pairs]))
+
+    def recall(self) -> None:
+        """Train from now on with the masks that were corrected before."""
+        self.corrects = True
+        self.data = replace(self.data, train=read_corrected(self.run.folder, self.data))
 
     def is_best(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         return False

@@ -2,13 +2,19 @@
 
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
+from keras_robust.data import Dataset
+from keras_robust.scheduling import LossEntry
 from keras_robust.training import Run, TrainConfig, pipeline, train
 from keras_robust.training.checkpoint import Checkpoints
+from keras_robust.training.memorising.correction import corrected
 from keras_robust.training.memorising.looks import kept_of, looks
+from keras_robust.training.whole_images import corrections
+from keras_robust.training.whole_images.cases import prepare
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -44,9 +50,6 @@ def test_a_run_ends_and_keeps_its_best_epoch(config, tmp_path, third_is_the_last
 
 
 def test_nobody_trains_on_the_images_that_are_watched(config, tmp_path, small_config):
-    from keras_robust.data import Dataset
-    from keras_robust.training.whole_images.cases import prepare
-
     dataset = Dataset.open(config.data.path)
     data = prepare(dataset, config, tmp_path, lambda done, total: None)
     whole = prepare(dataset, small_config, tmp_path, lambda done, total: None)
@@ -80,3 +83,53 @@ def test_interrupted_and_resumed_equals_uninterrupted(config, tmp_path, third_is
 def test_a_plan_stops_by_itself():
     with pytest.raises(ValueError, match="null with a plan"):
         TrainConfig(data={"path": "x"}, plan={"folder": "p"}, stop="memorising")
+
+
+@pytest.fixture
+def correcting(small_config):
+    changes = {"stop": "memorising", "correct": True, "epochs": 6, "save_predictions": 0}
+    return small_config.model_copy(update=changes)
+
+
+def test_training_goes_on_with_corrected_masks(correcting, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "is_over", lambda passes, scores: len(passes) >= 3)
+    # A network of a few passes is sure of nothing: what is half probable is taken.
+    monkeypatch.setattr(corrections, "corrected", partial(corrected, confident=0.5))
+    whole = train(correcting, tmp_path / "whole")
+    assert [row.get("corrected") for row in whole.history] == [None] * 3 + [1.0] * 3
+    assert "Masks were corrected in" in whole.info["message"]
+    written = sorted(path.stem for path in (whole.folder / "corrected_masks").iterdir())
+    dataset = Dataset.open(correcting.data.path)
+    data = prepare(dataset, correcting, tmp_path, lambda done, total: None)
+    assert written == sorted(data.train.ids)
+    learned = corrections.read_corrected(whole.folder, data)
+    masks = [(data.train.mask(n), learned.mask(n)) for n in range(len(data.train.ids))]
+    changed = float(np.mean([np.mean(one != other) for one, other in masks]))
+    assert 0 < changed and f"{changed:.1%}" in whole.info["message"]
+
+    for epoch in (3, 5):  # before the first pass over corrected masks, and amid them
+
+        def interrupt(stage, done, total, figures, epoch=epoch):
+            if (stage, done) == ("epoch", epoch):
+                raise KeyboardInterrupt
+
+        folder = tmp_path / f"cut{epoch}"
+        with pytest.raises(KeyboardInterrupt):
+            train(correcting, folder, progress=interrupt)
+        again = train(correcting, folder, resume=True)
+        assert weights(Checkpoints(again.folder / "checkpoints")) == weights(
+            Checkpoints(whole.folder / "checkpoints")
+        )
+        assert again.info["message"] == whole.info["message"]
+
+
+def test_correction_needs_its_moment():
+    with pytest.raises(ValueError, match="memorising beside it"):
+        TrainConfig(data={"path": "x"}, correct=True)
+
+
+def test_a_method_corrects_by_its_name():
+    fields = LossEntry(name="t+dice-stocot-corrected").training()
+    assert fields["correct"] and fields["stop"] == "memorising"
+    assert (fields["loss"], fields["selection"]["name"]) == ("t+dice", "stocot")
+    assert TrainConfig(data={"path": "x"}, **fields).correct

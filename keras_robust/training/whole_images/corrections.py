@@ -1,0 +1,85 @@
+"""Training masks as the network would have them, before it learns their mistakes by heart."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_robust.data.files.images import mask_suffix, read_mask
+from keras_robust.data.files.maps import picture_path, save_labels
+from keras_robust.training.config import TrainConfig
+from keras_robust.training.evaluation import evaluation_batch_size
+from keras_robust.training.memorising.correction import corrected, views
+from keras_robust.training.source import MemorySource, Relabelled, Source
+from keras_robust.training.state import load_state
+from keras_robust.training.whole_images.cases import TrainingData
+from keras_robust.training.whole_images.stream import evaluation_stream
+
+FOLDER = "corrected_masks"
+
+
+def write_corrected(
+    folder: Path,
+    model: keras.Model,
+    states: Sequence[bytes],
+    data: TrainingData,
+    config: TrainConfig,
+) -> None:
+    """Write the training masks with what the networks of some states are sure of.
+
+    Args:
+        folder: Of the run; masks go to `corrected_masks`.
+        model: Of the states; it is left with the weights of the last.
+        states: See `keras_robust.training.state.dump_state`.
+        data: Of the run.
+        config: Of the run.
+    """
+    weights = []
+    for state in states:
+        load_state(model, state, weights_only=True)
+        weights.append(model.get_weights())
+    stream = evaluation_stream(
+        data.train,
+        batch_size=evaluation_batch_size(data.image_shape, config.model.features),
+        normalize=config.data.normalize,
+        threads=config.threads,
+    )
+    done = 0
+    for images, masks in stream:
+        probabilities = _averaged(model, weights, ops.convert_to_numpy(images))
+        labels = ops.convert_to_numpy(masks)[..., 0]
+        for mask in corrected(probabilities, labels, data.ignore_label):
+            id = data.train.ids[done]
+            save_labels(folder / FOLDER, id, mask, data.files[id], data.classes)
+            done += 1
+
+
+def _averaged(
+    model: keras.Model, weights: Sequence[Sequence[np.ndarray]], images: np.ndarray
+) -> np.ndarray:
+    """Mean probabilities over networks and mirrored views."""
+    mirrored = views(images.ndim - 2)
+    total = 0.0
+    for one in weights:
+        model.set_weights(one)
+        for axes in mirrored:
+            outputs = model(np.flip(images, axes), training=False)
+            total = total + np.flip(ops.convert_to_numpy(outputs), axes)
+    return np.asarray(total) / (len(weights) * len(mirrored))
+
+
+def read_corrected(folder: Path, data: TrainingData) -> Source:
+    """The training images with the masks that `write_corrected` has left."""
+    paths = [
+        picture_path(folder / FOLDER, id, mask_suffix(data.files[id])) for id in data.train.ids
+    ]
+
+    def mask(index: int) -> np.ndarray:
+        return read_mask(paths[index], None, data.classes, data.ignore_label)
+
+    if isinstance(data.train, MemorySource):
+        masks = [mask(index) for index in range(len(paths))]
+        return MemorySource(data.train.ids, data.train.images, np.stack(masks))
+    return Relabelled(data.train, mask)

@@ -1,0 +1,45 @@
+"""Masks corrected by confident predictions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from keras_robust.training.memorising.correction import around, corrected, views
+
+
+def test_confident_predictions_replace_what_was_drawn_and_others_do_not():
+    # One image of four pixels, three classes; the third pixel is ignored (255).
+    probabilities = np.array(
+        [[[0.05, 0.9, 0.05], [0.2, 0.1, 0.7], [1.0, 0.0, 0.0], [0.8, 0.1, 0.1]]]
+    )
+    masks = np.array([[0, 1, 255, 2]], np.uint8)
+    found = corrected(probabilities, masks, ignore_label=255)
+    assert found.tolist() == [[1, 1, 255, 0]]  # .9 and .8 are sure, .7 is not
+    assert found.dtype == np.uint8
+
+
+@given(
+    arrays(np.float64, (2, 3, 3, 1), elements=st.floats(0, 1)),
+    arrays(np.uint8, (2, 3, 3), elements=st.integers(0, 1)),
+)
+def test_what_was_corrected_stays_and_only_sure_pixels_change(probabilities, masks):
+    once = corrected(probabilities, masks)
+    np.testing.assert_array_equal(corrected(probabilities, once), once)
+    unsure = (probabilities[..., 0] > 0.2) & (probabilities[..., 0] < 0.8)
+    np.testing.assert_array_equal(once[unsure], masks[unsure])
+    swapped = corrected(1 - probabilities, 1 - masks)
+    np.testing.assert_array_equal(swapped, 1 - once)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_views_are_all_different(axes):
+    image = np.random.default_rng(0).normal(size=(1, *[3] * axes, 1))
+    seen = {np.flip(image, view).tobytes() for view in views(axes)}
+    assert len(seen) == 2**axes
+
+
+def test_the_kept_network_is_among_those_averaged():
+    assert around(1, [1]) == [1]
+    assert 20 in around(20, [2, 13, 14, 20, 30, 31]) and 2 not in around(20, [2, 20])
