@@ -28,6 +28,7 @@ from keras_robust.data.files.grid import check_grid
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.data.files.images import mask_suffix, read_mask
 from keras_robust.data.layouts.manifest_writing import writable_home
+from keras_robust.data.parts import WHOLE, Part
 from keras_robust.noise import (
     GROUPS,
     BoundaryNoise,
@@ -55,6 +56,7 @@ def simulate_dataset(
     *,
     output: str | os.PathLike[str] | None = None,
     split: str = "train",
+    part: Part = WHOLE,
 ) -> Path:
     """Write the masks of a simulated annotator beside the clean ones.
 
@@ -80,6 +82,8 @@ def simulate_dataset(
             and holds the noisy masks. Needed where `path` is no manifest folder or is read-only.
             Several simulations may share it.
         split: Split to corrupt. A dataset without any splits is corrupted as a whole.
+        part: Which of the masks are written here; several machines may each write a part into one
+            folder, and the annotator is in the manifest once all are there.
 
     Returns:
         The folder of the new masks.
@@ -152,6 +156,7 @@ def simulate_dataset(
         finish=finish,
         progress=progress,
         workers=workers,
+        part=part,
     )
     return folder
 

@@ -25,6 +25,7 @@ from keras_robust.data.files.images import encode_mask_for
 from keras_robust.data.files.names import name_problem
 from keras_robust.data.layouts.manifest import MANIFEST
 from keras_robust.data.layouts.manifest_writing import append_rows
+from keras_robust.data.parts import WHOLE, Part
 
 __all__ = [
     "MaskJob",
@@ -87,7 +88,7 @@ def annotator_folder(home: Path, annotator: str, journal: str) -> Path:
             remedy="Remove the link.",
             kind=FileExistsError,
         )
-    if (folder / journal).is_file():
+    if (folder / journal).is_file() or any(folder.glob(f"{Path(journal).stem}-*-of-*.jsonl")):
         return folder
     others = [p for p in folder.iterdir() if p.name[0] != "."] if folder.is_dir() else []
     if others or annotator in Dataset.open(home).annotators:
@@ -113,8 +114,11 @@ def write_annotator(
     finish: Callable[[Mapping[str, Record]], None] | None = None,
     progress: Progress | None = None,
     workers: int = 1,
-) -> None:
+    part: Part = WHOLE,
+) -> bool:
     """Run the jobs that are not done, then add the rows of the annotator to the manifest.
+
+    Several machines may each do a part, into one folder; whichever ends last adds the rows.
 
     Args:
         home: Manifest folder.
@@ -128,6 +132,10 @@ def write_annotator(
         finish: Called with all records by id before the rows are added.
         progress: Called with the number of masks done and of masks in total.
         workers: Processes; 1 works in this one.
+        part: Which of the masks are written here.
+
+    Returns:
+        Whether all masks are there.
 
     Raises:
         ValueError: `workers` is less than one.
@@ -139,15 +147,26 @@ def write_annotator(
     ids = "\n".join(job.id for job in jobs)
     which = {"masks": len(jobs), "ids_sha256": hashlib.sha256(ids.encode()).hexdigest()}
     parameters = json.loads(json.dumps({**parameters, **which}))
+    own = folder / part.name(journal)
     try:
-        with locked(folder / ".lock", wait=False):
+        with locked(folder / part.name(".lock"), wait=False):
             remove_leftovers(folder)
-            records = _run(folder / journal, jobs, parameters, progress, workers)
-            if finish is not None:
-                finish(dict(sorted(records.items())))
-            with locked(home / ".manifest.lock"):
-                remove_leftovers(home, MANIFEST)
-                append_rows(home, cases, folder.name, masks)
+            records = _run(own, part.of(jobs), parameters, progress, workers)
+            with locked(folder / ".join.lock"):
+                parts = [*folder.glob(f"{Path(journal).stem}-*-of-*.jsonl")]
+                if part != WHOLE:
+                    records = _joined([folder / journal, *parts], jobs, parameters)
+                    if len(records) < len(jobs):
+                        return False
+                    _write_journal(folder / journal, parameters, records)
+                if finish is not None:
+                    finish(dict(sorted(records.items())))
+                with locked(home / ".manifest.lock"):
+                    remove_leftovers(home, MANIFEST)
+                    append_rows(home, cases, folder.name, masks)
+                for path in parts:
+                    path.unlink(missing_ok=True)
+                return True
     except BlockingIOError:
         raise BlockingIOError(
             f"Another process is writing annotator {folder.name!r} in {str(home)!r}. "
@@ -192,11 +211,8 @@ def _run(
     workers: int,
 ) -> dict[str, Record]:
     by_id = {job.id: job for job in jobs}
-    records = {
-        id: record
-        for id, record in _read_journal(journal, parameters).items()
-        if id in by_id and _is_done(by_id[id], record)
-    }
+    journals = [journal, *journal.parent.glob(f"{journal.stem}-*-of-*.jsonl")]
+    records = _joined(journals, jobs, parameters)
     _write_journal(journal, parameters, records)
     todo = [job for id, job in by_id.items() if id not in records]
     if progress is not None:
@@ -210,6 +226,18 @@ def _run(
                 progress(len(records), len(jobs))
     _write_journal(journal, parameters, records)
     return records
+
+
+def _joined(
+    journals: Sequence[Path], jobs: Sequence[MaskJob], parameters: Mapping[str, Any]
+) -> dict[str, Record]:
+    """The records of the jobs that are done, of this and of other parts."""
+    found: dict[str, Record] = {}
+    for journal in journals:
+        found |= _read_journal(journal, parameters)
+    return {
+        job.id: found[job.id] for job in jobs if job.id in found and _is_done(job, found[job.id])
+    }
 
 
 def _is_done(job: MaskJob, record: Mapping[str, Any]) -> bool:

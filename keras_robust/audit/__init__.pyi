@@ -6,5 +6,6 @@ from .given import GivenPredictions as GivenPredictions
 from .options import AuditOptions as AuditOptions
 from .places import AuditPlace as AuditPlace
 from .run import audit as audit
+from .run import train_part as train_part
 from .truth import Truth as Truth
 from .truth import compare_with_truth as compare_with_truth

@@ -13,6 +13,7 @@ from keras_robust.common.files import locked
 from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, write_map
+from keras_robust.data.parts import WHOLE, Part
 from keras_robust.scheduling.grid import PlannedRun
 from keras_robust.scheduling.processes import Crew
 from keras_robust.scheduling.records import RunRecord
@@ -47,6 +48,7 @@ def train_folds(
     output: Path,
     *,
     repeats: int = 1,
+    part: Part = WHOLE,
     crew: Crew | None = None,
     progress: Callable[[StudyState], None] | None = None,
 ) -> list[list[Path]]:
@@ -59,11 +61,12 @@ def train_folds(
         folds: How many.
         output: Folder of the audit.
         repeats: How often each is trained, with other seeds.
+        part: Which of the runs are this machine's.
         crew: Who trains them; by default one process of this machine after the other.
         progress: See `run_benchmark`.
 
     Returns:
-        The run folders, by fold, those of one fold together.
+        The run folders, by fold, those of one fold together; of a part one list.
 
     Raises:
         ValueError: A fold failed.
@@ -75,7 +78,7 @@ def train_folds(
     ]
     while True:
         state = run_planned(
-            plans,
+            part.of(plans),
             output / FOLDS,
             crew=crew,
             retry=True,
@@ -98,6 +101,8 @@ def train_folds(
             raise ValueError(
                 f"Training of {run.plan.label} was stopped. The same command again continues."
             )
+    if part != WHOLE:
+        return [[run.folder for run in state.runs]]
     return [[run.folder for run in state.runs[number::folds]] for number in range(folds)]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_robust.common.errors import invalid
+from keras_robust.data.parts import WHOLE, Part
 from keras_robust.scheduling.processes import Crew, Processes
 
 __all__ = ["AuditOptions"]
@@ -44,6 +45,7 @@ class AuditOptions:
             `keras_robust.audit.truth.compare_with_truth`.
         jobs: Folds that are trained at a time.
         threads: CPU threads per fold; by default the CPUs divided by `jobs`.
+        part: Of the folds, those that `train_part` trains on this machine.
         crew: Who trains the folds, in place of `jobs` processes of this machine: see
             `keras_robust.scheduling.cluster.joined`.
 
@@ -68,6 +70,7 @@ class AuditOptions:
     wrong_below: float | None = None
     jobs: int = 1
     threads: int | None = None
+    part: Part = WHOLE
     crew: Crew | None = None
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ from keras_robust.audit.inputs import (
     file_hashes,
     require_same,
 )
+from keras_robust.audit.judges import judge_config
 from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.places import PLACES, located, write_places
 from keras_robust.audit.report import write_audit_report
@@ -44,6 +45,7 @@ from keras_robust.common.opening import read_json
 from keras_robust.common.progress import StageProgress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import has_map, read_map, write_map
+from keras_robust.data.parts import WHOLE
 from keras_robust.suspicion.error_map import error_map
 from keras_robust.suspicion.judged import Judged
 from keras_robust.suspicion.learned.trust import Trust
@@ -88,7 +90,7 @@ def audit(
         BlockingIOError: Another process works in `output`.
         KeyboardInterrupt: Ctrl-C; the same call again continues.
     """
-    asked = replace(options or AuditOptions(), **changes)
+    asked = replace(options or AuditOptions(), part=WHOLE, **changes)
     output = Path(output)
     opened = Dataset.open(dataset)
     inputs = choose_inputs(opened, asked.annotators, asked.train_on, asked.split)
@@ -116,6 +118,40 @@ def audit(
         compared = _compared(result, opened, asked, tell)
         write_audit_report(result, opened, compared)
     return result
+
+
+def train_part(
+    dataset: str | Path,
+    output: str | Path,
+    options: AuditOptions | None = None,
+    *,
+    progress: StageProgress | None = None,
+    say: Callable[[str], None] | None = None,
+    **changes: Any,
+) -> int:
+    """Train a part of the folds of an audit: on each of several machines that see its folder.
+
+    Arguments are as of `audit`, and `part` says which. Once all parts are done, on whichever
+    machines, `audit` with the same arguments finds all folds trained.
+
+    Returns:
+        The number of models that are trained.
+
+    Raises:
+        ValueError: As `audit`; or the audit takes `predictions`, with nothing to train.
+    """
+    asked = replace(options or AuditOptions(), **changes)
+    output = Path(output)
+    if asked.prediction_folders:
+        raise invalid("part", "none with predictions that are there already", said=str(asked.part))
+    inputs = choose_inputs(Dataset.open(dataset), asked.annotators, asked.train_on, asked.split)
+    source = Folds(judge_config(inputs, asked), asked)
+    tell = progress or (lambda stage, done, total: None)
+    # Plan and steps are chosen by whoever comes first.
+    with _claimed(output, wait=True):
+        _begin(output, inputs, asked.split, source, tell)
+        config = source.complete(inputs, output, tell, say or (lambda text: None))
+    return sum(map(len, source.train(config, output, tell)))
 
 
 def _compared(
@@ -316,10 +352,10 @@ def _read_info(path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _claimed(output: Path) -> Iterator[None]:
+def _claimed(output: Path, wait: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(output / ".audit.lock", wait=False))
+            stack.enter_context(locked(output / ".audit.lock", wait=wait))
         except BlockingIOError:
             raise BlockingIOError(
                 f"Another process audits into {str(output)!r}. Wait until it ends, or name another "

@@ -1,6 +1,6 @@
 """What predicts the images of an audit: models trained on the other folds, or files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,24 +65,32 @@ class Folds:
         if all(has_map(folder, id, channels) for id in inputs.ids):
             return
 
+        runs = self.train(self.complete(inputs, output, tell, say), output, tell)
+        predict_folds(
+            runs, inputs, folder, output / SPREAD, channels, lambda d, n: tell("predicting", d, n)
+        )
+
+    def train(
+        self, config: Mapping[str, Any], output: Path, tell: StageProgress
+    ) -> list[list[Path]]:
+        """Train the folds, or this machine's part of them; see `train_folds`."""
+
         def show(state: StudyState) -> None:
             done, total = (sum(getattr(r, k) for r in state.runs) for k in ("done", "epochs"))
             tell("training", done, total)
 
         asked = self.asked
-        runs = train_folds(
-            self._complete(inputs, output, tell, say),
+        return train_folds(
+            config,
             asked.folds,
             output,
             repeats=asked.repeats,
+            part=asked.part,
             crew=asked.trained_by,
             progress=show,
         )
-        predict_folds(
-            runs, inputs, folder, output / SPREAD, channels, lambda d, n: tell("predicting", d, n)
-        )
 
-    def _complete(
+    def complete(
         self, inputs: AuditInputs, output: Path, tell: StageProgress, say: Callable[[str], None]
     ) -> dict[str, Any]:
         """The configuration with its plan and steps; those of an earlier call, where it chose."""

@@ -148,13 +148,14 @@ def simulate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
     output: NewFolder = None,
+    part: PartOf = None,
     workers: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a simulated annotator's masks beside the clean ones; the same again continues."""
     from keras_robust.annotators import simulate_dataset
-    from keras_robust.data import Dataset
+    from keras_robust.data import Dataset, Part
     from keras_robust.data.layouts.labels import class_title
     from keras_robust.noise import BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
@@ -174,9 +175,22 @@ def simulate(
                 f"with, or --mean-dice alone. Received: alpha={alpha}, beta={beta}, "
                 f"mean_dice={mean_dice}{others}."
             )
+        mine = Part.parse(part)
         folder = simulate_dataset(
-            dataset, noise, name, annotator, progress, workers, output=output, split=split
+            dataset,
+            noise,
+            name,
+            annotator,
+            progress,
+            workers,
+            output=output,
+            split=split,
+            part=mine,
         )
+        if not (folder / "noise.jsonl").is_file():
+            tell({"part": str(mine), "folder": folder}, f"Part {mine} is in {folder}")
+            hint("The annotator is in the dataset once all parts are there.")
+            return
         log = read_log(folder / "noise.jsonl")
         names = Dataset.open(dataset).class_names
     noisy = [line for line in log if line.kind != "clean"]

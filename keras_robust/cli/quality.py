@@ -14,7 +14,7 @@ from keras_robust.cli.console import (
     progress_bars,
     tell,
 )
-from keras_robust.cli.options import Cluster, DatasetFolder, Json, Processes, Quiet, Size
+from keras_robust.cli.options import Cluster, DatasetFolder, Json, PartOf, Processes, Quiet, Size
 from keras_robust.common.errors import invalid
 
 
@@ -160,14 +160,18 @@ def audit(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads per fold.", show_default="CPUs / jobs")
     ] = None,
+    part: PartOf = None,
     cluster: Cluster = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
     from keras_robust.audit.folder import audit_folder
+    from keras_robust.audit.options import AuditOptions
     from keras_robust.audit.run import audit as run_audit
+    from keras_robust.audit.run import train_part
     from keras_robust.cli.run_config import set_fields
+    from keras_robust.data import Part
     from keras_robust.scheduling.cluster import joined
 
     output = output or audit_folder(dataset)
@@ -178,9 +182,7 @@ def audit(
         joined(cluster, output, [dataset], jobs=jobs, threads=threads) as crew,
     ):
         set_fields(training, {}, set_ or [])
-        result = run_audit(
-            dataset,
-            output,
+        options = AuditOptions(
             annotator=annotator,
             train_on=train_on,
             split=split,
@@ -198,10 +200,16 @@ def audit(
             wrong_below=wrong_below,
             jobs=jobs,
             threads=threads,
+            part=Part.parse(part),
             crew=crew,
-            progress=progress,
-            say=lambda text: hint(text, err=True),
         )
+        watch: dict[str, Any] = {"progress": progress, "say": lambda text: hint(text, err=True)}
+        if part is not None:
+            trained = train_part(dataset, output, options, **watch)
+            tell({"models": trained, "folder": output}, f"{trained} models of {part}: {output}")
+            hint("Once all parts are trained, the same command without --part judges the masks.")
+            return
+        result = run_audit(dataset, output, options, **watch)
     from keras_robust.audit.summary import summary
 
     names = ("rank", "id", "annotator", "score", "kind")

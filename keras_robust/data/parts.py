@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TypeVar
 
 from keras_robust.common.errors import invalid
@@ -58,6 +59,17 @@ class Part:
     def of(self, pieces: Sequence[T]) -> list[T]:
         """Those of the pieces that are this part's, in their order."""
         return list(pieces)[self.number - 1 :: self.count]
+
+    def name(self, file: str) -> str:
+        """The name of this part's own copy of a file; the file itself is of the whole.
+
+        >>> Part(1, 2).name("masks.jsonl"), Part().name("masks.jsonl")
+        ('masks-1-of-2.jsonl', 'masks.jsonl')
+        """
+        if self == WHOLE:
+            return file
+        path = PurePath(file)
+        return f"{path.stem}-{self.number}-of-{self.count}{path.suffix}"
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"

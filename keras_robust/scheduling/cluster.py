@@ -329,7 +329,7 @@ def _connected(stack: ExitStack, address: str) -> "Client":
 def _queued(stack: ExitStack, file: ClusterFile, folder: Path) -> tuple[Any, "Client"]:
     from distributed import Client
 
-    cluster = stack.enter_context(file.start(folder / "cluster"))
+    cluster = stack.enter_context(file.start(folder / ".cluster"))
     client = stack.enter_context(Client(cluster, set_as_default=False))
     return (lambda: cluster.scale(file.workers)), client
 

@@ -256,7 +256,8 @@ def run_planned(
                     if run.state == "failed" and again:
                         note(f"{run.plan.name}: {_describe(run)}; will be tried again")
                         run.state = "waiting"
-                        queue.append(run)
+                        # One that was paused goes first, one that failed may have to wait.
+                        (queue.appendleft if run.lost else queue.append)(run)
                     else:
                         note(f"{run.plan.name}: {_describe(run)}")
                 note()

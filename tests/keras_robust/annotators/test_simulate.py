@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from keras_robust.annotators import annotator_name, simulate_dataset
 from keras_robust.cli import app
 from keras_robust.common.files import locked
-from keras_robust.data import Dataset, read_mask, sample_path, verify
+from keras_robust.data import Dataset, Part, read_mask, sample_path, verify
 from keras_robust.noise import MODES, BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
 NOISE = LabelNoise(alpha=0.7, beta=0.7, seed=0)
@@ -53,6 +53,25 @@ def test_corrupts_the_fraction_of_the_training_masks_alone(build):
         written = noisy.read_mask(noisy.select(ids=[line.id]).cases[0])
         np.testing.assert_array_equal(written, line.apply(original))
         assert (written != original).any() == (line.kind != "clean")
+
+
+def test_parts_are_the_whole_whoever_ends_last(build, contents):
+    root = build.manifest("whole")
+    simulate_dataset(root, NOISE)
+    expected = contents(root)
+    for order in ((2, 1, 3), (1, 3), (1, "whole")):
+        other = build.manifest(f"parts{order}")
+        for number in order:
+            assert Dataset.open(other).annotators == ("isic_gt",)
+            part = Part(number, 3) if number != "whole" else Part()
+            folder = simulate_dataset(other, NOISE, part=part)
+        if order == (1, 3):
+            assert verify(other).ok and not (folder / "noise.jsonl").exists()
+            with pytest.raises(FileExistsError, match="beta"):
+                simulate_dataset(other, LabelNoise(0.7, 0.5), NAME, part=Part(2, 3))
+        else:
+            found = {name: text for name, text in contents(other).items() if ".lock-" not in name}
+            assert found == expected
 
 
 @pytest.mark.parametrize("mode", ["unbiased", "reference", "boundary", "mistakes"])

@@ -15,9 +15,10 @@ from keras_robust.audit.inputs import choose_inputs
 from keras_robust.audit.judges import Pace, judge_config, with_plan, with_steps
 from keras_robust.audit.judges.recipe import steps_of
 from keras_robust.audit.options import AuditOptions
-from keras_robust.data import Dataset
+from keras_robust.data import Dataset, Part
 from keras_robust.data.files.maps import read_map
 from keras_robust.inference.predict import Predictor
+from keras_robust.scheduling.scheduler import RunState, StudyState
 
 run_module = importlib.import_module("keras_robust.audit.run")
 
@@ -162,6 +163,29 @@ def test_the_steps_of_a_budget_are_chosen_once_and_told(tmp_path, untrained):
     assert untrained.configs[1] == config and len(untrained.paces) == 1 and len(said) == 1
     with pytest.raises(ValueError, match="budget: 20.*-> 30"):
         run_module.audit(inputs.dataset.root, tmp_path / "audit", folds=2, budget=30)
+
+
+def test_parts_of_the_folds_are_trained_with_the_steps_that_the_first_chose(tmp_path, monkeypatch):
+    root, begun = pictures(tmp_path / "d", (32, 32), 9).dataset.root, []
+
+    def run_planned(plans, output, **options):
+        begun.append([(plan.name, plan.config["steps_per_epoch"]) for plan in plans])
+        return StudyState([RunState(plan, output / plan.name, 1, "finished") for plan in plans])
+
+    paces = [Pace(0.1, 10, 0.5)]
+    monkeypatch.setattr(sources, "measure", lambda *args: paces.pop())
+    monkeypatch.setattr(sources, "check_folds", lambda *args: None)
+    monkeypatch.setattr(audit_folds, "run_planned", run_planned)
+    options = {"folds": 3, "repeats": 2, "budget": 20}
+    found = [
+        run_module.train_part(root, tmp_path / "audit", part=Part(number, 4), **options)
+        for number in (1, 2, 3, 4)
+    ]
+    assert found == [2, 2, 1, 1] and len({steps for part in begun for _, steps in part}) == 1
+    names = {name for part in begun for name, _ in part}
+    assert names == {f"fold-{n}{again}" for n in (1, 2, 3) for again in ("", "-again-1")}
+    with pytest.raises(ValueError, match="already"):
+        run_module.train_part(root, tmp_path / "other", predictions=tmp_path, part=Part(1, 2))
 
 
 def test_a_budget_that_is_too_small_says_so(tmp_path, untrained):
