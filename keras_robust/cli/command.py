@@ -1,13 +1,21 @@
 """What all subcommands share: options of several words, and words for old options."""
 
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from keras_robust.cli.console import friendly_errors
+from keras_robust.cli.console import friendly_errors, hint
 from keras_robust.cli.names import ListsNames
 from keras_robust.common.errors import invalid
+from keras_robust.common.files import atomic_write_json
+from keras_robust.common.opening import read_json
+from keras_robust.common.progress import Progress
 
 # What took the place of options of earlier versions, in commands that have them no more.
 _REPLACED = {
@@ -15,6 +23,9 @@ _REPLACED = {
     "--report": "--output, as in the other commands",
     "--source": "--annotator for whose masks to take, and --name for the new annotator",
 }
+_given: list[str] = []  # the command line of the subcommand that runs
+COMMAND = "command.json"
+PARTS_OF_EACH = 2  # of a worker: one that comes later, or is faster, has something to do
 
 
 class Command(ListsNames):
@@ -23,6 +34,7 @@ class Command(ListsNames):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {name for parameter in self.params for name in parameter.opts}
+        _given[:] = [str(self.name), *args]
         with friendly_errors():
             for name in (argument.partition("=")[0] for argument in args):
                 if name in _REPLACED.keys() - known:
@@ -43,6 +55,73 @@ class Command(ListsNames):
         if "--losses" in known:
             args = _repeated(args, "--losses")
         return super().parse_args(ctx, args)
+
+
+def done_on(
+    cluster: str | None,
+    part: str | None,
+    output: Path,
+    data: Sequence[Path],
+    progress: Progress,
+    gpu: bool = False,
+) -> None:
+    """Have this command, which takes `--part`, done in parts by the workers of a cluster.
+
+    What is left to the command is then to pass over what is done, and to say what was found.
+
+    Args:
+        cluster: Of the option; None for none, and nothing is done.
+        part: Of the option, which says the same in another way.
+        output: Folder that the command writes into.
+        data: What it reads.
+        progress: Told of the parts.
+        gpu: Whether a part needs a GPU, where there are workers that have one.
+
+    Raises:
+        ImportError, ValueError: See `keras_robust.scheduling.cluster.joined`; or a part failed.
+    """
+    if cluster is None:
+        return
+    if part is not None:
+        raise invalid("part", "none beside --cluster, which makes parts of its own", part)
+    from keras_robust.scheduling.cluster import joined
+    from keras_robust.scheduling.pieces import run_pieces
+
+    words = _without_cluster(_given)
+    with joined(cluster, output, data, jobs=os.cpu_count() or 1, gpu=gpu) as crew:
+        if crew is None:  # it is not; this is for the type checker
+            return
+        count = PARTS_OF_EACH * crew.size
+        folders = [output / ".cluster" / f"part-{n}-of-{count}" for n in range(1, count + 1)]
+        for number, folder in enumerate(folders, start=1):
+            piece = [*words, "--part", f"{number}/{count}", "--quiet"]
+            atomic_write_json(folder / COMMAND, {"words": piece})
+        command = [sys.executable, "-P", "-m", "keras_robust.cli", "--piece"]
+        run_pieces(folders, command, crew, progress=progress, say=lambda text: hint(text, err=True))
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # what the jobs of a queue said stays there
+            (output / ".cluster").rmdir()
+
+
+def words_of_piece(folder: Path) -> list[str]:
+    """The command line of a part, which `done_on` wrote into its folder."""
+    return [str(word) for word in read_json(folder / COMMAND, dict)["words"]]
+
+
+def _without_cluster(words: Sequence[str]) -> list[str]:
+    """A command line without `--cluster` and what follows it.
+
+    >>> _without_cluster(["predict", "lesions", "--cluster", "local", "--quiet"])
+    ['predict', 'lesions', '--quiet']
+    >>> _without_cluster(["predict", "--cluster=local", "lesions"])
+    ['predict', 'lesions']
+    """
+    kept: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        if "--cluster" not in (before, word) and not word.startswith("--cluster="):
+            kept.append(word)
+    return kept
 
 
 def _repeated(args: list[str], option: str) -> list[str]:

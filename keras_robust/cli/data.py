@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_robust.cli.command import done_on
 from keras_robust.cli.console import friendly_errors, hint, next_step, progress_bar, tell
 from keras_robust.cli.options import (
+    Cluster,
     DatasetFolder,
     Json,
     NewFolder,
@@ -149,6 +151,7 @@ def simulate(
     split: Annotated[str, typer.Option(help="Split to corrupt; the others are left.")] = "train",
     output: NewFolder = None,
     part: PartOf = None,
+    cluster: Cluster = None,
     workers: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
@@ -157,6 +160,7 @@ def simulate(
     from keras_robust.annotators import simulate_dataset
     from keras_robust.data import Dataset, Part
     from keras_robust.data.layouts.labels import class_title
+    from keras_robust.data.layouts.manifest_writing import writable_home
     from keras_robust.noise import BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
 
     with friendly_errors(continues=True), progress_bar("Simulating") as progress:
@@ -176,6 +180,9 @@ def simulate(
                 f"mean_dice={mean_dice}{others}."
             )
         mine = Part.parse(part)
+        if cluster is not None:
+            home = writable_home(Dataset.open(dataset), output)  # before many would make it
+            done_on(cluster, part, home, [dataset], progress)
         folder = simulate_dataset(
             dataset,
             noise,
@@ -294,6 +301,7 @@ def preprocess(
         str | None, typer.Option(help="Only this split.", show_default="all but test")
     ] = None,
     part: PartOf = None,
+    cluster: Cluster = None,
     workers: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
@@ -312,6 +320,7 @@ def preprocess(
             chosen = chosen.select(ids=[case.id for case in chosen if case.split != "test"])
         else:
             chosen = chosen.select(split=split)
+        done_on(cluster, part, plan, [dataset], progress)
         ids = [case.id for case in chosen]
         chosen = chosen.select(ids=Part.parse(part).of(ids))
         cases = prepare(chosen, *load_plan(plan), plan / "cases", progress, workers)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_robust.cli.chatter import without_chatter
-from keras_robust.cli.command import numbers_of_size, one_dataset
+from keras_robust.cli.command import done_on, numbers_of_size, one_dataset
 from keras_robust.cli.console import friendly_errors, next_step, progress_bar, tell
 from keras_robust.cli.options import (
+    Cluster,
     DatasetFolder,
     Json,
     Mirror,
@@ -153,6 +154,7 @@ def predict(
     peers: Peers = "mean",
     mirror: Mirror = True,
     part: PartOf = None,
+    cluster: Cluster = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also write masks that are there.")
     ] = False,
@@ -168,6 +170,7 @@ def predict(
         mine, opened = Part.parse(part), Dataset.open(dataset)
         for model in models:
             require_model(model)
+        done_on(cluster, part, output, [opened.root, *models], progress, gpu=True)
         from keras_robust.inference.predict import predict as write_masks
 
         write_masks(
@@ -180,7 +183,7 @@ def predict(
             peers=peers,
             mirror=mirror,
             part=mine,
-            overwrite=overwrite,
+            overwrite=overwrite and cluster is None,
             progress=progress,
         )
     tell({"masks": output}, f"Masks: {output}")

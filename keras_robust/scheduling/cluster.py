@@ -44,6 +44,7 @@ def joined(
     *,
     jobs: int = 1,
     threads: int | None = None,
+    gpu: bool = True,
 ) -> "Iterator[Cluster | None]":
     """Workers for pieces of work in a folder, for as long as the context lasts.
 
@@ -56,6 +57,7 @@ def joined(
         jobs: Workers of `"local"`.
         threads: CPU threads per piece; by default those of the machine, divided by the pieces
             that a worker does at a time.
+        gpu: Whether pieces need a GPU, where there are workers that have one.
 
     Yields:
         What `run_planned` and `tune` take as `crew`; None where `cluster` is.
@@ -86,6 +88,8 @@ def joined(
             file = ClusterFile.load(cluster)
             renew, client = _queued(stack, file, folder)
             made = Cluster(client, folder, threads=threads or file.threads, renew=renew)
+            made.asked_for = file.workers * max(1, file.gpus)
+        made.gpu = gpu
         made.data = [Path(one).absolute() for one in data]
         folder.mkdir(parents=True, exist_ok=True)
         if made.renew is None:
@@ -142,6 +146,7 @@ class Cluster(Crew):
     ):
         self.client, self.folder, self.data = client, folder, list(data)
         self.threads, self.renew = threads, renew
+        self.gpu, self.asked_for = True, 0
         self.left_out: dict[str, str] = {}
         self._fit: set[str] = set()
         self._known: dict[str, dict[str, Any]] = {}
@@ -238,9 +243,15 @@ class Cluster(Crew):
         self.client.cancel([piece.future for piece in own])
 
     @property
+    def size(self) -> int:
+        """Pieces that its workers do at a time, with those that a queue has yet to start."""
+        return max(1, self.asked_for, sum(map(self._slots, self.workers().values())))
+
+    @property
     def _gpus(self) -> bool:
         """Whether pieces need a GPU: where any worker has one, they are for those that have."""
-        return any((worker.get("resources") or {}).get("GPU") for worker in self._known.values())
+        known = self._known.values()
+        return self.gpu and any((worker.get("resources") or {}).get("GPU") for worker in known)
 
     def _slots(self, worker: Mapping[str, Any]) -> int:
         if self._gpus:

@@ -334,7 +334,7 @@ class SharedStudy:
         if trial.number not in self._seen or seen != beat:
             self._seen[trial.number] = (beat, now)
             return False
-        return now - since > self.heartbeat_seconds - 2 * self.beat_seconds
+        return now - since > self.heartbeat_seconds - 3 * self.beat_seconds
 
 
 def _run_numbers(trials: "Sequence[FrozenTrial]") -> dict[int, int]:

@@ -7,8 +7,11 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
+from keras_robust.cli import app, command
 from keras_robust.common.files import locked
+from keras_robust.data import sample_path
 from keras_robust.scheduling import cluster
 from keras_robust.scheduling.cluster import joined
 from keras_robust.scheduling.cluster_file import ClusterFile
@@ -182,6 +185,24 @@ def test_an_interrupt_stops_what_the_command_began_and_nothing_else(machines, sc
         assert another.status == "pending"
         assert [read_status(folder) for folder in output.glob("*_s0")] == ["interrupted"] * 2
         assert all(is_free(folder) for folder in output.glob("*_s0"))
+
+
+def test_a_command_in_parts_gives_what_it_gives_alone(machines, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "PARTS_OF_EACH", 1)
+    found = {}
+    for name, options in {"here": [], "there": ["--cluster", machines.address]}.items():
+        root = tmp_path / name
+        words = ["simulate", str(sample_path()), "--alpha", "0.1", "--beta", "0.7"]
+        result = CliRunner().invoke(app, [*words, "--output", str(root), *options])
+        assert result.exit_code == 0, result.output
+        masks = root / "masks/noisy-a0.1-b0.7-s0"
+        files = [path for path in masks.iterdir() if not path.name.startswith(".")]
+        found[name] = {path.name: path.read_bytes() for path in [*files, root / "manifest.csv"]}
+        assert result.stderr.count(": done") == (3 if options else 0)
+        assert not list(root.glob(".cluster"))
+    assert found["here"] == found["there"]
+    with pytest.raises(SystemExit, match="2"):
+        app([*words, "--output", str(root), "--cluster", "local", "--part", "1/2"])
 
 
 def test_a_machine_without_the_files_is_refused_before_anything_begins(machines, tmp_path):
