@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
 from keras_robust.data.regions import Regions
+from keras_robust.models.compiled import compiled
 from keras_robust.models.decoding import activation_of
 from keras_robust.models.probabilities import with_logits_beside
 
@@ -103,7 +104,7 @@ def _logits(
     def predict(images: NDArray) -> NDArray[np.float32]:
         probabilities, logits = outputs(images)
         _checked(probabilities, axes)
-        return np.asarray(logits)
+        return keras.ops.convert_to_numpy(logits)
 
     return predict
 
@@ -111,7 +112,7 @@ def _logits(
 def _checked(returned: Any, axes: int) -> NDArray[np.float32]:
     """What a model returned as probabilities."""
     _require_one_output(returned, axes)
-    probabilities = np.asarray(returned)
+    probabilities = keras.ops.convert_to_numpy(returned)
     low, high = probabilities.min(), probabilities.max()
     # Half precision may overshoot a little; logits overshoot by far.
     if not (low >= -0.01 and high <= 1.01):  # so that NaN does not pass
@@ -141,31 +142,13 @@ def _compiled(
     model: keras.Model, prepare: Callable[[Any], Any] | None, chosen: Callable[[Any], Any]
 ) -> Callable[[NDArray], Any]:
     """What is chosen of the outputs of a model for a batch."""
-    if keras.backend.backend() == "tensorflow":
-        return _graph(model, prepare, chosen)
-    return _by_keras(model, prepare, chosen)
-
-
-def _graph(model: keras.Model, prepare: Any, chosen: Any) -> Callable[[NDArray], Any]:
-    import tensorflow as tf
 
     def run(images: Any) -> Any:
         return chosen(model(images if prepare is None else prepare(images), training=False))
 
     # What is ready has one signature, whatever the size of the batch; what is not, several.
-    ready = [tf.TensorSpec((None, *input_shape_of(model)), tf.float32)]
-    options = {"input_signature": ready} if prepare is None else {"reduce_retracing": True}
-    compiled = tf.function(run, **options)
-    return lambda images: compiled(tf.constant(images))
-
-
-def _by_keras(model: keras.Model, prepare: Any, chosen: Any) -> Callable[[NDArray], Any]:
-    def run(images: NDArray) -> Any:
-        if prepare is not None:
-            images = keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(images)))
-        return chosen(model.predict_on_batch(images))
-
-    return run
+    like = [(input_shape_of(model), "float32")] if prepare is None else None
+    return compiled(run, model, like)
 
 
 def _first(outputs: Any) -> Any:

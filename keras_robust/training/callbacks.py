@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_robust.common.interrupts import Interrupts
+from keras_robust.training.state import array_of
 
 OF_AN_OUTPUT = "probabilities"  # begins the names of what Keras logs of each output of several
 
@@ -139,10 +140,8 @@ class EpochRecorder(keras.callbacks.Callback):
         self._begin = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        import tensorflow as tf  # not above: NuLogger serves every backend
-
         logs = {} if logs is None else logs
-        logs["learning_rate"] = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
+        logs["learning_rate"] = float(array_of(self.model.optimizer.learning_rate))
         logs.update(self.evaluate(epoch))
         self.record(
             {

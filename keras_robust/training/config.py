@@ -258,7 +258,7 @@ class TrainConfig(_Section):
         save_predictions: Test images whose predicted probabilities are kept.
         precision: Keras dtype policy of the model. Weights, ν, loss and evaluation are float32.
         threads: Threads of this process; `None` for TensorFlow's choice.
-        tensorboard: Write TensorBoard events.
+        tensorboard: Write TensorBoard events; on TensorFlow alone.
 
     References:
         [Gonzalez-Jimenez et al., 2023](https://arxiv.org/abs/2306.00753), section 3.1.

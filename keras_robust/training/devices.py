@@ -1,6 +1,6 @@
 """The devices of this machine that a run takes: the one file of training that knows them.
 
-TensorFlow is imported when it is asked, so that models are read where it is not installed.
+A backend is imported when it is asked, so that models are read where another one is installed.
 """
 
 import json
@@ -12,6 +12,7 @@ import keras
 from keras_robust.common.errors import invalid
 
 __all__ = [
+    "data_parallel",
     "device_scope",
     "jit_compiles",
     "limit_threads",
@@ -20,20 +21,21 @@ __all__ = [
     "require_trainable",
 ]
 
+BACKENDS = ("tensorflow", "jax", "torch")
+
 
 def require_trainable() -> None:
     """See to it that a run can be trained here.
 
     Raises:
-        ValueError: Keras runs on another backend than TensorFlow, or the environment describes
+        ValueError: Keras runs on a backend that does not train, or the environment describes
             several machines, which would each train the whole run.
     """
     backend = keras.backend.backend()
-    if backend != "tensorflow":
+    if backend not in BACKENDS:
         raise invalid(
             "KERAS_BACKEND",
-            "'tensorflow', which training runs needs (losses, models and prediction work on every "
-            "backend)",
+            f"one of {BACKENDS}, which can train",
             said=f"KERAS_BACKEND={backend!r}",
             remedy="Set the environment variable KERAS_BACKEND=tensorflow before Keras is "
             "imported.",
@@ -63,14 +65,25 @@ def _machines(tf_config: str) -> int:
 
 
 def device_scope() -> AbstractContextManager:
-    """Scope of a `tf.distribute.MirroredStrategy` where there are several devices.
+    """Scope of a `tf.distribute.MirroredStrategy` to make a model in, on TensorFlow where there are
+    several devices.
 
     >>> with device_scope():
     ...     pass
     """
+    if keras.backend.backend() != "tensorflow" or replicas() == 1:
+        return nullcontext()
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(_devices()).scope() if replicas() > 1 else nullcontext()
+    return tf.distribute.MirroredStrategy(_devices()).scope()
+
+
+def data_parallel() -> AbstractContextManager:
+    """Scope of `keras.distribution.DataParallel` to make and train a model in, on JAX where there
+    are several devices."""
+    if keras.backend.backend() != "jax" or replicas() == 1:
+        return nullcontext()
+    return keras.distribution.DataParallel(devices=_devices(), auto_shard_dataset=False).scope()
 
 
 def replicas() -> int:
@@ -93,21 +106,35 @@ def require_shared(batch_size: int, argument: str) -> None:
 
 
 def jit_compiles() -> bool:
-    """Whether XLA compiles the training step: it is slower than Eigen and oneDNN on a CPU, and
-    fails with several replicas."""
+    """Whether XLA compiles the training step: on TensorFlow it is slower than Eigen and oneDNN on a
+    CPU, and fails with several replicas; JAX is made for it."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.backend.backend() == "jax"
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU")) and replicas() == 1
 
 
 def limit_threads(threads: int | None) -> None:
-    """Limit the threads of TensorFlow in this process.
+    """Limit the threads that the backend computes with in this process.
 
     Raises:
         RuntimeError: TensorFlow has begun to compute with another number of threads.
     """
     if threads is None:
         return
+    backend = keras.backend.backend()
+    if backend == "jax":
+        os.environ["NPROC"] = str(threads)  # read by XLA when it first computes
+    elif backend == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    else:
+        _limit_tensorflow(threads)
+
+
+def _limit_tensorflow(threads: int) -> None:
     import tensorflow as tf
 
     for get, set_ in (
@@ -132,6 +159,11 @@ def limit_threads(threads: int | None) -> None:
 
 
 def _devices() -> list[str]:
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return keras.distribution.list_devices()
+    if backend != "tensorflow":
+        return ["one"]  # Keras shares no batch between devices of PyTorch
     import tensorflow as tf
 
     accelerators = [device.name for device in tf.config.list_logical_devices("GPU")]

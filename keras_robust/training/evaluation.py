@@ -1,14 +1,16 @@
-"""Dice of a model's predictions on a source, without leaving the graph but for the counts."""
+"""Dice of a model's predictions on a source, computed where the model is but for the counts."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from keras_robust.data.regions import Regions
+from keras_robust.models.compiled import compiled
 from keras_robust.training.source import Source
-from keras_robust.training.whole_images.stream import evaluation_stream
+from keras_robust.training.whole_images.batches import evaluation_batches, like_batches
 
 
 class DiceScores(NamedTuple):
@@ -42,36 +44,30 @@ class Evaluator:
         ignore_label: int | None = None,
     ):
         self.ids = source.ids
-        self._stream = evaluation_stream(
+        self._batches = evaluation_batches(
             source, batch_size=batch_size, normalize=normalize, threads=threads
         )
-        # One trace for full and partial batches.
-        signature = [
-            tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in self._stream.element_spec
-        ]
-        self._counts = tf.function(
+        self._counts = compiled(
             lambda images, masks: overlap_counts(
                 model(images, training=False), masks, ignore_label
             ),
-            input_signature=signature,
+            model,
+            like_batches(source),
         )
 
     def scores(self) -> DiceScores:
         """Dice of the model as it is now."""
         both, total = [], []
-        for images, masks in self._stream:
+        for images, masks in self._batches:
             counts = self._counts(images, masks)
-            both.append(counts[0].numpy())
-            total.append(counts[1].numpy())
+            both.append(ops.convert_to_numpy(counts[0]))
+            total.append(ops.convert_to_numpy(counts[1]))
         return dice_scores(np.concatenate(both), np.concatenate(total))
 
 
 def overlap_counts(
-    probabilities: tf.Tensor,
-    masks: tf.Tensor,
-    ignore_label: int | None = None,
-    regions: Regions = (),
-) -> tuple[tf.Tensor, tf.Tensor]:
+    probabilities: Any, masks: Any, ignore_label: int | None = None, regions: Regions = ()
+) -> tuple[Any, Any]:
     """Size of the intersection and sum of both sizes, per image and foreground class `(B, K-1)`.
 
     One channel is foreground above 0.5; of several the largest wins. With `regions`, each channel
@@ -80,30 +76,34 @@ def overlap_counts(
     """
     soft = masks.shape[-1] > 1
     if soft and not regions:
-        masks = tf.argmax(masks, axis=-1)[..., tf.newaxis]
+        masks = ops.argmax(masks, axis=-1)[..., None]
+    # Over several devices Keras first builds its metrics with labels of float32.
+    labels = masks if soft and regions else ops.cast(masks, "int32")
     if regions:
-        predicted = tf.cast(probabilities > 0.5, tf.float32)
-        inside = [
-            tf.add_n([masks[..., label : label + 1] for label in members]) > 0.5
-            if soft
-            else tf.reduce_any([tf.equal(masks, label) for label in members], axis=0)
-            for _, members in regions
-        ]
-        true = tf.cast(tf.concat(inside, axis=-1), tf.float32)
+        predicted = ops.cast(probabilities > 0.5, "float32")
+        inside = [_inside(labels, members, soft) for _, members in regions]
+        true = ops.cast(ops.concatenate(inside, axis=-1), "float32")
     elif probabilities.shape[-1] == 1:
-        predicted = tf.cast(probabilities > 0.5, tf.float32)
-        true = tf.cast(tf.cast(masks, tf.float32) > 0.5, tf.float32)
+        predicted = ops.cast(probabilities > 0.5, "float32")
+        true = ops.cast(ops.cast(masks, "float32") > 0.5, "float32")
     else:
         classes = probabilities.shape[-1]
-        predicted = tf.one_hot(tf.argmax(probabilities, axis=-1), classes)[..., 1:]
-        # Over several devices Keras first builds its metrics with labels of float32.
-        true = tf.one_hot(tf.cast(masks[..., 0], tf.int32), classes)[..., 1:]
+        predicted = ops.one_hot(ops.argmax(probabilities, axis=-1), classes)[..., 1:]
+        true = ops.one_hot(labels[..., 0], classes)[..., 1:]
     if ignore_label is not None and not soft:
-        counted = tf.cast(masks != ignore_label, tf.float32)
+        counted = ops.cast(labels != ignore_label, "float32")
         predicted, true = predicted * counted, true * counted
     axes = list(range(1, len(probabilities.shape) - 1))
-    both = tf.reduce_sum(predicted * true, axis=axes)
-    return both, tf.reduce_sum(predicted, axis=axes) + tf.reduce_sum(true, axis=axes)
+    both = ops.sum(predicted * true, axis=axes)
+    return both, ops.sum(predicted, axis=axes) + ops.sum(true, axis=axes)
+
+
+def _inside(masks: Any, members: Sequence[int], soft: bool) -> Any:
+    """Where a region is, `(B, *spatial, 1)`."""
+    if soft:
+        return sum(masks[..., label : label + 1] for label in members) > 0.5
+    found = [ops.equal(masks, label) for label in members]
+    return ops.any(ops.stack(found), axis=0)
 
 
 def dice_scores(both: np.ndarray, total: np.ndarray) -> DiceScores:

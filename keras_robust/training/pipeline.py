@@ -21,11 +21,13 @@ from keras_robust.training.callbacks import (
 from keras_robust.training.checkpoint import Checkpoints
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.devices import (
+    data_parallel,
     device_scope,
     limit_threads,
     replicas,
     require_trainable,
 )
+from keras_robust.training.feeding.reading import reading_errors
 from keras_robust.training.memorising.correction import CORRECTED, around
 from keras_robust.training.memorising.looks import (
     COPIES,
@@ -39,7 +41,6 @@ from keras_robust.training.records.inputs import dataset_of, move_data, require_
 from keras_robust.training.run import Run
 from keras_robust.training.state import dump_state, load_state
 from keras_robust.training.task import Task
-from keras_robust.training.whole_images.stream import reading_errors
 from keras_robust.training.whole_images.task import WholeImages
 
 
@@ -89,7 +90,7 @@ def train(
         if run.status == "finished" and config.data.path != run.config.data.path:
             move_data(run.folder, config.data.path)
         if run.status != "finished" or damage:
-            with run.recording(config, asked) as note, reading_errors():
+            with run.recording(config, asked) as note, reading_errors(), data_parallel():
                 _train(config, run, note, progress or _silent, asked)
     return run
 
@@ -156,7 +157,7 @@ def _train(
             EpochRecorder(lambda epoch: task.columns(epoch, rows), record, task.steps),
             keras.callbacks.LambdaCallback(on_epoch_end=end_where_over),
         ]
-        if config.tensorboard:
+        if config.tensorboard and keras.backend.backend() == "tensorflow":
             callbacks.append(
                 keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)
             )

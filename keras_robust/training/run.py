@@ -48,7 +48,6 @@ HISTORY_COLUMNS = (
     "dice_test_pooled",
 )
 LOCK = ".training.lock"
-_PACKAGES = ("keras_robust", "keras", "tensorflow", "numpy")
 
 
 class Run:
@@ -336,7 +335,10 @@ def versions() -> dict[str, Any]:
     """Versions of what a result depends on."""
     from importlib import import_module
 
-    found: dict[str, Any] = {name: import_module(name).__version__ for name in _PACKAGES}
+    import keras
+
+    packages = ("keras_robust", "keras", keras.backend.backend(), "numpy")
+    found: dict[str, Any] = {name: import_module(name).__version__ for name in packages}
     return {"python": platform.python_version(), "platform": platform.platform(), **found}
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ def dump_state(model: keras.Model) -> bytes:
 
     The variables of a model hold the parameters of its loss and its seed generators.
     """
-    arrays = {key: _array(variable) for key, variable in _variables(model)}
+    arrays = {key: array_of(variable) for key, variable in _variables(model)}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -69,7 +70,8 @@ def _variables(model: keras.Model, optimizer: bool = True) -> Iterable[tuple[str
             yield f"{group}-{number:04d}", variable
 
 
-def _array(variable: keras.Variable) -> np.ndarray:
+def array_of(variable: Any) -> np.ndarray:
+    """The value of a variable, also of one that several devices hold."""
     if keras.backend.backend() != "tensorflow":
         return np.asarray(keras.ops.convert_to_numpy(variable))
     import tensorflow as tf

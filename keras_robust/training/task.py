@@ -1,10 +1,9 @@
 """What the two kinds of training, on whole images and on patches by a plan, have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
-import tensorflow as tf
 
 
 class Task(Protocol):
@@ -20,8 +19,8 @@ class Task(Protocol):
     def build(self) -> keras.Model:
         """The compiled model, with its initial weights."""
 
-    def stream(self, first_epoch: int) -> tf.data.Dataset:
-        """Endless batches, from an epoch on."""
+    def stream(self, first_epoch: int) -> Iterable[Any]:
+        """Endless batches for `fit`, from an epoch on."""
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Further ones for `fit`."""

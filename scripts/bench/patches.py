@@ -73,8 +73,9 @@ def input_share(steps: int, rounds: int, threads: int) -> dict[str, Any]:
     from keras_robust.planning.preprocessing import preprocess
     from keras_robust.training.config import PlanConfig, TrainConfig
     from keras_robust.training.patches.network import build_planned, compile_planned, output_strides
+    from keras_robust.training.patches.patches import Patches
     from keras_robust.training.patches.recipe import planned
-    from keras_robust.training.patches.stream import Patches, patch_stream
+    from keras_robust.training.patches.stream import patch_stream
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     with tempfile.TemporaryDirectory() as temporary:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from keras_robust.common.large_arrays import slabs
@@ -12,6 +12,7 @@ from keras_robust.common.progress import Progress
 from keras_robust.data import Case, Dataset
 from keras_robust.data.regions import Regions
 from keras_robust.metrics.overlap import overlap_of_labels
+from keras_robust.models.compiled import compiled
 from keras_robust.models.decoding import activation_of, labels_of
 from keras_robust.models.probabilities import with_logits_beside
 from keras_robust.planning.fingerprint import Fingerprint
@@ -39,16 +40,16 @@ def predictions(
         mirror_axes: Axes of the plan to mirror along.
         progress: Called with (windows done, total) of each case.
     """
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
     activation = activation_of(model.output_shape[-1], plan.regions)
     network = with_logits_beside(model, activation)
-    predict = tf.function(lambda x: network(x, training=False)[1], input_signature=signature)
+    like = [(model.input_shape[1:], "float32")]
+    logits = compiled(lambda patches: network(patches, training=False)[1], network, like)
     for case in dataset:
         image = dataset.read_image(case)
         yield (
             case,
             planned_probabilities(
-                predict,
+                lambda patches: ops.convert_to_numpy(logits(patches)),
                 image,
                 case.spacing,
                 plan,

@@ -5,11 +5,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from keras_robust.data.regions import Regions
 from keras_robust.training.evaluation import overlap_counts
+from keras_robust.training.state import array_of
 
 __all__ = ["DECAY", "PseudoDice", "columns", "moving_average"]
 
@@ -43,19 +44,21 @@ class PseudoDice(keras.metrics.Metric):
         self.total = self.add_weight(shape=shape, initializer="zeros", name="total")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        both, total = overlap_counts(y_pred, y_true, self.ignore_label, self.regions)
-        self.both.assign_add(tf.reduce_sum(both, axis=0))
-        self.total.assign_add(tf.reduce_sum(total, axis=0))
+        self.add(*overlap_counts(y_pred, y_true, self.ignore_label, self.regions))
+
+    def add(self, both: Any, total: Any) -> None:
+        """Take the counts of further patches in, see `overlap_counts`."""
+        self.both.assign_add(ops.sum(both, axis=0))
+        self.total.assign_add(ops.sum(total, axis=0))
 
     def result(self):
         present = self.total.value > 0
-        dice = tf.math.divide_no_nan(2 * self.both.value, self.total.value)
-        count = tf.reduce_sum(tf.cast(present, tf.float32))
-        return tf.math.divide_no_nan(tf.reduce_sum(dice), count)
+        dice = ops.divide_no_nan(2 * self.both.value, self.total.value)
+        return ops.divide_no_nan(ops.sum(dice), ops.sum(ops.cast(present, "float32")))
 
     def of_classes(self) -> NDArray[np.float64]:
         """Dice of each foreground class, NaN where it was neither there nor predicted."""
-        both, total = (np.asarray(v.value, np.float64) for v in (self.both, self.total))
+        both, total = (array_of(v).astype(np.float64) for v in (self.both, self.total))
         return np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan)
 
 

@@ -1,11 +1,11 @@
 """Training on patches by a plan, with nnU-Net's recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
@@ -13,10 +13,12 @@ from keras_robust.common.progress import FiguresProgress
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import foreground_probability, save_probability
+from keras_robust.models.compiled import compiled
 from keras_robust.planning.plan_files import load_plan, require_plan_of
 from keras_robust.training.config import PlanConfig, TrainConfig
 from keras_robust.training.devices import require_shared
-from keras_robust.training.evaluation import dice_scores
+from keras_robust.training.evaluation import dice_scores, overlap_counts
+from keras_robust.training.patches.batches import patch_batches
 from keras_robust.training.patches.cases import PatchSource, prepare_cases
 from keras_robust.training.patches.evaluation import predictions, stored_overlap
 from keras_robust.training.patches.network import (
@@ -26,9 +28,9 @@ from keras_robust.training.patches.network import (
     output_strides,
 )
 from keras_robust.training.patches.optimizer import polynomial_decay
+from keras_robust.training.patches.patches import Patches
 from keras_robust.training.patches.pseudo_dice import PseudoDice, columns
 from keras_robust.training.patches.recipe import planned
-from keras_robust.training.patches.stream import Patches, patch_stream
 from keras_robust.training.run import Run
 
 __all__ = ["PlannedTask"]
@@ -104,19 +106,18 @@ class PlannedTask:
         self.validation_metric = PseudoDice(
             self.finest.output_shape[-1], ignore_label, self.plan.regions
         )
-        specs = patch_stream(self.patches).element_spec
-        signature = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in specs]
-        self._validate = tf.function(
-            lambda images, labels: self.validation_metric.update_state(
-                labels, self.finest(images, training=False)
+        self._overlap = compiled(
+            lambda images, labels: overlap_counts(
+                self.finest(images, training=False), labels, ignore_label, self.plan.regions
             ),
-            input_signature=signature,
+            self.finest,
+            self.patches.like,
         )
         return self.model
 
-    def stream(self, first_epoch: int) -> tf.data.Dataset:
+    def stream(self, first_epoch: int) -> Iterable[Any]:
         strides = output_strides(self.model, self.plan)
-        return patch_stream(
+        return patch_batches(
             self.patches, first_epoch, strides if len(strides) > 1 else None, self.config.threads
         )
 
@@ -132,9 +133,9 @@ class PlannedTask:
         found = columns("pseudo_dice_train", self.metric.of_classes(), rows)
         if self.validation is not None:
             self.validation_metric.reset_state()
-            batches = patch_stream(self.validation, epoch, threads=self.config.threads)
-            for images, labels in batches.take(self.options.validation_steps):
-                self._validate(images, labels)
+            batches = patch_batches(self.validation, epoch, threads=self.config.threads)
+            for images, labels in islice(batches, self.options.validation_steps):
+                self.validation_metric.add(*self._overlap(images, labels))
             found |= columns("pseudo_dice_val", self.validation_metric.of_classes(), rows)
         test = self.cases.test if self.config.evaluate_last else None
         if epoch + 1 == self.config.epochs and test is not None:

@@ -1,6 +1,10 @@
-"""Augmentation and normalisation of whole batches, from random numbers drawn beforehand."""
+"""Augmentation of whole batches, from random numbers drawn beforehand, on every backend."""
 
-import tensorflow as tf
+from typing import Any
+
+from keras import ops
+
+from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
 
 FLIP_PROBABILITY = 0.5
 GAMMA_PROBABILITY = 0.3
@@ -12,9 +16,16 @@ def draws_per_image(axes: int) -> int:
     return axes + 2
 
 
-def augment_batch(
-    images: tf.Tensor, masks: tf.Tensor, draws: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def finished(images: Any, masks: Any, draws: Any, augment: bool, normalize: str) -> tuple[Any, Any]:
+    """Images as they are stored and their masks as a model is to see them; see
+    `training_stream`."""
+    images = to_unit_range(images)
+    if augment:
+        images, masks = augment_batch(images, masks, draws)
+    return normalize_batch(images, normalize), masks
+
+
+def augment_batch(images: Any, masks: Any, draws: Any) -> tuple[Any, Any]:
     """Mirror images and masks and raise images to a power.
 
     Args:
@@ -31,14 +42,14 @@ def augment_batch(
         [Gonzalez-Jimenez et al., 2023](https://arxiv.org/abs/2306.00753): "mirroring, flipping and
         gamma"; probabilities and range as nnU-Net's and the released code's.
     """
-    draws = tf.reshape(draws, (-1, draws.shape[1], *[1] * (len(images.shape) - 1)))
+    draws = ops.reshape(draws, (-1, draws.shape[1], *[1] * (len(images.shape) - 1)))
     for axis, number in enumerate((0, 1, 4)[: len(images.shape) - 2], start=1):
         flip = draws[:, number] < FLIP_PROBABILITY
-        images = tf.where(flip, tf.reverse(images, [axis]), images)
-        masks = tf.where(flip, tf.reverse(masks, [axis]), masks)
+        images = ops.where(flip, ops.flip(images, axis), images)
+        masks = ops.where(flip, ops.flip(masks, axis), masks)
     low, high = GAMMA_RANGE
     chosen = low + (high - low) * draws[:, 3]
     # The logarithm once and the exponential once: half the time of a power on CPU.
-    gamma = tf.where(draws[:, 2] < GAMMA_PROBABILITY, chosen, 1.0)
-    powered = tf.exp(gamma * tf.math.log(tf.maximum(images, 1e-7)))
-    return tf.where(gamma == 1.0, images, powered), masks
+    gamma = ops.where(draws[:, 2] < GAMMA_PROBABILITY, chosen, 1.0)
+    powered = ops.exp(gamma * ops.log(ops.maximum(images, 1e-7)))
+    return ops.where(gamma == 1.0, images, powered), masks

@@ -14,8 +14,8 @@ from keras_robust.training.evaluation import evaluation_batch_size
 from keras_robust.training.memorising.correction import corrected, views
 from keras_robust.training.source import MemorySource, Relabelled, Source
 from keras_robust.training.state import load_state
+from keras_robust.training.whole_images.batches import evaluation_batches
 from keras_robust.training.whole_images.cases import TrainingData
-from keras_robust.training.whole_images.stream import evaluation_stream
 
 FOLDER = "corrected_masks"
 
@@ -40,14 +40,14 @@ def write_corrected(
     for state in states:
         load_state(model, state, weights_only=True)
         weights.append(model.get_weights())
-    stream = evaluation_stream(
+    batches = evaluation_batches(
         data.train,
         batch_size=evaluation_batch_size(data.image_shape, config.model.features),
         normalize=config.data.normalize,
         threads=config.threads,
     )
     done = 0
-    for images, masks in stream:
+    for images, masks in batches:
         probabilities = _averaged(model, weights, ops.convert_to_numpy(images))
         labels = ops.convert_to_numpy(masks)[..., 0]
         for mask in corrected(probabilities, labels, data.ignore_label):

@@ -1,12 +1,14 @@
 """Predicted probabilities of a few images, kept for the report."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from keras_robust.data.files.maps import foreground_probability, save_probability
+from keras_robust.models.compiled import compiled
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.source import Source
 from keras_robust.training.whole_images.cases import TrainingData
@@ -26,9 +28,13 @@ def save_predictions(
     chosen: list[tuple[Source, int]] = [(data.train, index) for index in first_of_kind]
     if data.test is not None:
         chosen += [(data.test, index) for index in range(min(count, len(data.test.ids)))]
+
+    def prepared(images: Any) -> Any:
+        return normalize_batch(to_unit_range(images), config.data.normalize)
+
+    predict = compiled(lambda images: model(prepared(images), training=False), model)
     for source, index in chosen:
         id = source.ids[index]
-        image = to_unit_range(tf.constant(source.image(index)[np.newaxis]))
-        probabilities = model(normalize_batch(image, config.data.normalize), training=False)
-        foreground = foreground_probability(np.asarray(probabilities)[0])
+        probabilities = predict(source.image(index)[np.newaxis])
+        foreground = foreground_probability(ops.convert_to_numpy(probabilities)[0])
         save_probability(folder, id, foreground, data.files[id])

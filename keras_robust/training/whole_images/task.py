@@ -1,12 +1,11 @@
 """Training on whole images, resized: the recipe of the T-Loss paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.progress import FiguresProgress
@@ -21,10 +20,10 @@ from keras_robust.training.memorising.correction import CORRECTED
 from keras_robust.training.memorising.looks import HELD_OUT, is_due, looks
 from keras_robust.training.run import Run
 from keras_robust.training.source import Source
+from keras_robust.training.whole_images.batches import batch_ids, training_batches
 from keras_robust.training.whole_images.cases import prepare
 from keras_robust.training.whole_images.corrections import read_corrected, write_corrected
 from keras_robust.training.whole_images.predictions import save_predictions
-from keras_robust.training.whole_images.stream import batch_ids, training_stream
 
 
 class WholeImages:
@@ -60,8 +59,8 @@ class WholeImages:
         self.held_out = None if held_out is None else self._evaluator(held_out)
         return self.model
 
-    def stream(self, first_epoch: int) -> tf.data.Dataset:
-        return training_stream(
+    def stream(self, first_epoch: int) -> Iterable[Any]:
+        return training_batches(
             self.data.train,
             batch_size=self.batch_size,
             seed=self.config.seed,

@@ -13,7 +13,7 @@ from keras_robust.planning.fingerprint import fingerprint
 from keras_robust.planning.intensities import normalize
 from keras_robust.planning.plan import make_plan
 from keras_robust.planning.preprocessing import PreprocessedCase, preprocess, preprocess_image
-from keras_robust.training.patches.stream import Patches
+from keras_robust.training.patches.patches import Patches
 
 RNG = np.random.default_rng(0)
 

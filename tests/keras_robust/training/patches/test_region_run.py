@@ -11,7 +11,7 @@ from keras_robust.data import Dataset, read_mask
 from keras_robust.inference import Ensemble, evaluate_run, load_predictor, predict
 from keras_robust.models import UNet, build_network, register_network
 from keras_robust.training import SelectionConfig, train
-from keras_robust.training.patches.stream import _of_regions
+from keras_robust.training.patches.patches import _of_regions
 from tests.keras_robust.training.patches.test_run import change
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

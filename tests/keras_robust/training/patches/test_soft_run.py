@@ -13,8 +13,9 @@ from keras_robust.data.layouts.manifest_writing import add_soft_annotator
 from keras_robust.planning.plan_files import load_plan
 from keras_robust.training import NoiseConfig, Run, SelectionConfig, TrainConfig, train
 from keras_robust.training.patches.cases import prepare_cases
+from keras_robust.training.patches.patches import Patches
 from keras_robust.training.patches.recipe import planned
-from keras_robust.training.patches.stream import Patches, patch_stream
+from keras_robust.training.patches.stream import patch_stream
 from tests.keras_robust.training.patches.conftest import write_dataset, write_plan
 from tests.keras_robust.training.patches.test_run import change, figures, state
 

@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from keras_robust import data
+from keras_robust.training.feeding import reading_errors
 from keras_robust.training.source import DiskSource, MemorySource
 from keras_robust.training.whole_images.augment import augment_batch
+from keras_robust.training.whole_images.batches import batch_ids, numpy_batches
+from keras_robust.training.whole_images.draws import draws_of_pass, order_of_pass
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
 from keras_robust.training.whole_images.stream import (
-    batch_ids,
     evaluation_stream,
-    reading_errors,
     training_stream,
 )
 
@@ -152,7 +153,8 @@ def tell():
 
 import numpy as np
 from keras_robust.training.source import MemorySource
-from keras_robust.training.whole_images.stream import reading_errors, training_stream
+from keras_robust.training.feeding import reading_errors
+from keras_robust.training.whole_images.stream import training_stream
 
 images = np.zeros((4, 8, 8, 1), np.uint8)
 with reading_errors():
@@ -171,3 +173,28 @@ def test_no_stream_outlives_a_program_that_an_error_ends():
     )
     assert "KeyboardInterrupt" in done.stderr and done.returncode != 0
     assert done.stdout == "alive: 0\n"
+
+
+@pytest.mark.parametrize("seed", [0, 3, 2**31 + 7])
+@pytest.mark.parametrize("count", [1, 2, 11])
+def test_order_and_draws_are_those_of_tensorflow(count, seed):
+    for epoch in (0, 5):
+        shuffled = tf.random.experimental.stateless_shuffle(
+            tf.range(count), tf.constant([seed, epoch], tf.int64)
+        )
+        np.testing.assert_array_equal(order_of_pass(count, seed, epoch), shuffled)
+        key = tf.constant([seed, epoch + 2**40], tf.int64)
+        drawn = tf.random.stateless_uniform((count, 4), key)
+        np.testing.assert_array_equal(draws_of_pass(count, 4, seed, epoch), drawn)
+
+
+@pytest.mark.parametrize("normalize", ["range", "zscore"])
+def test_other_backends_see_the_same_batches(normalize):
+    dataset = data.sample().select(split="test")
+    disk = DiskSource(dataset.select(ids=dataset.ids[:5]), (16, 24))
+    for source in (disk, MemorySource.of(disk)):
+        expected = batches(source, 4, batch_size=2, first_step=1, normalize=normalize)
+        found = numpy_batches(source, 2, 0, 1, normalize=normalize, threads=2)
+        for (x, y), (u, v) in zip(expected, found, strict=False):
+            np.testing.assert_allclose(u, x, atol=1e-5)
+            np.testing.assert_array_equal(v, y)

@@ -1,0 +1,5 @@
+"""How batches reach the training step, on any backend."""
+
+from keras_robust.common import faces as _faces
+
+__getattr__, __dir__, __all__ = _faces.attach(__name__, __file__)
