@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Cluster", "ClusterPiece", "joined"]
 
 LOCAL = "local"
+GROUP = "keras-robust"
 LOOK_SECONDS = 0.3
 RENEW_SECONDS = 20.0
 FIRST_WORKER_SECONDS = 30.0
@@ -158,11 +159,19 @@ class Cluster(Crew):
 
         Raises:
             ConnectionError: The scheduler does not answer.
+            ValueError: The queue refuses the first jobs.
         """
         now = time.monotonic()
         if self.renew is not None and now - self._renewed > RENEW_SECONDS:
             self._renewed = now
-            self.renew()
+            try:
+                self.renew()
+            except Exception as error:  # of whichever command submits
+                # Once there were workers it may pass: a limit of jobs, a queue that restarts.
+                if not self._fit:
+                    raise invalid(
+                        "cluster", "a job that the queue accepts", said=" ".join(str(error).split())
+                    ) from error
         if now - self._looked > LOOK_SECONDS:
             try:
                 self._known = dict(self.client.scheduler_info(n_workers=-1)["workers"])
@@ -182,10 +191,11 @@ class Cluster(Crew):
         """
         workers = self.workers()
         self._welcome([address for address in workers if address not in self._fit])
-        own = {piece.key: piece for piece in busy if isinstance(piece, ClusterPiece)}
-        taken = Counter(p.address for p in own.values() if not p.future.done())
+        own = [piece for piece in busy if isinstance(piece, ClusterPiece)]
+        taken = Counter(piece.address for piece in own if not piece.future.done())
+        known = {piece.future.key for piece in own}
         for address, keys in self.client.processing().items():
-            taken[address] += sum(str(key) not in own for key in keys)
+            taken[address] += len({tuple(k) if isinstance(k, list) else k for k in keys} - known)
         slots = {address: self._slots(workers[address]) for address in self._fit & workers.keys()}
         self._room = +Counter({address: slots[address] - taken[address] for address in slots})
         return self._room.total()
@@ -210,7 +220,8 @@ class Cluster(Crew):
         future = self.client.submit(
             cluster_worker.work,
             order,
-            key=order.key,
+            # Of a tuple the first word names the group, of which the scheduler remembers each.
+            key=(GROUP, order.key),
             workers=[address],
             resources={"GPU": 1} if gpu else None,
             pure=False,
@@ -303,7 +314,7 @@ def _local(stack: ExitStack, jobs: int) -> "Client":
     # Ctrl-C in a terminal reaches all of its processes; the workers leave it to this one.
     with _ignored_interrupts():
         cluster = LocalCluster(
-            n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+            n_workers=jobs, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1"
         )
     stack.enter_context(cluster)
     return stack.enter_context(Client(cluster))
@@ -340,9 +351,26 @@ def _connected(stack: ExitStack, address: str) -> "Client":
 def _queued(stack: ExitStack, file: ClusterFile, folder: Path) -> tuple[Any, "Client"]:
     from distributed import Client
 
-    cluster = stack.enter_context(file.start(folder / ".cluster"))
+    file.require_queue()
+    cluster = file.start(folder / ".cluster")
+    stack.callback(_close, cluster)
     client = stack.enter_context(Client(cluster, set_as_default=False))
-    return (lambda: cluster.scale(file.workers)), client
+
+    async def submitted() -> None:
+        await cluster
+        for job in list(cluster.workers.values()):
+            await job  # submits one again that the queue refused, and raises what it says
+
+    def renew() -> None:
+        cluster.scale(file.workers)
+        cluster.sync(submitted)
+
+    return renew, client
+
+
+def _close(cluster: Any) -> None:
+    with suppress(AssertionError):  # of a job that the queue has refused
+        cluster.close()
 
 
 def _wait_for_a_worker(cluster: Cluster, name: str) -> None:

@@ -1,5 +1,6 @@
 """What to ask a cluster's queue for: a YAML file, carried out by dask-jobqueue."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,6 +106,22 @@ class ClusterFile(BaseModel):
             )
         return {key: value for key, value in given.items() if value is not None} | self.options
 
+    def require_queue(self) -> None:
+        """Make sure that jobs can be submitted from this machine.
+
+        Raises:
+            ImportError: dask-jobqueue is absent.
+            ValueError: The queue's command is.
+        """
+        command = self._class().job_cls.submit_command.split()[0]
+        if not shutil.which(command):
+            raise invalid(
+                "cluster",
+                f"{self.scheduler} on this machine, with its command {command!r}",
+                said="a machine without it",
+                remedy="Run this where jobs are submitted, such as the login node.",
+            )
+
     def start(self, logs: Path) -> Any:
         """The cluster of dask-jobqueue, which has asked for no job yet.
 
@@ -112,15 +129,7 @@ class ClusterFile(BaseModel):
             ImportError: dask-jobqueue is absent.
             ValueError: It refuses its arguments.
         """
-        try:
-            import dask_jobqueue
-        except ImportError as error:
-            raise ImportError(
-                "The queue of a cluster needs dask-jobqueue. Install it with "
-                "`pip install 'keras-robust[cluster]'`."
-            ) from error
-        names = {"slurm": "SLURM", "pbs": "PBS", "lsf": "LSF", "sge": "SGE"}
-        make = getattr(dask_jobqueue, f"{names[self.scheduler]}Cluster")
+        make = self._class()
         try:
             return make(**self.arguments(logs))
         except (TypeError, ValueError, RuntimeError) as error:
@@ -130,3 +139,13 @@ class ClusterFile(BaseModel):
                 said=str(error),
                 remedy="Correct the file of --cluster.",
             ) from error
+
+    def _class(self) -> Any:
+        try:
+            import dask_jobqueue
+        except ImportError as error:
+            raise ImportError(
+                "The queue of a cluster needs dask-jobqueue. Install it with "
+                "`pip install 'keras-robust[cluster]'`."
+            ) from error
+        return getattr(dask_jobqueue, f"{self.scheduler.upper()}Cluster")

@@ -106,7 +106,7 @@ def many(root: Path, pieces: int, count: int = 2) -> dict[str, list[float]]:
     folder.mkdir()
     found: dict[str, list[float]] = {"pieces": [], "scheduler": [], "command": [], "seconds": []}
     begun = time.monotonic()
-    with machines(root, count) as (address, scheduler), joined(address, folder, threads=1) as crew:
+    with machines(folder, count) as (address, scheduler), joined(address, folder) as crew:
         wait_for_workers(crew, count)
         busy: list = []
         done = begun_pieces = 0

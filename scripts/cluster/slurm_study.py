@@ -55,16 +55,20 @@ def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--undisturbed", action="store_true", help="End no job.")
+    parser.add_argument("--walltime", help="Two runs, and no job ended but by its walltime.")
     arguments = parser.parse_args()
     folder = arguments.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     shutil.copytree(sample_path(), "lesions", dirs_exist_ok=True)
-    atomic_write_text("study.yaml", yaml.safe_dump(STUDY, sort_keys=False))
-    atomic_write_text("cluster.yaml", yaml.safe_dump(CLUSTER, sort_keys=False))
+    study, cluster = STUDY, CLUSTER
+    if arguments.walltime:
+        study = {**STUDY, "losses": ["t"]}
+        cluster = {**CLUSTER, "walltime": arguments.walltime}
+    atomic_write_text("study.yaml", yaml.safe_dump(study, sort_keys=False))
+    atomic_write_text("cluster.yaml", yaml.safe_dump(cluster, sort_keys=False))
     ended: list[str] = []
-    if not arguments.undisturbed:
+    if not arguments.walltime:
         threading.Thread(target=disturb, args=(Path("slurm"), ended), daemon=True).start()
     failed = benchmark("slurm", "--cluster", "cluster.yaml")
     failed |= benchmark("here", "--jobs", "2", "--threads", "1")

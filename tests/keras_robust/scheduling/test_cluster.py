@@ -1,10 +1,12 @@
 """A scheduler of Dask and its workers as processes on loopback."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -60,10 +62,10 @@ import sys
 from keras_robust.scheduling.cluster import joined
 from keras_robust.scheduling.grid import BenchmarkConfig
 from keras_robust.scheduling.scheduler import run_benchmark
-address, output, script = sys.argv[1:]
-config = BenchmarkConfig(base={{"epochs": 300}}, losses=["t", "mae"], seeds=[0])
+where, output, script, epochs = sys.argv[1:]
+config = BenchmarkConfig(base={{"epochs": int(epochs)}}, losses=["t", "mae"], seeds=[0])
 try:
-    with joined(address, output, threads=1) as crew:
+    with joined(where, output, threads=1) as crew:
         run_benchmark(config, output, crew=crew, command=[sys.executable, script], {OPTIONS})
 except KeyboardInterrupt:
     sys.exit(130)
@@ -177,8 +179,8 @@ def test_an_interrupt_stops_what_the_command_began_and_nothing_else(machines, sc
     output = tmp_path / "runs"
     with Client(machines.address, set_as_default=False) as other:
         another = other.submit(time.sleep, 30, pure=False)
-        words = [sys.executable, "-c", CALLER, machines.address, str(output), str(script)]
-        caller = subprocess.Popen(words)
+        words = [machines.address, str(output), str(script), "300"]
+        caller = subprocess.Popen([sys.executable, "-c", CALLER, *words])
         wait_for(lambda: sum(count_epochs(f) > 0 for f in output.glob("*_s0")) == 2)
         caller.send_signal(signal.SIGINT)
         assert caller.wait(30) == 130
@@ -238,6 +240,25 @@ def test_who_needs_what(monkeypatch, tmp_path):
         raise AssertionError
 
 
+def test_a_study_through_slurm(script, tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "scheduler: slurm\nworkers: 2\ncores: 1\nmemory: 1GB\nwalltime: '00:05:00'\n"
+        "options: {interface: lo}\n"
+    )
+    program = Path(__file__).parents[3] / "scripts/cluster/slurm.sh"
+    words = [str(path), str(tmp_path / "runs"), str(script), "3"]
+    done = subprocess.run(
+        [program, sys.executable, "-c", CALLER, *words], capture_output=True, text=True, timeout=120
+    )
+    if done.returncode == 77:
+        pytest.skip(f"no SLURM can start here: {done.stderr.splitlines()[0]}")
+    assert done.returncode == 0, done.stderr
+    runs = [run.parent for run in (tmp_path / "runs").glob("*/run.json")]
+    assert [(read_status(run), count_epochs(run)) for run in runs] == [("finished", 3)] * 2
+    assert list((tmp_path / "runs/.cluster").glob("keras-robust-*.out"))
+
+
 @pytest.mark.parametrize("queue", ["slurm", "pbs", "lsf", "sge"])
 def test_a_job_asks_for_what_the_file_says(queue, tmp_path):
     pytest.importorskip("dask_jobqueue")
@@ -254,6 +275,9 @@ def test_a_job_asks_for_what_the_file_says(queue, tmp_path):
         assert words in text
     gpus = {"slurm": "--gres=gpu:2", "pbs": "ngpus=2", "lsf": '-gpu "num=2"', "sge": "-l gpu=2"}
     assert gpus[queue] in text and file.threads == 4
+    if not shutil.which("qsub") and queue == "pbs":
+        with pytest.raises(ValueError, match="command 'qsub'.*login node"):
+            file.require_queue()
     path.write_text("scheduler: cron\ncores: 1\nmemory: 1GB\n")
     with pytest.raises(ValueError, match="slurm"):
         ClusterFile.load(path)
