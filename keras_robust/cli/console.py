@@ -57,6 +57,16 @@ def set_quiet(context: typer.Context, quiet: bool) -> bool:
     return quiet
 
 
+def set_devices(context: typer.Context, devices: str | None) -> str | None:
+    """Let this command, and the processes that it starts, use some devices alone."""
+    if devices is not None:
+        from keras_robust.training.devices import choose_devices
+
+        with friendly_errors():
+            choose_devices(devices)
+    return devices
+
+
 def set_json(context: typer.Context, wanted: bool) -> bool:
     """Say whether this command, as long as it runs, prints its results as JSON."""
 

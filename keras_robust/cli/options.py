@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_robust.cli.console import set_json, set_quiet
+from keras_robust.cli.console import set_devices, set_json, set_quiet
 
 DatasetFolder = Annotated[Path, typer.Argument(help="Dataset folder.")]
 Quiet = Annotated[
@@ -19,6 +19,14 @@ Json = Annotated[
 Size = Annotated[
     str | None,
     typer.Option(help="Height x width in pixels to train at, as 256x256; three of volumes."),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        callback=set_devices,
+        help="cpu, or numbers of GPUs as 0 or 0,1, which share each batch.",
+        show_default="all GPUs",
+    ),
 ]
 Normalize = Annotated[
     str | None,

@@ -14,7 +14,16 @@ from keras_robust.cli.console import (
     progress_bars,
     tell,
 )
-from keras_robust.cli.options import Cluster, DatasetFolder, Json, PartOf, Processes, Quiet, Size
+from keras_robust.cli.options import (
+    Cluster,
+    DatasetFolder,
+    Devices,
+    Json,
+    PartOf,
+    Processes,
+    Quiet,
+    Size,
+)
 from keras_robust.common.errors import invalid
 
 
@@ -162,6 +171,7 @@ def audit(
     ] = None,
     part: PartOf = None,
     cluster: Cluster = None,
+    devices: Devices = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

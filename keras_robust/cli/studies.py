@@ -19,7 +19,16 @@ from keras_robust.cli.console import (
     tell,
     unless_quiet,
 )
-from keras_robust.cli.options import Cluster, DatasetFolder, Json, Moved, PartOf, Quiet, Size
+from keras_robust.cli.options import (
+    Cluster,
+    DatasetFolder,
+    Devices,
+    Json,
+    Moved,
+    PartOf,
+    Quiet,
+    Size,
+)
 
 if TYPE_CHECKING:
     from keras_robust.scheduling.scheduler import StudyState
@@ -174,6 +183,7 @@ def benchmark(
     part: PartOf = None,
     cluster: Cluster = None,
     data: Moved = None,
+    devices: Devices = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

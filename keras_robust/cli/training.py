@@ -11,6 +11,7 @@ from keras_robust.cli.console import friendly_errors, next_step, progress_bar, t
 from keras_robust.cli.options import (
     Cluster,
     DatasetFolder,
+    Devices,
     Json,
     Mirror,
     Moved,
@@ -76,6 +77,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUTPUT.")] = False,
     data: Moved = None,
+    devices: Devices = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -158,6 +160,7 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also write masks that are there.")
     ] = False,
+    devices: Devices = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

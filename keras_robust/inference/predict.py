@@ -30,6 +30,7 @@ from keras_robust.inference.given import require_model
 from keras_robust.inference.journal import Journal, model_hash
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.decoding import labels_of, probabilities_of
+from keras_robust.training.devices import require_chosen
 from keras_robust.training.run import Run
 from keras_robust.training.saving import load_model
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
@@ -237,6 +238,7 @@ def load_predictor(
     """
     if peers not in PEERS:
         raise invalid("peers", f"one of {PEERS}", peers)
+    require_chosen()
     if not isinstance(path, str | Path):
         members = [load_predictor(one, normalize, peers=peers, mirror=mirror) for one in path]
         return members[0] if len(members) == 1 else Ensemble(members)

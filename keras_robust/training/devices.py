@@ -1,27 +1,124 @@
 """The devices of this machine that a run takes: the one file of training that knows them.
 
-A backend is imported when it is asked, so that models are read where another one is installed.
+Keras and its backend are imported when they are asked, so that devices are chosen before, and
+models are read where another backend is installed.
 """
 
 import json
 import os
+import shutil
+import subprocess
 from contextlib import AbstractContextManager, nullcontext
-
-import keras
 
 from keras_robust.common.errors import invalid
 
 __all__ = [
+    "choose_devices",
     "data_parallel",
     "device_scope",
     "jit_compiles",
     "limit_threads",
     "replicas",
+    "require_chosen",
     "require_shared",
     "require_trainable",
 ]
 
 BACKENDS = ("tensorflow", "jax", "torch")
+VARIABLE = "KERAS_ROBUST_DEVICES"  # what was chosen, for this process and those that it starts
+
+
+def choose_devices(chosen: str | None) -> None:
+    """Let this process, before its backend starts, and those that it starts use some devices alone.
+
+    Args:
+        chosen: `"cpu"`, `"all"`, or numbers of GPUs as `nvidia-smi` lists them, such as `"0,1"`;
+            `None` changes nothing.
+
+    Raises:
+        ValueError: It is none of these, or there are no such GPUs.
+
+    >>> choose_devices("gpu")
+    Traceback (most recent call last):
+    ValueError: Invalid value for argument `devices`. Expected 'cpu', 'all' or numbers of GPUs, \
+such as 0 or 0,1. Received: devices='gpu'
+    """
+    if chosen is None:
+        return
+    wanted = chosen.strip().lower()
+    numbers = [part.strip() for part in wanted.split(",")]
+    if wanted not in ("cpu", "all"):
+        if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
+            raise invalid("devices", "'cpu', 'all' or numbers of GPUs, such as 0 or 0,1", chosen)
+        count = _gpus_of_machine()
+        if max(map(int, numbers)) >= count:
+            there = f"numbers from 0 to {count - 1}" if count else "'cpu'"
+            raise invalid(
+                "devices",
+                f"{there}, since this machine has {count or 'no'} NVIDIA GPU(s)",
+                chosen,
+                "`nvidia-smi -L` lists them.",
+            )
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(numbers)
+    elif wanted == "cpu":
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    os.environ[VARIABLE] = wanted
+
+
+def require_chosen() -> None:
+    """See to it that the backend has the GPUs that were chosen, instead of going on without.
+
+    Raises:
+        ValueError: It sees fewer.
+    """
+    chosen = os.environ.get(VARIABLE, "all")
+    if chosen in ("all", "cpu"):
+        return
+    wanted, seen = chosen.count(",") + 1, _gpus_of_backend()
+    if seen < wanted:
+        backend = _backend()
+        raise invalid(
+            "devices",
+            f"GPUs that {backend} can use; it sees {seen} of the chosen {wanted}",
+            chosen,
+            f"Install {backend} for NVIDIA GPUs, as by `{_WITH_GPU[backend]}`, or choose cpu.",
+        )
+
+
+_WITH_GPU = {
+    "tensorflow": 'pip install "tensorflow[and-cuda]"',
+    "jax": 'pip install "jax[cuda12]"',
+    "torch": "pip install torch",
+}
+
+
+def _gpus_of_machine() -> int:
+    """How many NVIDIA GPUs there are, whatever is visible to this process."""
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
+    return sum(line.startswith("GPU ") for line in listed.splitlines())
+
+
+def _gpus_of_backend() -> int:
+    backend = _backend()
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.device_count()
+    if backend == "jax":
+        import jax
+
+        return len([device for device in jax.devices() if device.platform != "cpu"])
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def _backend() -> str:
+    import keras
+
+    return keras.backend.backend()
 
 
 def require_trainable() -> None:
@@ -29,9 +126,9 @@ def require_trainable() -> None:
 
     Raises:
         ValueError: Keras runs on a backend that does not train, or the environment describes
-            several machines, which would each train the whole run.
+            several machines, which would each train the whole run; see also `require_chosen`.
     """
-    backend = keras.backend.backend()
+    backend = _backend()
     if backend not in BACKENDS:
         raise invalid(
             "KERAS_BACKEND",
@@ -40,6 +137,7 @@ def require_trainable() -> None:
             remedy="Set the environment variable KERAS_BACKEND=tensorflow before Keras is "
             "imported.",
         )
+    require_chosen()
     machines = _machines(os.environ.get("TF_CONFIG", ""))
     if machines > 1:
         raise invalid(
@@ -71,7 +169,7 @@ def device_scope() -> AbstractContextManager:
     >>> with device_scope():
     ...     pass
     """
-    if keras.backend.backend() != "tensorflow" or replicas() == 1:
+    if _backend() != "tensorflow" or replicas() == 1:
         return nullcontext()
     import tensorflow as tf
 
@@ -81,8 +179,10 @@ def device_scope() -> AbstractContextManager:
 def data_parallel() -> AbstractContextManager:
     """Scope of `keras.distribution.DataParallel` to make and train a model in, on JAX where there
     are several devices."""
-    if keras.backend.backend() != "jax" or replicas() == 1:
+    if _backend() != "jax" or replicas() == 1:
         return nullcontext()
+    import keras
+
     return keras.distribution.DataParallel(devices=_devices(), auto_shard_dataset=False).scope()
 
 
@@ -108,8 +208,8 @@ def require_shared(batch_size: int, argument: str) -> None:
 def jit_compiles() -> bool:
     """Whether XLA compiles the training step: on TensorFlow it is slower than Eigen and oneDNN on a
     CPU, and fails with several replicas; JAX is made for it."""
-    if keras.backend.backend() != "tensorflow":
-        return keras.backend.backend() == "jax"
+    if _backend() != "tensorflow":
+        return _backend() == "jax"
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU")) and replicas() == 1
@@ -123,7 +223,7 @@ def limit_threads(threads: int | None) -> None:
     """
     if threads is None:
         return
-    backend = keras.backend.backend()
+    backend = _backend()
     if backend == "jax":
         os.environ["NPROC"] = str(threads)  # read by XLA when it first computes
     elif backend == "torch":
@@ -159,8 +259,10 @@ def _limit_tensorflow(threads: int) -> None:
 
 
 def _devices() -> list[str]:
-    backend = keras.backend.backend()
+    backend = _backend()
     if backend == "jax":
+        import keras
+
         return keras.distribution.list_devices()
     if backend != "tensorflow":
         return ["one"]  # Keras shares no batch between devices of PyTorch
