@@ -2,7 +2,7 @@
 
     python scripts/report_regimes.py [--folder docs/results/regimes]
 
-Reads `curves/` and `counts/`; writes runs.csv, stops.csv, weights.csv, paired.csv,
+Reads `curves/` and `counts/`; writes runs.csv, stops.csv, weights.csv, paired.csv, anova.csv,
 one figure per data set, and the tables into index.md, between `<!-- NAME -->` and `<!-- end -->`.
 """
 
@@ -19,6 +19,7 @@ from scipy.stats import wilcoxon
 
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.tables import frame_csv
+from keras_robust.studies.statistics import SIGNIFICANCE, compare
 from keras_robust.training.memorising.looks import is_over, peak, smoothed
 
 matplotlib.use("agg")
@@ -221,6 +222,42 @@ def table_of_weights(runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def table_of_tests(runs: pd.DataFrame) -> pd.DataFrame:
+    """ANOVA and Tukey's test over the seeds, where two methods have two at least."""
+    rows = []
+    for place, of_place in runs.groupby(["data", "noise", "images"], sort=False):
+        for look in ("best", "guard", "end"):
+            values = {method: list(own[look]) for method, own in of_place.groupby("method")}
+            values = {method: found for method, found in values.items() if len(found) > 1}
+            if len(values) < 2:
+                continue
+            test = compare(values)
+            means = {method: np.mean(found) for method, found in values.items()}
+            apart = ""
+            if test.tukey is not None:
+                chosen = test.tukey[test.tukey["p_tukey"] < SIGNIFICANCE]
+                apart = ", ".join(
+                    f"{LABELS[a]} / {LABELS[b]}"
+                    for a, b in zip(chosen["A"], chosen["B"], strict=True)
+                )
+            rows.append(
+                {
+                    **dict(zip(("data", "noise", "images"), place, strict=True)),
+                    "look": look,
+                    "methods": len(values),
+                    "seeds": min(len(found) for found in values.values()),
+                    "highest": max(means, key=means.__getitem__),
+                    "mean": max(means.values()),
+                    "lowest": min(means, key=means.__getitem__),
+                    "lowest_mean": min(means.values()),
+                    "f": test.f,
+                    "p": test.p,
+                    "apart": apart or "none",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def table_of_pairs(runs: list[Run]) -> pd.DataFrame:
     """Paired differences over the test images: each method's end and best against CE+Dice's."""
     rows = []
@@ -302,25 +339,41 @@ def _cell(value, form: str) -> str:
     return "" if isinstance(value, float) and np.isnan(value) else format(value, form)
 
 
-def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> dict[str, str]:
+def tables(
+    runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame, tests: pd.DataFrame
+) -> dict[str, str]:
     """The tables of the page, by name."""
-    told = runs.assign(
-        method=runs["method"].map(LABELS),
-        noise=runs["noise"].map(TOLD),
-        fall=runs["best"] - runs["end"],
+    grouped = runs.groupby(["data", "noise", "images", "method"], sort=False)
+    told = grouped.agg(
+        seeds=("seed", "size"),
+        best=("best", "mean"),
+        best_pass=("best_pass", "median"),
+        memorises_from=("memorises_from", "median"),
+        guard=("guard", "mean"),
+        guard_pass=("guard_pass", "median"),
+        end=("end", "mean"),
+        spread=("end", "std"),
+    ).reset_index()
+    told = told.assign(
+        method=told["method"].map(LABELS),
+        noise=told["noise"].map(TOLD),
+        fall=told["best"] - told["end"],
     )
-    three = dict.fromkeys(("best", "end", "fall", "guard"), ".3f")
+    three = dict.fromkeys(("best", "end", "fall", "guard", "spread"), ".3f")
+    three |= dict.fromkeys(("best_pass", "memorises_from", "guard_pass"), ".0f")
     first = {
         "data": "data",
         "noise": "masks",
+        "images": "images",
         "method": "method",
-        "seed": "seed",
+        "seeds": "seeds",
         "best": "best",
         "best_pass": "at pass",
         "memorises_from": "memorises from pass",
         "guard": "guard",
         "guard_pass": "at pass",
         "end": "end",
+        "spread": "between seeds",
         "fall": "best − end",
     }
     second = {
@@ -342,6 +395,24 @@ def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> di
         "weights_off_median": "weight off D / e^λ S, median",
         "weights_off_most": "at most",
     }
+    fourth = {
+        "data": "data",
+        "noise": "masks",
+        "look": "at",
+        "methods": "methods",
+        "seeds": "seeds",
+        "highest": "highest",
+        "mean": "mean",
+        "lowest": "lowest",
+        "lowest_mean": "mean",
+        "p": "ANOVA p",
+        "apart": "apart by Tukey's test",
+    }
+    told_tests = tests.assign(
+        noise=tests["noise"].map(TOLD),
+        highest=tests["highest"].map(LABELS),
+        lowest=tests["lowest"].map(LABELS),
+    )
     told_weights = weights.assign(method=weights["method"].map(LABELS))
     signed = dict.fromkeys(("to_gain", "gained", "worst"), "+.3f")
     offs = dict.fromkeys(("weights_off_median", "weights_off_most"), ".2%")
@@ -350,6 +421,7 @@ def tables(runs: pd.DataFrame, stops: pd.DataFrame, weights: pd.DataFrame) -> di
         "runs": markdown(told, first, three),
         "stops": markdown(stops, second, {**signed, "share": ".0%"}),
         "weights": markdown(told_weights, third, sizes | offs),
+        "tests": markdown(told_tests, fourth, {"mean": ".3f", "lowest_mean": ".3f", "p": ".3g"}),
     }
 
 
@@ -379,8 +451,9 @@ def main() -> None:
             run.setting.seed,
         )
     )
-    found = table_of_runs(runs), table_of_stops(runs), table_of_weights(runs)
-    named = dict(zip(("runs", "stops", "weights"), found, strict=True))
+    of_runs = table_of_runs(runs)
+    found = of_runs, table_of_stops(runs), table_of_weights(runs), table_of_tests(of_runs)
+    named = dict(zip(("runs", "stops", "weights", "anova"), found, strict=True))
     for name, table in {**named, "paired": table_of_pairs(runs)}.items():
         text = frame_csv(table, index=False, float_format="%.5g")
         atomic_write_text(folder / f"{name}.csv", text)

@@ -11,10 +11,13 @@ from scipy.special import expit, logit
 __all__ = ["Detection", "detect", "share_of_wrong"]
 
 Floats = NDArray[np.float64]
-FOLDS, ROUNDS = 8, 2
-# Left out of the second round: so many of the most suspicious, if they are as suspicious as this
-# share of the planted mistakes.
-SUSPECTS, AS_PLANTED = 0.2, 0.3
+FOLDS, ROUNDS = 8, 3
+# The share of wrong masks is at most that of the given ones beyond a limit by that of the planted
+# ones beyond it, wherever the limit lies between these quantiles of the planted, ...
+LIMITS = np.linspace(0.05, 0.7, 40)
+# ... and taken to be so many times the least of these bounds (masks are wrong in ways of their
+# own), but no more than so much.
+OF_BOUND, MOST_SUSPECTS = 2.0, 0.35
 # In units of the usual deviation of a figure: what is beyond tells no more, ...
 BOUNDS = (-4.0, 8.0)
 LEAST_DEVIATION = 0.05
@@ -58,8 +61,9 @@ def detect(
     model gives against right masks too; with few masks it counts less. The third is as the first,
     of plain disagreement alone, and excuses nothing: people err where images are difficult.
 
-    Masks that the first round finds wrong are no example of a right one in the second. No mask is
-    judged by a model that saw it, or mistakes planted into it, where there are two or more.
+    The more probably a mask is wrong by the first round, the less it counts as an example of a
+    right one in the next. No mask is judged by a model that saw it, or mistakes planted into it,
+    where there are two or more.
 
     Args:
         given: `(n, figures)`.
@@ -135,7 +139,7 @@ def _cross_fitted(rows: _Rows, origin: NDArray[np.intp]) -> Detection:
     fold = _folds(len(rows.given))
     found = Detection(np.zeros(len(rows.given)), np.zeros(len(rows.planted)))
     right = np.ones(len(rows.given))
-    for _ in range(ROUNDS):
+    for number_of_round in range(ROUNDS):
         model = None
         for number in range(int(fold.max()) + 1):
             own = (fold == number, fold[origin] == number)
@@ -148,9 +152,25 @@ def _cross_fitted(rows: _Rows, origin: NDArray[np.intp]) -> Detection:
                 (found.given, found.planted), (rows.given, rows.planted), own, strict=True
             ):
                 values[chosen] = part[chosen] @ model[:-1] + model[-1]
-        limit = max(np.quantile(found.given, 1 - SUSPECTS), np.quantile(found.planted, AS_PLANTED))
-        right = (found.given <= limit).astype(float)
+        right = 1 - _suspicion(found, among_all=number_of_round == 0)
     return found
+
+
+def _suspicion(found: Detection, among_all: bool) -> Floats:
+    """`(n,)`, how probably each given mask is wrong.
+
+    Args:
+        found: Log-odds of planted mistakes against right masks.
+        among_all: Whether they were against all given masks, wrong ones included.
+    """
+    limits = np.quantile(found.planted, LIMITS)[:, np.newaxis]
+    bounds = (found.given >= limits).mean(axis=1) / (found.planted >= limits).mean(axis=1)
+    share = min(OF_BOUND * bounds.min(), MOST_SUSPECTS)
+    if not share:
+        return np.zeros(len(found.given))
+    if among_all:
+        return np.exp(np.minimum(found.given + np.log(share), 0))
+    return expit(found.given + logit(share))
 
 
 def _folds(count: int) -> NDArray[np.intp]:
