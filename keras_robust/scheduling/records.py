@@ -232,6 +232,17 @@ def damaged(runs: Iterable[RunRecord]) -> list[str]:
     return [str(run.damage) for run in runs if run.damage]
 
 
+# What is read of the configuration of a run: section, field, type, and that in words.
+_READ_OF_CONFIG: tuple[tuple[str | None, str, Any, str], ...] = (
+    *(
+        (None, section, dict | None, "a mapping")
+        for section in ("data", "noise", "loss_options", "selection", "plan")
+    ),
+    *((None, name, int, "a whole number") for name in ("epochs", "evaluate_last", "seed")),
+    *(("noise", name, int | float, "a number") for name in ("alpha", "beta")),
+)
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     advice = "Copy it again: nothing else says what was trained."
@@ -243,9 +254,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise DamagedFileError(
             path, f"it is no configuration ({shown(error, 300)})", advice
         ) from error
-    for section in ("data", "noise", "loss_options", "selection", "plan"):
-        if not isinstance(content.get(section) or {}, dict):
-            reason = f"expected a mapping as {section!r}, received {content[section]!r:.60}"
+    for place, name, kind, said in _READ_OF_CONFIG:
+        values = content if place is None else content.get(place) or {}
+        if name in values and not isinstance(values[name], kind):
+            reason = f"expected {said} as {name!r}, received {values[name]!r:.60}"
             raise DamagedFileError(path, reason, advice)
     return content
 
