@@ -59,6 +59,7 @@ for _command in (
     studies.benchmark,
     studies.report,
     studies.crossval,
+    studies.choose,
     tuning.tune,
     tuning.stability,
     studies.demo,

@@ -9,6 +9,7 @@ from keras_robust.cli.command import done_on
 from keras_robust.cli.console import friendly_errors, hint, next_step, progress_bar, tell
 from keras_robust.cli.options import (
     Cluster,
+    Configuration,
     DatasetFolder,
     Json,
     NewFolder,
@@ -263,7 +264,7 @@ def plan(
     """Plan spacing, patch, network and batch size for a dataset by nnU-Net's rules."""
     from keras_robust.annotators import clean_annotator
     from keras_robust.data import Dataset
-    from keras_robust.planning.plan_files import write_plan_of
+    from keras_robust.planning.plan_files import planned_beside, write_plan_of
 
     with friendly_errors(), progress_bar("Looking at images") as progress:
         whole = Dataset.open(dataset)
@@ -280,12 +281,15 @@ def plan(
     told = all(case.spacing for case in chosen)
     unit = "mm" if told else "px (the dataset does not tell the spacing of every image)"
     facts = {"plan": output / "plan.json", "spacing": made.spacing_mm, "unit": unit[:2]}
+    others = planned_beside(output)
+    facts["configurations"] = [made.configuration, *others]
     names = ("patch_size", "batch_size", "encoder", "features")
     tell(
         facts | {name: getattr(made, name) for name in names},
         f"Spacing: {' x '.join(f'{value:.4g}' for value in made.spacing_mm)} {unit}",
         f"Patch: {' x '.join(map(str, made.patch_size))}, batches of {made.batch_size}",
         f"Network: {made.encoder}, features {', '.join(map(str, made.features))}",
+        *([f"Also planned (--configuration): {', '.join(others)}"] if others else []),
         f"Plan: {output / 'plan.json'}",
     )
     next_step("train", dataset, "--set", f"plan.folder={output}")
@@ -300,6 +304,7 @@ def preprocess(
     split: Annotated[
         str | None, typer.Option(help="Only this split.", show_default="all but test")
     ] = None,
+    configuration: Configuration = None,
     part: PartOf = None,
     cluster: Cluster = None,
     workers: Processes = 1,
@@ -309,7 +314,7 @@ def preprocess(
     """Crop, normalise and resample the cases of a dataset by its plan; the same again continues."""
     from keras_robust.annotators import clean_annotator
     from keras_robust.data import Dataset, Part
-    from keras_robust.planning.plan_files import load_plan
+    from keras_robust.planning.plan_files import cases_folder, load_configuration
     from keras_robust.planning.preprocessing import preprocess as prepare
 
     with friendly_errors(continues=True), progress_bar("Preprocessing") as progress:
@@ -323,6 +328,7 @@ def preprocess(
         done_on(cluster, part, plan, [dataset], progress)
         ids = [case.id for case in chosen]
         chosen = chosen.select(ids=Part.parse(part).of(ids))
-        cases = prepare(chosen, *load_plan(plan), plan / "cases", progress, workers)
-    folder = plan / "cases"
+        made, found = load_configuration(plan, configuration)
+        folder = cases_folder(plan, made)
+        cases = prepare(chosen, made, found, folder, progress, workers)
     tell({"cases": len(cases), "folder": folder}, f"{len(cases)} cases: {folder}")

@@ -39,6 +39,13 @@ Peers = Annotated[str, typer.Option(help="Of two peers: the mean of both, or a, 
 Mirror = Annotated[
     bool, typer.Option(help="Of planned runs: average over mirrored images; slower by far.")
 ]
+Configuration = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a plan: 2d (slices of volumes), 3d_fullres, 3d_lowres or 3d_cascade_fullres.",
+        show_default="3d_fullres, of images 2d",
+    ),
+]
 Moved = Annotated[
     Path | None,
     typer.Option(

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,9 @@ def run_config(
             ),
             said="none",
         )
+    plan = values.get("plan")
+    if isinstance(plan, dict) and plan.keys() == {"configuration"}:
+        values.pop("plan")  # for which `completed` makes one
     chosen = TrainConfig(**values)
     for name in OF_PLANS.keys() & given.keys() if chosen.plan else ():
         raise invalid(
@@ -96,16 +99,25 @@ def run_config(
     return chosen, output
 
 
-def completed(config: TrainConfig, plan_folder: Path) -> TrainConfig:
+def runs_in(folders: Sequence[Path]) -> list[str]:
+    """Run folders, those given and those in folders that are given."""
+    from keras_robust.scheduling.records import find_runs
+
+    return [str(run.folder) for run in find_runs(folders)]
+
+
+def completed(
+    config: TrainConfig, plan_folder: Path, configuration: str | None = None
+) -> TrainConfig:
     """The configuration with what nobody said: steps by the number of images, and for volumes a
     plan, which is made in a folder where it has none yet.
 
     Raises:
         FileNotFoundError, ValueError: See `with_budget` and `with_plan`.
     """
-    if needs_plan(config):
+    if config.plan is None and (configuration is not None or needs_plan(config)):
         with progress_bar("Planning") as progress:
-            config = with_plan(config, plan_folder, progress)
+            config = with_plan(config, plan_folder, progress, configuration)
     return with_budget(config)
 
 

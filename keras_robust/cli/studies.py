@@ -1,6 +1,7 @@
 """Many runs side by side, and what they show."""
 
 from collections.abc import Mapping, Sequence
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from keras_robust.cli.options import (
     DatasetFolder,
     Devices,
     Json,
+    Mirror,
     Moved,
     PartOf,
     Quiet,
@@ -277,6 +279,45 @@ def crossval(
     facts = {"report": path, "table": tables["table1"], "paired": tables["paired"]}
     tell({**facts, "damaged": told}, f"Report: {path}")
     _end_if_damaged(told)
+
+
+def choose(
+    runs: Annotated[list[Path], typer.Argument(help="Runs of folds, or folders of them.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the choice.",
+            show_default="the one that holds all runs",
+        ),
+    ] = None,
+    ensembles: Annotated[bool, typer.Option(help="Also try pairs of configurations.")] = True,
+    mirror: Mirror = True,
+    data: Moved = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Choose the best configuration, or pair, and the parts to keep, by cross-validation."""
+    with friendly_errors(continues=True), without_chatter():
+        from keras_robust.inference.best import choose_best
+        from keras_robust.scheduling.records import RunRecord, find_runs
+
+        _move(runs, data)
+        found = [run.folder for run in find_runs(runs)]
+        folder = output or Path(commonpath([run.resolve().parent for run in found]))
+        with progress_bar("Predicting") as progress:
+            chosen = choose_best(
+                found, folder, ensembles=ensembles, mirror=mirror, progress=progress
+            )
+    kept = [list(group) for group in chosen.components.largest]
+    facts = {"best": chosen.best, "dice": dict(chosen.dice), "keep_largest": kept}
+    lines = [f"{name}: {value:.4f}" for name, value in chosen.dice.items()]
+    parts = ", ".join("+".join(map(str, group)) for group in kept) or "none"
+    lines.append(f"Best: {' and '.join(chosen.best)}. Only the largest part of labels: {parts}.")
+    tell({**facts, "folder": folder}, *lines)
+    dataset = RunRecord.read(chosen.runs[0]).dataset
+    next_step("predict", dataset, folder, "--output", f"{folder}-masks")
 
 
 def _move(runs: list[Path], data: Path | None) -> None:

@@ -10,6 +10,7 @@ from keras_robust.cli.command import done_on, numbers_of_size, one_dataset
 from keras_robust.cli.console import friendly_errors, next_step, progress_bar, tell
 from keras_robust.cli.options import (
     Cluster,
+    Configuration,
     DatasetFolder,
     Devices,
     Json,
@@ -70,6 +71,13 @@ def train(
             show_default="16, of fewer than 160 images 8, 4 or 2; or planned",
         ),
     ] = None,
+    configuration: Configuration = None,
+    previous: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Of 3d_cascade_fullres: runs of 3d_lowres, of all folds, or their folder."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -85,7 +93,7 @@ def train(
 
     Volumes are trained in patches by a plan, made where none is named; images whole, at --size.
     """
-    from keras_robust.cli.run_config import check_run, completed, run_config
+    from keras_robust.cli.run_config import check_run, completed, run_config, runs_in
 
     options: dict[str, Any] = {
         "data.annotator": annotator,
@@ -94,6 +102,8 @@ def train(
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
         "batch_size": batch_size,
+        "plan.configuration": configuration,
+        "plan.previous": previous and runs_in(previous),
         "seed": seed,
     }
     with friendly_errors(), without_chatter():
@@ -101,7 +111,7 @@ def train(
         options["data.size"] = numbers_of_size(size)
         chosen, folder = run_config(config, output, options, set_ or [], resume)
         check_run(chosen, folder, resume)
-        chosen = completed(chosen, folder / "plan")
+        chosen = completed(chosen, folder / "plan", configuration)
         from keras_robust.cli.training_view import training_view
         from keras_robust.training import DivergenceError, train
 
@@ -145,7 +155,10 @@ def predict(
     dataset: DatasetFolder,
     models: Annotated[
         list[Path],
-        typer.Argument(help="Run folder or .keras file; of several the mean, such as all folds."),
+        typer.Argument(
+            help="Run folder or .keras file; of several the mean, such as all folds; or the folder "
+            "of a choice."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks.")],
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
@@ -161,6 +174,9 @@ def predict(
         bool, typer.Option("--overwrite", help="Also write masks that are there.")
     ] = False,
     devices: Devices = None,
+    postprocess: Annotated[
+        bool, typer.Option(help="Keep only the largest parts, where `choose` found that it helps.")
+    ] = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -187,6 +203,7 @@ def predict(
             mirror=mirror,
             part=mine,
             overwrite=overwrite and cluster is None,
+            postprocess=postprocess,
             progress=progress,
         )
     tell({"masks": output}, f"Masks: {output}")

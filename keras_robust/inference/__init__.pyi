@@ -1,3 +1,5 @@
+from .best import Choice as Choice
+from .best import choose_best as choose_best
 from .ensemble import Ensemble as Ensemble
 from .evaluate import Evaluation as Evaluation
 from .evaluate import evaluate as evaluate

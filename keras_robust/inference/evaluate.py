@@ -162,9 +162,9 @@ def evaluate(
     the figures of that. Runs by a plan are scored on the stored grid from the beginning.
 
     Args:
-        predictions: Run folder, `.keras` file, several of these, see `Ensemble`, or a predictor; or
-            a folder of masks `<id>.png` (of volumes `<id>.nii.gz`), such as
-            nnU-Net's, also `<id>.nii`, `<id>.tif` or `<id>.bmp`.
+        predictions: Run folder, `.keras` file, several of these, see `Ensemble`, or a predictor, as
+            they predict, whatever `postprocessing.json` says; or a folder of masks `<id>.png` (of
+            volumes `<id>.nii.gz`), such as nnU-Net's, also `<id>.nii`, `<id>.tif` or `<id>.bmp`.
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.
         split: Only this split; `None` for all cases.
@@ -317,7 +317,7 @@ def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[P
             kind=FileNotFoundError,
         )
     for number, case in enumerate(dataset, start=1):
-        yield case, _read_prediction(files[case.id], case, dataset.classes), None
+        yield case, read_prediction(path, case, dataset.classes), None
         if progress:
             progress(number, len(dataset))
 
@@ -330,7 +330,13 @@ def _file_of(folder: Path, case: Case) -> Path:
     return next((file for file in named if file.is_file()), own)
 
 
-def _read_prediction(file: Path, case: Case, classes: int) -> NDArray:
+def read_prediction(folder: Path, case: Case, classes: int) -> NDArray[np.uint8]:
+    """The labels that were predicted for a case, on the grid of its mask.
+
+    Raises:
+        ValueError: They have another size, or lie elsewhere.
+    """
+    file = _file_of(folder, case)
     labels = read_mask(file, classes=classes)
     if case.mask is None:
         return labels

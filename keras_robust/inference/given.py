@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_robust.common.errors import invalid
 from keras_robust.data.layouts.registry import has_layout
+from keras_robust.inference.chosen import chosen_runs, is_choice
 from keras_robust.training.run import Run
 
 __all__ = ["dataset_first", "is_masks", "require_model"]
@@ -25,11 +26,11 @@ def dataset_first(first: Path, others: Sequence[Path]) -> tuple[Path, list[Path]
 
 def is_masks(path: Path) -> bool:
     """Whether a path is taken for a folder of masks, being neither a run nor a model's file."""
-    return not (path / "run.json").is_file() and path.suffix != ".keras"
+    return not ((path / "run.json").is_file() or is_choice(path) or path.suffix == ".keras")
 
 
 def require_model(path: Path) -> None:
-    """See to it that there is a run folder or a `.keras` file.
+    """See to it that there is a run folder, a choice among some, or a `.keras` file.
 
     Raises:
         FileNotFoundError: There is neither.
@@ -39,6 +40,10 @@ def require_model(path: Path) -> None:
         raise invalid(
             "path", "a run folder or a .keras file (other files of models can hold code)", str(path)
         )
+    if is_choice(path):
+        for run in chosen_runs(path):
+            require_model(run)
+        return
     if not path.exists() or (path.is_dir() and Run(path).status == "absent"):
         raise invalid(
             "path",

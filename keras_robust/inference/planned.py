@@ -17,6 +17,7 @@ from keras_robust.inference.forward import input_shape_of, mean_logits
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 from keras_robust.planning.restoring import planned_probabilities
+from keras_robust.training.patches.previous import PreviousStage
 
 __all__ = ["PlannedPredictor"]
 
@@ -37,12 +38,14 @@ class PlannedPredictor:
             several such models. See `keras_robust.models.Logits` for how logits are found.
         plan: Of the data set.
         fingerprint: Of the data set.
-        mirror_axes: Axes of the plan; the prediction is the mean over all subsets of them mirrored,
+        mirror_axes: Axes of a patch; the prediction is the mean over all subsets of them mirrored,
             8 times slower for three. `None` for all axes, as nnU-Net does.
         overlap: Least share of a patch that the next one covers again.
+        previous: Of a cascade the networks of the stage before, which are asked first.
 
     Raises:
-        ValueError: The model does not take patches of the plan's size.
+        ValueError: The model does not take patches of the plan's size, or the plan is of a cascade
+            and there is no previous stage.
 
     >>> from keras_robust.data import sample
     >>> from keras_robust.planning.fingerprint import fingerprint
@@ -65,10 +68,11 @@ class PlannedPredictor:
         *,
         mirror_axes: Sequence[int] | None = None,
         overlap: float = 0.5,
+        previous: PreviousStage | None = None,
     ):
         self.models = tuple(model) if isinstance(model, Sequence) else (model,)
         self.model = self.models[0]
-        expected = (*plan.patch_size, len(plan.normalization))
+        expected = (*plan.patch_size, plan.channels(fingerprint.classes))
         for taken in map(input_shape_of, self.models):
             if taken != expected:
                 raise invalid(
@@ -76,8 +80,12 @@ class PlannedPredictor:
                     f"one that takes {expected}, patches and channels as planned",
                     said=f"a model that takes {taken}",
                 )
-        self.plan, self.fingerprint = plan, fingerprint
-        self.mirror_axes = tuple(range(len(plan.axes)) if mirror_axes is None else mirror_axes)
+        if plan.previous and previous is None:
+            raise invalid("previous", f"networks of {plan.previous}", said="previous=None")
+        self.plan, self.fingerprint, self.previous = plan, fingerprint, previous
+        self.mirror_axes = tuple(
+            range(len(plan.patch_size)) if mirror_axes is None else mirror_axes
+        )
         self.overlap, self.regions = overlap, plan.regions
         self._predict = mean_logits(self.models, plan.regions)
 
@@ -92,6 +100,7 @@ class PlannedPredictor:
             self.fingerprint,
             mirror_axes=self.mirror_axes,
             overlap=self.overlap,
+            previous=self.previous,
         )
 
     @property
@@ -100,7 +109,8 @@ class PlannedPredictor:
         channels = self.model.output_shape[-1]
         plan = self.plan.model_dump(include=set(OF_PREDICTION))
         known = self.fingerprint.classes, self.fingerprint.intensities
-        return plan, known, self.regions, self.mirror_axes, self.overlap, channels
+        before = self.previous and self.previous.key
+        return plan, known, before, self.regions, self.mirror_axes, self.overlap, channels
 
     def probabilities(
         self,
@@ -115,6 +125,16 @@ class PlannedPredictor:
             spacing_mm: Along the stored axes; `None` for 1.
             progress: Called with (windows done, total).
         """
+        before = self.previous.of_image(image, spacing_mm) if self.previous else None
+        return self._probabilities(image, spacing_mm, before, progress)
+
+    def _probabilities(
+        self,
+        image: NDArray,
+        spacing_mm: tuple[float, ...] | None,
+        previous: NDArray[np.uint8] | None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         return planned_probabilities(
             self._predict,
             image,
@@ -123,6 +143,7 @@ class PlannedPredictor:
             self.fingerprint,
             overlap=self.overlap,
             mirror_axes=self.mirror_axes,
+            previous=previous,
             progress=progress,
         )
 
@@ -138,6 +159,7 @@ class PlannedPredictor:
         image = image_of(case)
         require_finite(image, case)
         try:
-            return self.probabilities(image, case.spacing)
+            before = self.previous.of_case(case) if self.previous else None
+            return self._probabilities(image, case.spacing, before)
         except ValueError as error:
             raise ValueError(f"Case {case.id!r} cannot be predicted. {error}") from error

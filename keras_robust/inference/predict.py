@@ -24,13 +24,16 @@ from keras_robust.data.files.volume_header import is_volume
 from keras_robust.data.parts import WHOLE, Part
 from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import each_image
+from keras_robust.inference.chosen import chosen_runs, is_choice, kept_components
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of, mean_logits
 from keras_robust.inference.given import require_model
 from keras_robust.inference.journal import Journal, model_hash
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.decoding import labels_of, probabilities_of
+from keras_robust.planning.components import keep_largest
 from keras_robust.training.devices import require_chosen
+from keras_robust.training.patches.previous import PreviousStage
 from keras_robust.training.run import Run
 from keras_robust.training.saving import load_model
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
@@ -225,7 +228,8 @@ def load_predictor(
     channel per class.
 
     Args:
-        path: Run folder or `.keras` file, or several, such as the folds of a cross-validation.
+        path: Run folder or `.keras` file, or several, such as the folds of a cross-validation; or
+            a folder in which `choose_best` left its choice.
         normalize: What the model in a `.keras` file expects, see `Predictor`; `None` for
             `"range"`, images in [-1, 1]. A run knows what it was trained with.
         peers: Of a run with two peers the `"mean"` of both, or what the first, `"a"`, predicts.
@@ -239,6 +243,8 @@ def load_predictor(
     if peers not in PEERS:
         raise invalid("peers", f"one of {PEERS}", peers)
     require_chosen()
+    if isinstance(path, str | Path) and is_choice(Path(path)):
+        path = chosen_runs(Path(path))
     if not isinstance(path, str | Path):
         members = [load_predictor(one, normalize, peers=peers, mirror=mirror) for one in path]
         return members[0] if len(members) == 1 else Ensemble(members)
@@ -299,7 +305,9 @@ def _of_run(run: Run, normalize: str | None, peers: str, mirror: bool) -> Predic
                 "normalize", "none for a run with a plan, which says it", normalize, "Leave it out."
             )
         axes = config.plan.mirror_axes if config.plan and config.augment and mirror else ()
-        return PlannedPredictor(run.load_model(peers=peers), *planned, mirror_axes=axes)
+        previous = PreviousStage.read(run.folder, mirror) if planned[0].previous else None
+        model = run.load_model(peers=peers)
+        return PlannedPredictor(model, *planned, mirror_axes=axes, previous=previous)
     trained = config.data.normalize
     if normalize not in (None, trained):
         raise invalid(
@@ -320,6 +328,7 @@ def predict(
     mirror: bool = True,
     part: Part = WHOLE,
     overwrite: bool = False,
+    postprocess: bool = True,
     progress: Progress | None = None,
 ) -> Path:
     """Write a mask for every image of a dataset, in the image's own size.
@@ -329,7 +338,8 @@ def predict(
     noted beside them (`predicted-1-of-1.jsonl`).
 
     Args:
-        model: Run folder, `.keras` file, several of these, see `Ensemble`, or a predictor.
+        model: Run folder, `.keras` file, several of these, see `Ensemble`, a folder in which
+            `choose_best` left its choice, or a predictor.
         dataset: Folder or `keras_robust.data.Dataset`; masks are not needed.
         output: Folder for `<id>.png`, labels as `keras_robust.data.read_mask` reads them; of
             volumes `<id>.nii.gz` with the affine and header of the image.
@@ -340,6 +350,8 @@ def predict(
         part: Which of the images are predicted here.
         overwrite: Also write masks that are there, whatever made them; always so with a predictor,
             of which nothing is known on disk.
+        postprocess: Keep only the largest part of the labels of which `postprocessing.json` beside
+            the runs says so; see `choose_best`.
         progress: Called as `progress(done, total)`.
 
     Returns:
@@ -355,6 +367,9 @@ def predict(
     options = {"normalize": normalize, "peers": peers, "mirror": mirror}
     made_by = {"models": _known_by(model), **options, "probabilities": probabilities}
     in_memory = not isinstance(model, str | Path | Sequence)
+    largest = kept_components(_paths(model)) if postprocess else ()
+    if largest:
+        made_by["keep_largest"] = [list(group) for group in largest]
     journal = Journal(output, made_by, part, overwrite or in_memory)
     left = journal.left(part.of(each_image(chosen)))
     if not left:
@@ -363,7 +378,7 @@ def predict(
     journal.begin()
     for case, probability in predictor.cases(left, progress):
         classes = max(2, probability.shape[-1])
-        labels = labels_of(probability, predictor.regions)
+        labels = keep_largest(labels_of(probability, predictor.regions), largest)
         save_labels(output, case.id, labels, case.image, classes)
         if probabilities:
             for number in range(probability.shape[-1]):
@@ -376,12 +391,18 @@ def predict(
 
 def _known_by(model: str | Path | Sequence[str | Path] | Predicts) -> Any:
     """What the models are known by; of one in memory nothing else has the same."""
+    paths = _paths(model)
+    for path in paths:
+        require_model(path)
+    runs = [run for path in paths for run in chosen_runs(path)]
+    return [model_hash(run) for run in runs] or uuid.uuid4().hex
+
+
+def _paths(model: str | Path | Sequence[str | Path] | Predicts) -> list[Path]:
+    """Where models lie; none of one in memory."""
     if isinstance(model, str | Path):
-        require_model(Path(model))
-        return [model_hash(model)]
-    if isinstance(model, Sequence):
-        return [hash for one in model for hash in _known_by(one)]
-    return uuid.uuid4().hex
+        return [Path(model)]
+    return [Path(one) for one in model] if isinstance(model, Sequence) else []
 
 
 def _resize(array: NDArray, size: tuple[int, ...]) -> NDArray:

@@ -1,7 +1,10 @@
+from .components import choose_components as choose_components
+from .components import keep_largest as keep_largest
 from .fingerprint import Fingerprint as Fingerprint
 from .fingerprint import fingerprint as fingerprint
 from .plan import Plan as Plan
 from .plan import make_plan as make_plan
+from .plan import make_plans as make_plans
 from .preprocessing import preprocess as preprocess
 from .sliding_window import gaussian_weights as gaussian_weights
 from .sliding_window import sliding_window as sliding_window

@@ -1,8 +1,8 @@
 """A training plan for a data set by the rules of nnU-Net: spacing, patch, network, batch size."""
 
 import json
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,7 +15,9 @@ from keras_robust.models.topology import ISOTROPIC, Topology, plan_topology, res
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.resampling import ANISOTROPIC, resampled_shape
 
-__all__ = ["PRESETS", "Plan", "feature_map_voxels", "make_plan"]
+__all__ = ["CONFIGURATIONS", "PRESETS", "Plan", "feature_map_voxels", "make_plan", "make_plans"]
+
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
 SMALLEST_BATCH = 2
 SMALLEST_VOLUME_AFTER_CROPPING = 0.75  # of the image, below which only what is not 0 is normalised
@@ -56,18 +58,22 @@ MOST_FEATURES = {2: 512, 3: 320}
 Count = Annotated[int, Field(ge=1)]
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Normalization = Literal["zscore", "ct", "rescale_to_0_1", "rgb_to_0_1", "none"]
+Configuration = Literal["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 
 
 class Plan(BaseModel):
     """How a data set is resampled, cut into patches, normalised and learned; readable as JSON.
 
     Args:
+        configuration: `"2d"`, of volumes slices across the first of `axes`, `"3d_fullres"`,
+            `"3d_lowres"`, coarser, or `"3d_cascade_fullres"`, whose networks are given the labels
+            that networks of `"3d_lowres"` predict.
         preset: One of `PRESETS`.
         memory_gib: What the batch size and the patch were fitted to.
         axes: Order in which the axes of the files are used: the thickest first.
-        spacing_mm: Target spacing of each of these axes.
-        median_shape: Of the images after resampling, in voxels.
-        patch_size: In voxels.
+        spacing_mm: Target spacing of each of these axes, or of those within slices.
+        median_shape: Of the images after resampling, in voxels, along the same axes.
+        patch_size: In voxels, along the same axes.
         batch_size: Patches per step.
         strides: Of each down-sampling.
         kernels: Of the convolutions of each stage.
@@ -87,6 +93,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    configuration: Configuration
     preset: str
     memory_gib: float
     axes: tuple[int, ...]
@@ -103,15 +110,27 @@ class Plan(BaseModel):
     batch_dice: bool
     regions: Regions = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_configuration(cls, values: Any) -> Any:
+        # As plans were written when there was one for images and one for volumes.
+        if isinstance(values, dict) and "configuration" not in values:
+            flat = len(values.get("axes") or ()) == 2
+            return {"configuration": "2d" if flat else "3d_fullres", **values}
+        return values
+
     @model_validator(mode="after")
     def _fits_its_axes(self) -> "Plan":
-        rank = len(self.axes)
-        if rank not in (2, 3) or sorted(self.axes) != list(range(rank)):
+        axes = len(self.axes)
+        if axes not in (2, 3) or sorted(self.axes) != list(range(axes)):
             raise invalid(
                 "axes",
                 "0 and 1, or 0, 1 and 2, in the order of their use",
                 said=f"axes={self.axes}",
             )
+        if axes == 2 and self.configuration != "2d":
+            raise invalid("configuration", "'2d' for images of two axes", self.configuration)
+        rank = 2 if self.configuration == "2d" else 3
         for name in ("spacing_mm", "median_shape", "patch_size", "strides", "kernels"):
             values = getattr(self, name)
             each = values if name in ("strides", "kernels") else [values]
@@ -127,6 +146,30 @@ class Plan(BaseModel):
             )
         return self
 
+    @property
+    def slices(self) -> bool:
+        """Whether networks see slices of volumes."""
+        return len(self.axes) > len(self.patch_size)
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """What a patch is cut from, along `axes`: of slices, one at a time."""
+        return (1, *self.patch_size) if self.slices else self.patch_size
+
+    @property
+    def previous(self) -> str | None:
+        """The configuration whose predictions networks are given; `None` for none."""
+        return "3d_lowres" if self.configuration == "3d_cascade_fullres" else None
+
+    def channels(self, classes: int) -> int:
+        """Of the input of networks, of a data set of so many classes, background included."""
+        return len(self.normalization) + (classes - 1 if self.previous else 0)
+
+    def resampled_to(self, spacing_mm: Sequence[float]) -> tuple[float, ...]:
+        """The spacing that an image of another is resampled to, both along `axes`: distances
+        between slices stay."""
+        return (spacing_mm[0], *self.spacing_mm) if self.slices else self.spacing_mm
+
     def to_json(self) -> str:
         """The plan as JSON, one line per field."""
         fields = self.model_dump(mode="json").items()
@@ -137,7 +180,7 @@ class Plan(BaseModel):
 def make_plan(
     fingerprint: Fingerprint, memory_gib: float | None = None, preset: str = "plain"
 ) -> Plan:
-    """The plan for a data set.
+    """The plan for a data set: of volumes `"3d_fullres"`, where these are more than one slice.
 
     The target spacing is the median, except along a thick axis of volumes that has few voxels (3
     times the others' spacing, a third of their voxels), where it is the tenth percentile. The patch
@@ -161,6 +204,23 @@ def make_plan(
         [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), supplementary note 2;
         [Isensee et al., 2024](https://arxiv.org/abs/2404.09556) (presets M and L)
     """
+    plans = make_plans(fingerprint, memory_gib, preset)
+    return plans.get("3d_fullres") or plans["2d"]
+
+
+def make_plans(
+    fingerprint: Fingerprint, memory_gib: float | None = None, preset: str = "plain"
+) -> dict[str, Plan]:
+    """All configurations that nnU-Net plans for a data set, by name; see `make_plan`.
+
+    Of images in two axes `"2d"` alone. Of volumes `"2d"`, the slices across the thickest axis, and,
+    where these are more than one, `"3d_fullres"`. Where a patch of this covers less than a quarter
+    of the median volume, the spacing is made larger in steps of 3 %, of the finest axes first,
+    until a patch covers a quarter: `"3d_lowres"`, if it has half as many voxels at most, and
+    `"3d_cascade_fullres"`, `"3d_fullres"` on what networks of `"3d_lowres"` predict.
+
+    Args, Raises and References: As of `make_plan`.
+    """
     if preset not in PRESETS:
         raise invalid("preset", f"one of {tuple(PRESETS)}", preset)
     settings = PRESETS[preset]
@@ -178,35 +238,94 @@ def make_plan(
     ]
     median = np.median(resampled, axis=0)[list(axes)]
     spacing = tuple(float(target[axis]) for axis in axes)
-    rank = len(axes)
-    budget = settings.voxels[rank] * memory_gib / settings.memory_gib
-    fitting = partial(
-        _fitting,
-        classes=fingerprint.classes,
-        encoder=settings.encoder,
-        budget=budget,
-        patches=REFERENCE_BATCH[rank] if settings.whole_batch else SMALLEST_BATCH,
-    )
-    network, size = fitting(spacing, median)
-    batch = round(budget / size * REFERENCE_BATCH[rank])
-    covering = float(np.prod(median)) * len(shapes) * settings.share / prod(network.patch)
-    cropped = np.median([case.cropped_share for case in fingerprint.cases])
-    return Plan(
-        preset=preset,
-        memory_gib=memory_gib,
-        axes=axes,
-        spacing_mm=spacing,
-        median_shape=tuple(int(n) for n in median),
-        patch_size=network.patch,
-        batch_size=max(min(batch, round(covering)), SMALLEST_BATCH),
-        strides=network.strides,
-        kernels=network.kernels,
-        features=_widths(network),
-        encoder=settings.encoder,
-        normalization=tuple(_normalization(name) for name in fingerprint.channel_names),
-        only_nonzero=bool(cropped < SMALLEST_VOLUME_AFTER_CROPPING),
-        batch_dice=rank == 2 or _are_small(network.patch, spacing, median, fitting),
-    )
+    planner = _Planner(fingerprint, settings, preset, memory_gib, axes)
+    voxels = float(np.prod(median))
+    plans = {}
+    if len(axes) == 3 and median[0] != 1:
+        full, coarse = planner.plan("3d_fullres", spacing, median, voxels), None
+        coarser, shape = planner.coarser(full, median)
+        if coarser is not None and voxels >= 2 * np.prod(shape):
+            coarse = planner.plan("3d_lowres", coarser, np.round(shape), float(np.prod(shape)))
+        full = full.model_copy(update={"batch_dice": coarse is not None})
+        plans["3d_fullres"] = full
+        if coarse is not None:
+            plans["3d_lowres"] = coarse
+            cascade = {"configuration": "3d_cascade_fullres"}
+            plans["3d_cascade_fullres"] = full.model_copy(update=cascade)
+    flat = planner.plan("2d", spacing[-2:], median[-2:], voxels)
+    return {"2d": flat.model_copy(update={"batch_dice": True}), **plans}
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """What the configurations of a data set have in common."""
+
+    fingerprint: Fingerprint
+    settings: Preset
+    preset: str
+    memory_gib: float
+    axes: tuple[int, ...]
+
+    def plan(
+        self,
+        configuration: Configuration,
+        spacing: tuple[float, ...],
+        median: np.ndarray,
+        voxels: float,
+    ) -> Plan:
+        """A configuration of a spacing, the median shape in it, and the voxels of an image, whose
+        Dice is that of each patch."""
+        rank, settings, cases = len(spacing), self.settings, self.fingerprint.cases
+        network, size = self._fitting(spacing, median)
+        batch = round(self._budget(rank) / size * REFERENCE_BATCH[rank])
+        covering = voxels * len(cases) * settings.share / prod(network.patch)
+        cropped = np.median([case.cropped_share for case in cases])
+        return Plan(
+            configuration=configuration,
+            preset=self.preset,
+            memory_gib=self.memory_gib,
+            axes=self.axes,
+            spacing_mm=spacing,
+            median_shape=tuple(int(n) for n in median),
+            patch_size=network.patch,
+            batch_size=max(min(batch, round(covering)), SMALLEST_BATCH),
+            strides=network.strides,
+            kernels=network.kernels,
+            features=_widths(network),
+            encoder=settings.encoder,
+            normalization=tuple(map(_normalization, self.fingerprint.channel_names)),
+            only_nonzero=bool(cropped < SMALLEST_VOLUME_AFTER_CROPPING),
+            batch_dice=False,
+        )
+
+    def coarser(
+        self, full: Plan, median: np.ndarray
+    ) -> tuple[tuple[float, ...] | None, np.ndarray]:
+        """The first coarser spacing in which a patch covers a quarter of the median image, and the
+        shape of this, not rounded; `None` where the plan's own does."""
+        spacing, shape, patch = np.array(full.spacing_mm), median, full.patch_size
+        while prod(patch) / np.prod(shape) < COVERED:
+            finest = spacing.max() / spacing > ISOTROPIC
+            spacing[finest if finest.any() else ...] *= COARSENING
+            shape = np.array(full.spacing_mm) / spacing * median
+            patch = self._fitting(tuple(spacing), np.round(shape))[0].patch
+        if patch is full.patch_size:
+            return None, shape
+        return tuple(map(float, spacing)), shape
+
+    def _budget(self, rank: int) -> float:
+        return self.settings.voxels[rank] * self.memory_gib / self.settings.memory_gib
+
+    def _fitting(self, spacing: tuple[float, ...], median: np.ndarray) -> tuple[Topology, int]:
+        rank = len(spacing)
+        return _fitting(
+            spacing,
+            median,
+            classes=self.fingerprint.classes,
+            encoder=self.settings.encoder,
+            budget=self._budget(rank),
+            patches=REFERENCE_BATCH[rank] if self.settings.whole_batch else SMALLEST_BATCH,
+        )
 
 
 def target_spacing(spacings: np.ndarray, shapes: np.ndarray) -> np.ndarray:
@@ -289,22 +408,6 @@ def _fitting(
         network = plan_topology(spacing, patch)
         size = feature_map_voxels(network, classes, encoder)
     return network, size
-
-
-def _are_small(
-    patch: tuple[int, ...],
-    spacing: tuple[float, ...],
-    median: np.ndarray,
-    fitting: Callable[..., tuple[Topology, int]],
-) -> bool:
-    """Whether the median image must be made twice smaller for a patch to cover a quarter of it."""
-    coarser, shape = np.array(spacing), median
-    while prod(patch) < COVERED * np.prod(shape):
-        finest = coarser.max() / coarser > ISOTROPIC
-        coarser[finest if finest.any() else ...] *= COARSENING
-        shape = np.array(spacing) / coarser * median
-        patch = fitting(tuple(coarser), np.round(shape))[0].patch
-    return bool(np.prod(median) >= 2 * np.prod(shape))
 
 
 def _widths(network: Topology) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from keras_robust.common.opening import read_bytes
 from keras_robust.common.progress import Progress
 from keras_robust.data import Dataset
 from keras_robust.planning.fingerprint import Fingerprint, fingerprint
-from keras_robust.planning.plan import Plan, make_plan
+from keras_robust.planning.plan import CONFIGURATIONS, Plan, make_plans
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -26,15 +26,19 @@ def write_plan_of(
     preset: str = "plain",
     anew: bool = True,
 ) -> Plan:
-    """Plan for images and masks, and leave `plan.json` and `fingerprint.json` in a folder.
+    """Plan for images and masks, and leave `plan.json` and `fingerprint.json` in a folder, and the
+    plans of further configurations beside it, as `plan_2d.json`.
 
     Args:
         chosen: The cases to look at, of one annotator.
         folder: Made when missing.
         progress: Called as `progress(done, total)`.
         workers: Threads that read images.
-        memory_gib, preset: As of `keras_robust.planning.make_plan`.
+        memory_gib, preset: As of `keras_robust.planning.make_plans`.
         anew: Also where the folder has a plan, which is else left as it is and returned.
+
+    Returns:
+        The plan in `plan.json`.
 
     Raises:
         ValueError: See `fingerprint`, `make_plan` and `load_plan`.
@@ -43,10 +47,56 @@ def write_plan_of(
     if not anew and (folder / "plan.json").is_file():
         return load_plan(folder)[0]
     found = fingerprint(chosen, progress, workers)
-    made = make_plan(found, memory_gib, preset)
+    plans = make_plans(found, memory_gib, preset)
+    made = plans.pop("3d_fullres", None) or plans.pop("2d")
     atomic_write_text(folder / "fingerprint.json", found.model_dump_json(indent=2) + "\n")
+    for name in CONFIGURATIONS:  # also of those that an earlier plan had
+        if name in plans:
+            atomic_write_text(folder / file_of(name), plans[name].to_json())
+        else:
+            (folder / file_of(name)).unlink(missing_ok=True)
     atomic_write_text(folder / "plan.json", made.to_json())
     return made
+
+
+def file_of(configuration: str) -> str:
+    """Name of the file of a configuration that is not that of `plan.json`."""
+    return f"plan_{configuration}.json"
+
+
+def load_configuration(
+    folder: str | Path, configuration: str | None = None
+) -> tuple[Plan, Fingerprint]:
+    """The plan of a configuration; `None` for that of `plan.json`.
+
+    Raises:
+        FileNotFoundError, ValueError: It was not planned; see also `load_plan`.
+    """
+    folder = Path(folder)
+    if configuration is None:
+        return load_plan(folder)
+    if (folder / file_of(configuration)).is_file():
+        return load_plan(folder, file_of(configuration))
+    plan, found = load_plan(folder)
+    if plan.configuration != configuration:
+        raise invalid(
+            "configuration",
+            f"one of those planned, {[plan.configuration, *planned_beside(folder)]}",
+            configuration,
+            "Few data sets have all: `3d_lowres` and the cascade are for large volumes.",
+        )
+    return plan, found
+
+
+def planned_beside(folder: Path) -> list[str]:
+    """The configurations of a folder beside that of `plan.json`."""
+    return [name for name in CONFIGURATIONS if (folder / file_of(name)).is_file()]
+
+
+def cases_folder(folder: Path, plan: Plan) -> Path:
+    """Where the preprocessed cases of a plan go: one folder of each spacing."""
+    coarse = plan.configuration == "3d_lowres" or plan.slices
+    return folder / (f"cases_{plan.configuration}" if coarse else "cases")
 
 
 def load_plan(folder: str | Path, name: str = "plan.json") -> tuple[Plan, Fingerprint]:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from keras_robust.planning.resampling import (
     thick_axis,
 )
 
-__all__ = ["Geometry", "PreprocessedCase", "preprocess", "preprocess_image"]
+__all__ = ["Geometry", "PreprocessedCase", "labels_by", "preprocess", "preprocess_image"]
 
 MIN_LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
 OF_IMAGE, OF_LABELS = ("image.b2nd",), ("labels.b2nd", "locations.npz")
@@ -44,6 +44,7 @@ ANNOTATED, SIZES = "annotated", "sizes"
 RULES = 2  # one more for each change of what is made of the same case, which is made anew then
 # Fields of a plan that change nothing in the preprocessed cases.
 OF_THE_NETWORK = (
+    "configuration",
     *("preset", "memory_gib", "median_shape", "patch_size", "batch_size", "strides", "kernels"),
     *("features", "encoder", "batch_dice", "regions"),
 )
@@ -110,16 +111,23 @@ def preprocess_image(
     inside = ndimage.binary_fill_holes(filled[crop]) if plan.only_nonzero else None
     cropped = normalize(image[crop], plan.normalization, fingerprint.intensities, inside)
     current = tuple(spacing[axis] for axis in plan.axes)
-    new_shape = resampled_shape(cropped.shape[:-1], current, plan.spacing_mm)
-    separate = thick_axis(current, plan.spacing_mm)
+    target = plan.resampled_to(current)
+    new_shape = resampled_shape(cropped.shape[:-1], current, target)
+    separate = thick_axis(current, target)
     resampled = resample_image(cropped, new_shape, separate)
-    if labels is not None:
-        labels = labels.transpose(*plan.axes, *range(rank, labels.ndim))[crop]
-        if labels.ndim == rank:
-            labels = resample_labels(labels, new_shape, separate)
-        else:
-            labels = resample_image(labels, new_shape, separate, order=1)
-    return resampled, labels, Geometry(shape, tuple(spacing), box, new_shape)
+    geometry = Geometry(shape, tuple(spacing), box, new_shape)
+    return resampled, None if labels is None else labels_by(labels, plan, geometry), geometry
+
+
+def labels_by(labels: NDArray, plan: Plan, geometry: Geometry) -> NDArray:
+    """Labels or probabilities cropped and resampled as an image was; see `preprocess_image`."""
+    spacing = tuple(geometry.spacing_mm[axis] for axis in plan.axes)
+    rank, separate = len(plan.axes), thick_axis(spacing, plan.resampled_to(spacing))
+    crop = tuple(slice(*edges) for edges in geometry.box)
+    labels = labels.transpose(*plan.axes, *range(rank, labels.ndim))[crop]
+    if labels.ndim == rank:
+        return resample_labels(labels, geometry.resampled_shape, separate)
+    return resample_image(labels, geometry.resampled_shape, separate, order=1)
 
 
 @dataclass(frozen=True)
@@ -130,11 +138,13 @@ class PreprocessedCase:
         images: Folder of the images, one for all annotators.
         labels_folder: Folder of one annotator's labels.
         id: Of the case.
+        predicted: File of the labels that a previous stage predicted, of a cascade.
     """
 
     images: Path
     labels_folder: Path
     id: str
+    predicted: Path | None = None
 
     @property
     def image(self) -> Any:
@@ -146,6 +156,19 @@ class PreprocessedCase:
         """uint8, read where it is sliced: labels `(*spatial)`, or, of soft masks, 255ths of each
         foreground class `(*spatial, K - 1)`; what is missing to 255 is the background's."""
         return blosc2.open(str(self.labels_folder / f"{self.id}.labels.b2nd"), mode="r")
+
+    @property
+    def previous(self) -> Any:
+        """Labels that a previous stage predicted, uint8 `(*spatial)`; `None` for none."""
+        return None if self.predicted is None else blosc2.open(str(self.predicted), mode="r")
+
+    def with_previous(self, file: Path, labels: Callable[[], NDArray[np.uint8]]) -> Self:
+        """The same with what a previous stage predicted, which is made if the file is not there."""
+        if not file.is_file():
+            atomic_write_bytes(
+                file, _compressed(labels(), self.labels.chunks[: len(self.geometry.box)])
+            )
+        return replace(self, predicted=file)
 
     @property
     def locations(self) -> dict[int, NDArray[np.int32]]:
@@ -277,7 +300,7 @@ def _preprocess_case(
         labels = levels_of(labels)[..., 1:]
     chunks = [
         min(max(1, -(-edge // 2)), size)
-        for edge, size in zip(plan.patch_size, image.shape[:-1], strict=True)
+        for edge, size in zip(plan.window, image.shape[:-1], strict=True)
     ]
     if not _image_is_done(stored, case, digest):
         content = _compressed(image, [*chunks, image.shape[-1]])

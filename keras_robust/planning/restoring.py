@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_robust.common.large_arrays import large_array
+from keras_robust.common.large_arrays import large_array, slabs
 from keras_robust.common.progress import Progress
 from keras_robust.models.decoding import class_probabilities, probabilities_of
 from keras_robust.planning.fingerprint import Fingerprint
@@ -29,6 +29,7 @@ def planned_probabilities(
     *,
     overlap: float = 0.5,
     mirror_axes: Sequence[int] = (),
+    previous: NDArray[np.uint8] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Probabilities of an image, preprocessed as planned, in the grid in which it is stored.
@@ -44,7 +45,8 @@ def planned_probabilities(
         plan: Of the data set that the network was trained on.
         fingerprint: Of that data set.
         overlap: Of the windows, see `keras_robust.planning.sliding_window.sliding_window`.
-        mirror_axes: Axes of the plan to mirror along, see there.
+        mirror_axes: Axes of a patch to mirror along, see there.
+        previous: Labels `(*spatial)` that the previous stage of a cascade predicted, as stored.
         progress: Called with (windows done, total).
 
     Returns:
@@ -54,17 +56,36 @@ def planned_probabilities(
     Raises:
         ValueError: Axes or channels other than the plan's.
     """
-    prepared, _, geometry = preprocess_image(image, spacing_mm, plan, fingerprint)
+    prepared, labels, geometry = preprocess_image(image, spacing_mm, plan, fingerprint, previous)
+    if labels is not None:
+        prepared = _with_labels(prepared, labels, fingerprint.classes)
     logits = sliding_window(
-        predict,
+        _of_slices(predict) if plan.slices else predict,
         prepared,
-        plan.patch_size,
+        plan.window,
         overlap=overlap,
-        batch_size=max(1, VOXELS_PER_CALL // int(np.prod(plan.patch_size))),
-        mirror_axes=mirror_axes,
+        batch_size=max(1, VOXELS_PER_CALL // int(np.prod(plan.window))),
+        mirror_axes=tuple(axis + plan.slices for axis in mirror_axes),
         progress=progress,
     )
     return restore(logits, geometry, plan, fingerprint.classes)
+
+
+def _with_labels(
+    image: NDArray[np.float32], labels: NDArray[np.uint8], classes: int
+) -> NDArray[np.float32]:
+    """An image with further channels: where each foreground label is."""
+    channels = image.shape[-1]
+    result = large_array((*labels.shape, channels + classes - 1))
+    for rows in slabs(result.shape):
+        result[rows][..., :channels] = image[rows]
+        result[rows][..., channels:] = labels[rows][..., np.newaxis] == np.arange(1, classes)
+    return result
+
+
+def _of_slices(predict: Callable[[NDArray[np.float32]], Any]) -> Callable[[NDArray], NDArray]:
+    """A network of slices as one of volumes that are one slice thick."""
+    return lambda patches: np.asarray(predict(patches[:, 0]))[:, np.newaxis]
 
 
 def restore(
@@ -90,7 +111,7 @@ def restore(
     crop = result.transpose(*plan.axes, len(plan.axes))[
         tuple(slice(*edges) for edges in geometry.box)
     ]
-    separate = thick_axis(plan.spacing_mm, spacing)
+    separate = thick_axis(plan.resampled_to(spacing), spacing)
     inside = None if plan.regions else crop
     found = resample_image(logits, crop.shape[:-1], separate, order=1, out=inside)
     probabilities_of(found, plan.regions)

@@ -172,6 +172,10 @@ class PlanConfig(_Section):
     Args:
         folder: Holds `plan.json` and `fingerprint.json`, as `keras-robust plan` writes them, and
             `cases/`, as `keras-robust preprocess` fills it; `train` preprocesses what is missing.
+        configuration: `"2d"`, `"3d_fullres"`, `"3d_lowres"` or `"3d_cascade_fullres"`, where it was
+            planned; `None` for that of `plan.json`.
+        previous: Of `"3d_cascade_fullres"`, run folders of `"3d_lowres"`, which together held every
+            image out, one fold each (`data.fold`).
         patch_size: Along the plan's axes, in voxels; padded to what the network divides. `None`
             for the plan's.
         batch_size: Patches per step, over all devices; `None` for the plan's.
@@ -185,7 +189,7 @@ class PlanConfig(_Section):
         deep_supervision: Train the outputs of all stages but the lowest.
         regions: Learn the regions of dataset.json, a sigmoid each, in place of labels, a softmax
             over all; needs its `regions_class_order`, by which predictions become labels.
-        mirror_axes: Axes of the plan along which patches are mirrored, in training and, averaged
+        mirror_axes: Axes of a patch along which patches are mirrored, in training and, averaged
             over all of their subsets, at prediction; `None` for all of them.
         optimizer: `"sgd"` with Nesterov momentum, or `"adam"`.
         learning_rate: Of the first epoch, times (1 - epoch / epochs)^0.9 in each further one.
@@ -199,6 +203,8 @@ class PlanConfig(_Section):
     """
 
     folder: Folder
+    configuration: Literal["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"] | None = None
+    previous: tuple[Folder, ...] = ()
     patch_size: tuple[int, ...] | None = None
     batch_size: int | None = Field(default=None, ge=1)
     features: int | None = Field(default=None, ge=1)

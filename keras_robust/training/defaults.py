@@ -58,7 +58,10 @@ def needs_plan(config: TrainConfig) -> bool:
 
 
 def with_plan(
-    config: TrainConfig, folder: str | Path, progress: Progress | None = None
+    config: TrainConfig,
+    folder: str | Path,
+    progress: Progress | None = None,
+    configuration: str | None = None,
 ) -> TrainConfig:
     """The configuration with a plan for its training images, made where the folder has none yet.
 
@@ -68,6 +71,7 @@ def with_plan(
         config: Of a run for which `needs_plan` is true.
         folder: Of `plan.json` and `fingerprint.json`.
         progress: Called as `progress(done, total)` while images are looked at.
+        configuration: See `PlanConfig`.
 
     Raises:
         FileNotFoundError, ValueError: The dataset cannot be opened, has no such cases, or the
@@ -81,4 +85,5 @@ def with_plan(
     write_plan_of(chosen, folder, progress, anew=False)
     given = config.model_fields_set & {"batch_size", "steps_per_epoch", "learning_rate"}
     options = {name: value for name in given if (value := getattr(config, name)) is not None}
-    return config.model_copy(update={"plan": PlanConfig(folder=Path(folder), **options)})
+    plan = PlanConfig.model_validate({"folder": folder, "configuration": configuration, **options})
+    return config.model_copy(update={"plan": plan})

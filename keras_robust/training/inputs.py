@@ -2,7 +2,7 @@
 
 from keras_robust.common.errors import invalid
 from keras_robust.data import Dataset
-from keras_robust.planning.plan_files import load_plan
+from keras_robust.planning.plan_files import load_configuration
 from keras_robust.training.choosing import (
     choose_annotators,
     chosen_cases,
@@ -39,4 +39,4 @@ def check_inputs(config: TrainConfig) -> None:
     dataset.read_image(cases[0])
     dataset.read_target(cases[0])
     if config.plan is not None:
-        load_plan(config.plan.folder)
+        load_configuration(config.plan.folder, config.plan.configuration)

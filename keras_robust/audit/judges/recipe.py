@@ -179,7 +179,7 @@ def with_plan(
 
 
 def _small_patch(plan: Plan) -> tuple[int, ...]:
-    most = PATCH[len(plan.axes)]
+    most = PATCH[len(plan.patch_size)]
     return tuple(min(length, most) for length in plan.patch_size)
 
 

@@ -40,7 +40,8 @@ def sample(
     start: Sequence[int],
     patch_size: Sequence[int],
     generator: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray]:
+    previous=None,
+) -> tuple[NDArray, ...]:
     """A patch, at times turned and scaled about its centre, of image and labels.
 
     Both are interpolated linearly, labels as the maps of each, 0 outside; a patch that is neither
@@ -52,25 +53,31 @@ def sample(
         start: First voxel of the patch.
         patch_size: In voxels.
         generator: Of random numbers.
+        previous: Labels that the previous stage of a cascade predicted, moved along.
 
     Returns:
-        `(*patch_size, channels)`, and `(*patch_size)` or `(*patch_size, K - 1)`.
+        `(*patch_size, channels)`, and `(*patch_size)` or `(*patch_size, K - 1)`; with `previous`
+        that as well, `(*patch_size)`.
     """
     matrix = _draw_matrix(generator, patch_size)
+    maps = [labels] if previous is None else [labels, previous]
     if matrix is None:
         patch = cut(image, start, patch_size).astype(np.float32)
-        return patch, cut_target(labels, start, patch_size)
+        return patch, *(cut_target(one, start, patch_size) for one in maps)
     centre = (np.array(patch_size) - 1) / 2
     corners = np.array(list(product(*((0, edge - 1) for edge in patch_size)))) - centre
     reached = corners @ matrix.T + centre
     low = np.floor(reached.min(axis=0)).astype(int)
     size = np.ceil(reached.max(axis=0)).astype(int) + 2 - low
     first = low + np.array(start)
-    image, labels = cut(image, first, size), cut_target(labels, first, size)
+    image, maps = cut(image, first, size), [cut_target(one, first, size) for one in maps]
     offset = centre - matrix @ centre - low
-    image = _affine_channels(image, matrix, offset, patch_size)
-    of_labels = _affine_labels if labels.ndim == len(patch_size) else _affine_channels
-    return image, of_labels(labels, matrix, offset, patch_size)
+
+    def moved(one: NDArray) -> NDArray:
+        of_labels = _affine_labels if one.ndim == len(patch_size) else _affine_channels
+        return of_labels(one, matrix, offset, patch_size)
+
+    return _affine_channels(image, matrix, offset, patch_size), *map(moved, maps)
 
 
 def augment(
@@ -79,7 +86,8 @@ def augment(
     generator: np.random.Generator,
     mirror_axes: Sequence[int],
     keep_zero: bool = False,
-) -> tuple[NDArray[np.float32], NDArray]:
+    previous: NDArray[np.uint8] | None = None,
+) -> tuple[NDArray, ...]:
     """Noise, blur, brightness, contrast, low resolution, gamma and mirroring, each at times.
 
     Args:
@@ -89,9 +97,10 @@ def augment(
         mirror_axes: Axes that may be mirrored.
         keep_zero: Leave what is 0 in every channel 0, as where z-scores are those of the voxels
             that are not.
+        previous: As of `sample`; mirrored alone.
 
     Returns:
-        Image and labels of the same shapes.
+        Image and labels of the same shapes; with `previous` that as well.
 
     References:
         [Isensee et al., 2021](https://doi.org/10.1038/s41592-020-01008-z), supplementary note 4.
@@ -132,7 +141,8 @@ def augment(
     flipped = tuple(axis for axis in mirror_axes if happens() < MIRROR)
     if outside is not None:
         image[outside] = 0
-    return np.flip(image, flipped), np.flip(labels, flipped)
+    maps = [image, labels] if previous is None else [image, labels, previous]
+    return tuple(np.flip(one, flipped) for one in maps)
 
 
 def _draw_matrix(generator: np.random.Generator, patch_size: Sequence[int]) -> NDArray | None:

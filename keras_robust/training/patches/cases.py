@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_robust.common.errors import invalid
+from keras_robust.common.hashes import sha256
 from keras_robust.common.progress import Progress
-from keras_robust.data import Dataset
+from keras_robust.data import Case, Dataset
 from keras_robust.data.files.ignored import set_aside_ignored
 from keras_robust.noise import LabelNoise, check_possible, corrupt_planned, write_log
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
-from keras_robust.planning.preprocessing import PreprocessedCase, preprocess
+from keras_robust.planning.plan_files import cases_folder
+from keras_robust.planning.preprocessing import PreprocessedCase, labels_by, preprocess
 from keras_robust.training.choosing import choose_annotators, chosen_cases, refuse_noise_on_shares
 from keras_robust.training.config import TrainConfig
+from keras_robust.training.patches.previous import PreviousStage
 
 __all__ = ["PatchSource", "PlannedCases", "prepare_cases"]
 
@@ -43,6 +46,9 @@ class PatchSource(Protocol):
 
     @property
     def annotated(self) -> NDArray[np.int32] | None: ...
+
+    @property
+    def previous(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,10 @@ class InMemory:
     def annotated(self) -> NDArray[np.int32] | None:
         return self.case.annotated
 
+    @cached_property
+    def previous(self) -> NDArray[np.uint8] | None:
+        return None if self.case.predicted is None else self.case.previous[:]
+
 
 @dataclass(frozen=True)
 class PlannedCases:
@@ -103,6 +113,7 @@ def prepare_cases(
     fingerprint: Fingerprint,
     folder: Path,
     progress: Progress,
+    previous: PreviousStage | None = None,
 ) -> PlannedCases:
     """Choose the cases of a run, preprocess those that are not yet, and corrupt training masks.
 
@@ -113,6 +124,7 @@ def prepare_cases(
         fingerprint: Of the plan.
         folder: Of the run: noisy masks and their log go there.
         progress: Called with (done, total).
+        previous: Of a cascade, the networks of the stage before.
 
     Raises:
         ValueError: The data set is another than that of the plan; see also `preprocess`.
@@ -137,12 +149,17 @@ def prepare_cases(
             remedy="Leave plan.regions out.",
         )
     chosen, test = chosen_cases(dataset, config.data, annotator, clean)
-    cases = options.folder / "cases"
+    cases = cases_folder(options.folder, plan)
     train: list[PreprocessedCase] = preprocess(chosen, plan, fingerprint, cases, progress)
     held_out: list[PreprocessedCase] = []
     if config.data.fold is not None and test is not None and options.validation_steps:
         within = dataset.select(annotator=annotator).select(ids=test.ids)
         held_out = preprocess(within, plan, fingerprint, cases, progress)
+        if previous is not None:
+            held_out = _predicted(held_out, within, plan, previous, options.folder, progress)
+    if previous is not None:
+        previous.require_all(chosen)
+        train = _predicted(train, chosen, plan, previous, options.folder, progress)
     kinds = ["clean"] * len(train)
     if config.noise is not None:
         train, kinds = _corrupt(train, config, dataset, folder, progress)
@@ -154,6 +171,27 @@ def prepare_cases(
         test=test,
         kinds=kinds,
     )
+
+
+def _predicted(
+    cases: list[PreprocessedCase],
+    dataset: Dataset,
+    plan: Plan,
+    previous: PreviousStage,
+    folder: Path,
+    progress: Progress,
+) -> list[PreprocessedCase]:
+    """The cases with what the previous stage predicts of them, which is kept beside the plan."""
+    found, key = [], previous.key[:16]
+    for done, (stored, case) in enumerate(zip(cases, dataset, strict=True), start=1):
+        name = f"{case.id}-{sha256(*case.channels)[:16]}.b2nd"
+
+        def labels(stored: PreprocessedCase = stored, case: Case = case) -> NDArray[np.uint8]:
+            return labels_by(previous.of_case(case), plan, stored.geometry)
+
+        found.append(stored.with_previous(folder / "previous" / key / name, labels))
+        progress(done, len(cases))
+    return found
 
 
 def _corrupt(

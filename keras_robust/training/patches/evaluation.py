@@ -18,6 +18,7 @@ from keras_robust.models.probabilities import with_logits_beside
 from keras_robust.planning.fingerprint import Fingerprint
 from keras_robust.planning.plan import Plan
 from keras_robust.planning.restoring import planned_probabilities
+from keras_robust.training.patches.previous import PreviousStage
 
 __all__ = ["predictions", "stored_overlap"]
 
@@ -28,6 +29,7 @@ def predictions(
     plan: Plan,
     fingerprint: Fingerprint,
     mirror_axes: tuple[int, ...] = (),
+    previous: PreviousStage | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Case, NDArray[np.float32]]]:
     """Each case with its probabilities `(*spatial, K)` in the grid of the stored image.
@@ -37,7 +39,8 @@ def predictions(
         dataset: The cases.
         plan: As the run uses it.
         fingerprint: Of the plan.
-        mirror_axes: Axes of the plan to mirror along.
+        mirror_axes: Axes of a patch to mirror along.
+        previous: Of a cascade, the networks of the stage before.
         progress: Called with (windows done, total) of each case.
     """
     activation = activation_of(model.output_shape[-1], plan.regions)
@@ -55,6 +58,7 @@ def predictions(
                 plan,
                 fingerprint,
                 mirror_axes=mirror_axes,
+                previous=previous.of_case(case) if previous else None,
                 progress=progress,
             ),
         )

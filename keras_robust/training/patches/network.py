@@ -30,7 +30,7 @@ def build_planned(config: TrainConfig, plan: Plan, classes: int) -> keras.Model:
     def network() -> keras.Model:
         return build_network(
             config.model.name,
-            (*plan.patch_size, len(plan.normalization)),
+            (*plan.patch_size, plan.channels(classes)),
             classes=channels,
             features=plan.features[0],
             max_features=max(plan.features),

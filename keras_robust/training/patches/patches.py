@@ -11,6 +11,7 @@ from keras_robust.planning.plan import Plan
 from keras_robust.training.patches.augmentation import augment, sample
 from keras_robust.training.patches.cases import PatchSource
 from keras_robust.training.patches.drawing import cut, cut_target, draw_start, is_foreground
+from keras_robust.training.patches.previous import changed, one_hot
 
 __all__ = ["Patches", "of_outputs"]
 
@@ -27,6 +28,7 @@ class Patches:
             around an annotated voxel where the data set has an ignored label.
         augmented: Whether patches are augmented.
         mirror_axes: Axes that may be mirrored.
+        classes: Of the data set, background included.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class Patches:
         foreground: float = 0.33,
         augmented: bool = True,
         mirror_axes: Sequence[int] = (),
+        classes: int = 2,
     ):
         self.cases, self.plan, self.per_epoch, self.seed = cases, plan, per_epoch, seed
         self.foreground, self.augmented, self.mirror_axes = foreground, augmented, mirror_axes
+        self.classes = classes
 
     def case_of(self, epoch: int, number: int) -> PatchSource:
         """The case that a patch is drawn from."""
@@ -50,14 +54,14 @@ class Patches:
     def target_shape(self) -> tuple[int, ...]:
         """`(*patch_size)` for labels; with a channel, or K, for the probabilities of soft masks."""
         size = self.plan.patch_size
-        foreground = self.cases[0].labels.shape[len(size) :]
+        foreground = self.cases[0].labels.shape[len(self.plan.axes) :]
         return (*size, *(count + 1 if count > 1 else 1 for count in foreground))
 
     @property
     def like(self) -> list[tuple[tuple[int, ...], str]]:
         """Shape and type of an image and its target in a batch."""
         size, target = self.plan.patch_size, self.target_shape
-        image = ((*size, len(self.plan.normalization)), "float32")
+        image = ((*size, self.plan.channels(self.classes)), "float32")
         return [image, ((*size, 1), "uint8") if target == size else (target, "float32")]
 
     def numbered(self, index: int) -> tuple[NDArray[np.float32], NDArray]:
@@ -79,20 +83,28 @@ class Patches:
             self.plan.patch_size,
             self.plan.batch_size,
         )
-        image, labels = case.image, case.labels
+        image, labels, previous = case.image, case.labels, case.previous
         forced = is_foreground(number % batch_size, batch_size, self.foreground)
         around: Mapping[int, NDArray[np.int32]] = case.locations if forced else {}
         if around and self.plan.regions:
             around = _of_regions(around, case.sizes, self.plan.regions, generator)
         if not around and (annotated := case.annotated) is not None:
             around = {0: annotated}  # where most is ignored, most patches would teach nothing
-        start = draw_start(generator, image.shape[:-1], size, around)
+        start = draw_start(generator, image.shape[:-1], self.plan.window, around)
+        if self.plan.slices:
+            image, labels, start = image[start[0]], labels[start[0]], start[1:]
+        further: list[NDArray]
         if self.augmented:
-            patch, target = sample(image, labels, start, size, generator)
+            patch, target, *further = sample(image, labels, start, size, generator, previous)
             options = self.mirror_axes, self.plan.only_nonzero
-            patch, target = augment(patch, target, generator, *options)
+            patch, target, *further = augment(patch, target, generator, *options, *further)
         else:
             patch, target = cut(image, start, size), cut_target(labels, start, size)
+            further = [] if previous is None else [cut(previous, start, size)]
+        for found in further:
+            shares = one_hot(found, self.classes)
+            shares = changed(shares, generator) if self.augmented else shares
+            patch = np.concatenate([patch, shares], axis=-1)
         return patch, target if target.ndim == len(size) else _with_background(target)
 
     def _generator(self, epoch: int, number: int) -> np.random.Generator:

@@ -34,10 +34,10 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
     ((64, 64), (8, 16, 32, 64, 128))
     """
     mirrored = config.mirror_axes or ()
-    if not all(0 <= axis < len(plan.axes) for axis in mirrored):
+    if not all(0 <= axis < len(plan.patch_size) for axis in mirrored):
         raise invalid(
             "plan.mirror_axes",
-            f"axes from 0 to {len(plan.axes) - 1}",
+            f"axes from 0 to {len(plan.patch_size) - 1}",
             said=f"plan.mirror_axes={mirrored}",
         )
     if config.regions and not regions:
@@ -53,10 +53,10 @@ def planned(plan: Plan, config: PlanConfig, regions: Regions = ()) -> Plan:
         )
     changes: dict[str, object] = {"regions": regions if config.regions else ()}
     if config.patch_size is not None:
-        if len(config.patch_size) != len(plan.axes) or min(config.patch_size) < 1:
+        if len(config.patch_size) != len(plan.patch_size) or min(config.patch_size) < 1:
             raise invalid(
                 "plan.patch_size",
-                f"{len(plan.axes)} positive sizes, as planned",
+                f"{len(plan.patch_size)} positive sizes, as planned",
                 said=f"plan.patch_size={config.patch_size}",
             )
         network = plan_topology(plan.spacing_mm, config.patch_size)

@@ -14,7 +14,7 @@ from keras_robust.common.tables import write_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import foreground_probability, save_probability
 from keras_robust.models.compiled import compiled
-from keras_robust.planning.plan_files import load_plan, require_plan_of
+from keras_robust.planning.plan_files import load_configuration, require_plan_of
 from keras_robust.training.config import PlanConfig, TrainConfig
 from keras_robust.training.devices import require_shared
 from keras_robust.training.evaluation import dice_scores, overlap_counts
@@ -29,6 +29,7 @@ from keras_robust.training.patches.network import (
 )
 from keras_robust.training.patches.optimizer import polynomial_decay
 from keras_robust.training.patches.patches import Patches
+from keras_robust.training.patches.previous import PreviousStage
 from keras_robust.training.patches.pseudo_dice import PseudoDice, columns
 from keras_robust.training.patches.recipe import planned
 from keras_robust.training.run import Run
@@ -54,7 +55,7 @@ class PlannedTask:
     ):
         self.dataset, self.config, self.options, self.run = dataset, config, options, run
         self.progress = progress
-        plan, self.fingerprint = load_plan(options.folder)
+        plan, self.fingerprint = load_configuration(options.folder, options.configuration)
         if options.regions and config.selection is not None:
             raise invalid(
                 "selection",
@@ -73,6 +74,10 @@ class PlannedTask:
         atomic_write_text(
             run.folder / "fingerprint.json", self.fingerprint.model_dump_json(indent=2) + "\n"
         )
+        self.previous = None
+        if self.plan.previous:
+            self.previous = PreviousStage.of(options.previous, self.plan)
+            self.previous.write(run.folder)
         self.cases = prepare_cases(
             dataset,
             config,
@@ -80,10 +85,11 @@ class PlannedTask:
             self.fingerprint,
             run.folder,
             lambda done, total: progress("data", done, total, {}),
+            self.previous,
         )
         self.steps = options.steps_per_epoch
         self.tested = False
-        axes = tuple(range(len(self.plan.axes)))
+        axes = tuple(range(len(self.plan.patch_size)))
         chosen = axes if options.mirror_axes is None else options.mirror_axes
         self.mirror_axes = chosen if config.augment else ()
         self.patches = self._patches(self.cases.train, self.steps, config.augment)
@@ -95,7 +101,7 @@ class PlannedTask:
 
     @property
     def facts(self) -> dict[str, Any]:
-        shape = [*self.plan.patch_size, len(self.plan.normalization)]
+        shape = [*self.plan.patch_size, self.plan.channels(self.dataset.classes)]
         return {"image_shape": shape, "classes": self.dataset.classes}
 
     def build(self) -> keras.Model:
@@ -211,6 +217,7 @@ class PlannedTask:
             self.plan,
             self.fingerprint,
             mirror_axes,
+            self.previous,
             lambda done, total: self.progress("predict", done, total, {}),
         )
 
@@ -227,4 +234,5 @@ class PlannedTask:
             foreground=self.options.foreground,
             augmented=augmented,
             mirror_axes=self.mirror_axes,
+            classes=self.dataset.classes,
         )

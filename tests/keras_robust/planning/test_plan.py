@@ -1,12 +1,24 @@
+import json
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
 from keras_robust.data import sample_path
 from keras_robust.models.topology import plan_topology
 from keras_robust.planning.fingerprint import CaseFingerprint, Fingerprint
-from keras_robust.planning.plan import PRESETS, Plan, feature_map_voxels, make_plan, target_spacing
+from keras_robust.planning.plan import (
+    PRESETS,
+    Plan,
+    feature_map_voxels,
+    make_plan,
+    make_plans,
+    target_spacing,
+)
 
 # dynamic_network_architectures 0.4.4, compute_conv_feature_map_size: patch, spacing, classes,
 # plain encoder, residual encoder.
@@ -155,3 +167,29 @@ def test_the_command_leaves_fingerprint_and_plan(tmp_path):
 def test_errors_name_the_argument(options, message):
     with pytest.raises(ValueError, match=message):
         make_plan(described([(35, 51, 35)] * 9, [(1, 1, 1)] * 9), **options)
+
+
+def test_configurations_equal_those_recorded_of_nnunet():
+    """Of 100 random data sets, drawn anew by their seeds; see `scripts/nnunet/plans.py`."""
+    root = Path(__file__).parents[3]
+    recorded = json.loads((root / "docs/results/nnunet/plans.json").read_text())
+    assert recorded["equal"] == len(recorded["fingerprints"]) == 100
+    names = runpy.run_path(str(root / "scripts/nnunet/plans.py"))
+    with_coarse = [one for one in recorded["fingerprints"] if "3d_lowres" in one["nnunet"]]
+    assert len(with_coarse) == recorded["with_3d_lowres"] >= 10
+    for one in [*with_coarse[:5], *recorded["fingerprints"][:10]]:
+        assert names["by_project"](*names["draw"](one["seed"])) == one["nnunet"]
+
+
+def test_a_volume_of_one_slice_has_slices_alone():
+    plans = make_plans(described([(1, 60, 50)] * 4, [(5, 1, 1)] * 4))
+    assert [*plans] == ["2d"] and plans["2d"].slices and plans["2d"].window[0] == 1
+    assert make_plan(described([(1, 60, 50)] * 4, [(5, 1, 1)] * 4)) == plans["2d"]
+
+
+def test_a_plan_of_before_there_were_configurations_is_read():
+    plan = make_plan(described([(60, 50)] * 4, [(1, 1)] * 4))
+    stored = plan.model_dump(mode="json")
+    assert stored.pop("configuration") == "2d" and Plan.model_validate(stored) == plan
+    with pytest.raises(ValidationError, match="'2d' for images of two axes"):
+        Plan.model_validate({**stored, "configuration": "3d_fullres"})
