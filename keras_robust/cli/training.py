@@ -117,7 +117,7 @@ def train(
 
         try:
             with training_view(chosen) as view:
-                run = train(chosen, folder, resume=resume, progress=view)
+                run = train(chosen, folder, resume, view, across_machines=True)
         except DivergenceError as error:
             raise ValueError(str(error)) from error
         except KeyboardInterrupt:

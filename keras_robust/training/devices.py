@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from keras_robust.common.errors import invalid
 
@@ -16,8 +17,10 @@ __all__ = [
     "choose_devices",
     "data_parallel",
     "device_scope",
+    "join_machines",
     "jit_compiles",
     "limit_threads",
+    "machines_together",
     "replicas",
     "require_chosen",
     "require_shared",
@@ -26,6 +29,8 @@ __all__ = [
 
 BACKENDS = ("tensorflow", "jax", "torch")
 VARIABLE = "KERAS_ROBUST_DEVICES"  # what was chosen, for this process and those that it starts
+
+_together: Any = None  # the strategy of several machines, of which a process can join one
 
 
 def choose_devices(chosen: str | None) -> None:
@@ -121,8 +126,11 @@ def _backend() -> str:
     return keras.backend.backend()
 
 
-def require_trainable() -> None:
+def require_trainable(across_machines: bool = False) -> None:
     """See to it that a run can be trained here.
+
+    Args:
+        across_machines: Whether the machines of TF_CONFIG are to train one run together.
 
     Raises:
         ValueError: Keras runs on a backend that does not train, or the environment describes
@@ -138,15 +146,39 @@ def require_trainable() -> None:
             "imported.",
         )
     require_chosen()
-    machines = _machines(os.environ.get("TF_CONFIG", ""))
-    if machines > 1:
+    machines = machines_together()
+    if machines > 1 and not (across_machines and backend == "tensorflow"):
         raise invalid(
             "TF_CONFIG",
-            "one machine, on whose devices a run is trained (there is no multi-worker training)",
+            "one machine; several train one run by `keras-robust train`, on TensorFlow",
             said=f"a cluster of {machines}, each of which would train the whole run",
             remedy="Unset the environment variable TF_CONFIG, and give each machine runs of its "
             "own.",
         )
+
+
+def machines_together() -> int:
+    """How many machines the environment describes that train together; 0 or 1 for this alone."""
+    return _machines(os.environ.get("TF_CONFIG", ""))
+
+
+def join_machines() -> bool:
+    """Meet the other machines of TF_CONFIG, before TensorFlow computes anything.
+
+    Returns:
+        Whether this machine is the one that writes.
+
+    Raises:
+        RuntimeError: TensorFlow has begun to compute.
+    """
+    global _together
+    import tensorflow as tf
+
+    if _together is None:
+        _together = tf.distribute.MultiWorkerMirroredStrategy()
+    resolver = _together.cluster_resolver
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return resolver.task_type == first and resolver.task_id == 0
 
 
 def _machines(tf_config: str) -> int:
@@ -163,14 +195,16 @@ def _machines(tf_config: str) -> int:
 
 
 def device_scope() -> AbstractContextManager:
-    """Scope of a `tf.distribute.MirroredStrategy` to make a model in, on TensorFlow where there are
-    several devices.
+    """Scope of a `tf.distribute` strategy to make a model in, on TensorFlow where there are several
+    devices or machines.
 
     >>> with device_scope():
     ...     pass
     """
     if _backend() != "tensorflow" or replicas() == 1:
         return nullcontext()
+    if _together is not None:
+        return _together.scope()
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(_devices()).scope()
@@ -187,8 +221,8 @@ def data_parallel() -> AbstractContextManager:
 
 
 def replicas() -> int:
-    """Number of devices that share a batch."""
-    return len(_devices())
+    """Number of devices, of all machines together, that share a batch."""
+    return len(_devices()) if _together is None else _together.num_replicas_in_sync
 
 
 def require_shared(batch_size: int, argument: str) -> None:

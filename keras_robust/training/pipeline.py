@@ -23,11 +23,14 @@ from keras_robust.training.config import TrainConfig
 from keras_robust.training.devices import (
     data_parallel,
     device_scope,
+    join_machines,
     limit_threads,
+    machines_together,
     replicas,
     require_trainable,
 )
 from keras_robust.training.feeding.reading import reading_errors
+from keras_robust.training.machines.together import assist, fit_together, meet, require_simple
 from keras_robust.training.memorising.correction import CORRECTED, around
 from keras_robust.training.memorising.looks import (
     COPIES,
@@ -49,6 +52,7 @@ def train(
     folder: str | Path,
     resume: bool = False,
     progress: FiguresProgress | None = None,
+    across_machines: bool = False,
 ) -> Run:
     """Train a U-Net on a dataset folder and leave a run folder.
 
@@ -65,6 +69,8 @@ def train(
             read and corrupted, `"step"` after each training step with its loss, `"epoch"` after
             each epoch with its row of the history, `"predict"` while the windows of a volume are
             predicted at the end.
+        across_machines: Train with all machines that the variable TF_CONFIG names, each in the same
+            call, with the same folder and data set before it. The first of them writes.
 
     Returns:
         The finished run.
@@ -77,12 +83,21 @@ def train(
         DivergenceError: The loss became NaN or infinite; epoch, batch and images are named.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the step at hand; the run is marked interrupted
             and can be resumed.
+        ConnectionError: Another machine of the run has stopped.
     """
-    require_trainable()
+    require_trainable(across_machines)
     limit_threads(config.threads)  # before anything, as that of the loss, starts TensorFlow
+    several = machines_together() > 1
+    if several:
+        require_simple(config)
+    writes = not several or join_machines()
     losses.get(config.loss, **config.loss_options)  # raise before the folder is touched
     build_selection(config)
     run = Run(folder)
+    if not writes:
+        with interrupts() as asked, reading_errors():
+            assist(config, run, asked)
+        return run
     with interrupts() as asked, run.claimed(config, resume):
         damage = run.damage if run.status == "finished" else None
         if damage and not run.has_checkpoint:
@@ -119,6 +134,9 @@ def _train(
     best.tidy()
     watched.tidy()
     rows: list[dict[str, Any]] = []
+    several = machines_together() > 1
+    if several:
+        meet(model, config, checkpoints)
     newest = checkpoints.newest()
     if newest is not None:
         load_state(model, newest[1]["state.npz"])
@@ -161,15 +179,16 @@ def _train(
             callbacks.append(
                 keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)
             )
-        model.fit(
-            task.stream(len(rows)),
-            epochs=config.epochs,
-            initial_epoch=len(rows),
-            steps_per_epoch=task.steps,
-            shuffle=False,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        options = {
+            "epochs": config.epochs,
+            "initial_epoch": len(rows),
+            "steps_per_epoch": task.steps,
+            "callbacks": callbacks,
+        }
+        if several:
+            fit_together(model, task.stream(len(rows)), **options)
+        else:
+            model.fit(task.stream(len(rows)), shuffle=False, verbose=0, **options)
 
     if not is_over(*looks(rows)):
         fit()
@@ -193,6 +212,8 @@ def _train(
             checkpoints.save(kept, files)
             note(kept=kept, message=message)
     note(results=task.finish(rows))
+    if several:
+        meet(model, config)
 
 
 def _task(dataset: Dataset, config: TrainConfig, run: Run, progress: FiguresProgress) -> Task:
