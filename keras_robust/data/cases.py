@@ -7,7 +7,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from keras_robust.data.files.grid import check_channels
-from keras_robust.data.files.images import Size, read_image
+from keras_robust.data.files.images import Order, Size, read_image
 
 __all__ = ["Case", "image_of", "ordered"]
 
@@ -44,14 +44,14 @@ class Case:
             object.__setattr__(self, "channels", (self.image,))
 
 
-def image_of(case: Case, size: Size | None = None) -> NDArray:
+def image_of(case: Case, size: Size | None = None, *, order: Order = "C") -> NDArray:
     """The image of a case with all its channels: see `keras_robust.data.read_image`.
 
     Raises:
         ValueError: Channels of volumes with another spacing, orientation or origin.
     """
     check_channels(case.id, case.channels)
-    return read_image(case.channels, size)
+    return read_image(case.channels, size, order=order)
 
 
 def ordered(cases: Iterable[Case]) -> tuple[Case, ...]:

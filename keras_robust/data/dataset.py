@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case, image_of, ordered
 from keras_robust.data.files.grid import check_grid
-from keras_robust.data.files.images import Size, read_mask
+from keras_robust.data.files.images import Order, Size, read_mask
 from keras_robust.data.files.maps import above_half
 from keras_robust.data.files.soft_masks import read_soft_mask
 from keras_robust.data.layouts.registry import read_layout
@@ -119,12 +119,17 @@ class Dataset(Listing):
             following = (self.cases[at] for at in range(start, len(self)))
             yield from takewhile(lambda case, id=id: case.id == id, following)  # type: ignore[misc]
 
-    def read_image(self, case: Case, size: Size | None = None) -> NDArray:
+    def read_image(self, case: Case, size: Size | None = None, *, order: Order = "C") -> NDArray:
         """The image of a case with all its channels: see `image_of`."""
-        return image_of(case, size)
+        return image_of(case, size, order=order)
 
     def read_mask(
-        self, case: Case, size: Size | None = None, *, anywhere: bool = False
+        self,
+        case: Case,
+        size: Size | None = None,
+        *,
+        anywhere: bool = False,
+        order: Order = "C",
     ) -> NDArray[np.uint8]:
         """The mask of a case: see `keras_robust.data.read_mask`.
 
@@ -134,6 +139,7 @@ class Dataset(Listing):
             case: With a mask.
             size: As in `keras_robust.data.read_mask`.
             anywhere: Read it also where it does not lie on the grid of its image.
+            order: As in `keras_robust.data.read_mask`.
 
         Raises:
             ValueError: The case has no mask, or one of another size, spacing, orientation or
@@ -146,7 +152,7 @@ class Dataset(Listing):
             if self.classes > 2:
                 return shares.argmax(axis=-1).astype(np.uint8)
             return above_half(shares).view(np.uint8)
-        return read_mask(_mask_of(case), size, self.classes, self.ignore_label)
+        return read_mask(_mask_of(case), size, self.classes, self.ignore_label, order=order)
 
     def read_target(
         self, case: Case, size: Size | None = None

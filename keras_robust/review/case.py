@@ -54,17 +54,22 @@ class ReviewCase:
 
         What the reviewer painted before, else the annotator's mask, else nothing.
         """
-        for labels in (self.corrected, self.labels):
-            if labels is not None:
-                return labels.copy()
-        return None if self.image is None else np.zeros(self.image.shape[:-1], np.uint8)
+        labels = self.unchanged
+        if labels is not None:
+            return labels.copy(order="K")
+        return None if self.image is None else np.zeros_like(self.image[..., 0], np.uint8)
+
+    @property
+    def unchanged(self) -> NDArray[np.uint8] | None:
+        """`(*spatial)`, `start` itself, to read alone; `None` where it is nothing."""
+        return self.labels if self.corrected is None else self.corrected
 
     @property
     def start_shape(self) -> tuple[int, ...] | None:
         """Shape of `start`."""
-        for labels in (self.corrected, self.labels):
-            if labels is not None:
-                return labels.shape
+        labels = self.unchanged
+        if labels is not None:
+            return labels.shape
         return None if self.image is None else self.image.shape[:-1]
 
 
@@ -82,12 +87,16 @@ def read_case(
     image = None
     mask_hash, image_hash = file_hashes(case)
     try:
-        image = dataset.read_image(case)
+        image = dataset.read_image(case, order="K")
     except (OSError, ValueError) as reason:
         problems.append(f"The image cannot be read, so that nothing can be painted. {reason}")
     shape = None if image is None else image.shape[:-1]
     labels, of_mask = _read_labels(dataset, case, shape)
     suggestion, of_suggestion = _read_suggestion(case.id, shape, suggest)
+    if shape is not None and len(shape) > 2:  # what is compared lies alike in memory
+        labels, suggestion = (
+            None if mask is None else np.asfortranarray(mask) for mask in (labels, suggestion)
+        )
     problems += [*of_mask, *of_suggestion]
     return ReviewCase(
         case.id,
@@ -109,7 +118,7 @@ def _read_labels(
         return None, ["There is no mask. Paint one and choose repair, or choose reject."]
     name, problems, labels = case.mask.name, [], None
     try:
-        labels = dataset.read_mask(case, anywhere=True)
+        labels = dataset.read_mask(case, anywhere=True, order="K")
     except FileNotFoundError:
         problems.append(
             f"The mask {name!r} is missing. Restore the file and load the case again, or paint a "

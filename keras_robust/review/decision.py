@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keras_robust.common.errors import invalid
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
+from keras_robust.data.files.images import values_of
 
 __all__ = ["DECISIONS", "WITHDRAWN", "Decision", "checked_mask"]
 
@@ -120,7 +121,7 @@ def checked_mask(
         problem = f"{labels.dtype} values"
     elif labels.shape != grid:
         problem = f"the shape {labels.shape}, where the image has {grid}"
-    elif wrong := sorted(set(np.unique(labels).tolist()) - set(allowed)):
+    elif wrong := sorted(values_of(labels) - set(allowed)):
         problem = f"the label(s) {', '.join(map(str, wrong[:8]))}"
     else:
         return labels.astype(np.uint8)

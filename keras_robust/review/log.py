@@ -119,4 +119,5 @@ def read_labels(dataset: Dataset, path: str | os.PathLike[str]) -> NDArray:
         OSError, ValueError: It cannot be read.
     """
     path = Path(path)
-    return dataset.read_mask(Case(id=path.name, image=path, mask=path, annotator="", split=""))
+    case = Case(id=path.name, image=path, mask=path, annotator="", split="")
+    return dataset.read_mask(case, order="K")

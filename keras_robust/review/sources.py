@@ -130,7 +130,7 @@ def suggestions(
     if suggest is None:
         return None
     cases = {case.id: case for case in dataset.select(annotator=suggest)}
-    return lambda id: dataset.read_mask(cases[id]) if id in cases else None
+    return lambda id: dataset.read_mask(cases[id], order="K") if id in cases else None
 
 
 def _originals(dataset: Dataset, home: Path) -> set[str]:

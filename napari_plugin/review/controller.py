@@ -68,7 +68,7 @@ class ReviewController(QObject):
         self.layers = CaseLayers(
             viewer, session.reviewer, dataset.classes, dataset.ignore_label, dataset.class_names
         )
-        self.layers.painted.connect(self._keep_soon)
+        self.layers.painted.connect(self._on_paint)
         self.layers.leaving.connect(self.keep)
         self.layers.said.connect(self.said)
         self.layers.nothing_to_undo.connect(self.withdraw_last)
@@ -83,6 +83,7 @@ class ReviewController(QObject):
         self._made: list[str] = []  # ids decided on since the data set was opened, the last last
         self.seen = True
         self._closing = False
+        self._touched = False  # painted on since it was last looked at
         self._since = monotonic()  # when the case in view was shown
         self._kept: tuple[NDArray[np.uint8], str] | None = None
         self._ahead: dict[str, Ready] = {}
@@ -145,13 +146,13 @@ class ReviewController(QObject):
 
     def decide(self, decision: str) -> bool:
         """Write a decision in the background and go on; false where it makes no sense."""
-        case, labels = self.case, self.layers.labels
+        case = self.case
         if case is None:
             return False
-        if labels is None:
+        if self.layers.corrected is None:
             self.said.emit("The layer to paint on was removed. Go to the case again.")
             return False
-        painted = case.labels is None or not np.array_equal(labels, case.labels)
+        painted = self.layers.is_painted(case.labels)
         if decision == "repair" and not painted and case.image is not None:
             decision = "accept"  # there is nothing else to keep
         if decision == "accept" and case.labels is None:
@@ -166,7 +167,8 @@ class ReviewController(QObject):
         if decision == "repair" and case.image is None:
             self.said.emit("Without its image the mask cannot be repaired. Reject it or ask.")
             return False
-        some = case.labels is not None or labels.any()
+        labels = self.layers.labels if painted or decision == "repair" else None
+        some = case.labels is not None or (labels is not None and labels.any())
         keeps = decision == "repair" or (decision != "accept" and painted and some)
         mask = labels if keeps else None
         id, comment = case.id, self.comment
@@ -238,11 +240,11 @@ class ReviewController(QObject):
         self._timer.stop()
         if case is None or self._kept is None:
             return
-        labels = self.layers.labels
-        if labels is None:
-            return
         before, comment = self._kept
-        if comment == self.comment and np.array_equal(before, labels):
+        if comment == self.comment and not self._touched:
+            return
+        labels, self._touched = self.layers.labels, False
+        if labels is None or (comment == self.comment and np.array_equal(before, labels)):
             return
         state = (labels, self.comment)
         self._kept = self.unsaved[case.id] = state
@@ -385,11 +387,14 @@ class ReviewController(QObject):
         self.places.show(case, ready.places)
         self.third.show(case)
         self.case, self.comment = case, case.comment
+        now = case.unchanged
         if case.id in self.unsaved:
             labels, self.comment = self.unsaved[case.id]
             self.layers.put(labels)
-        now = self.layers.labels
+            now = None
+        now = self.layers.labels if now is None else now
         self._kept = None if now is None else (now, self.comment)
+        self._touched = False
         self._timer.stop()
         self._drawn.start()
         self._since = monotonic()
@@ -428,6 +433,10 @@ class ReviewController(QObject):
         if self.unsaved.get(id) is state:
             del self.unsaved[id]
             self.changed.emit(id)
+
+    def _on_paint(self) -> None:
+        self._touched = True
+        self._keep_soon()
 
     def _keep_soon(self) -> None:
         if self.case is not None and not self._timer.isActive():

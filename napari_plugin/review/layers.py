@@ -10,16 +10,16 @@ from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
 from napari_plugin.review.keys import UNDO
-from napari_plugin.review.prepared import Prepared, prepare
+from napari_plugin.review.prepared import Fullest, Prepared, prepare
 from napari_plugin.review.tools.brush_size import BrushSize
 from napari_plugin.review.tools.classes import PaintClass, paint_classes
 from napari_plugin.review.tools.guard import Guard
 from napari_plugin.viewer.anatomy import camera, follow
-from napari_plugin.viewer.case_layers import labels_layer
+from napari_plugin.viewer.case_layers import labels_layer, warm_up
 from napari_plugin.viewer.contours import draw_contour, drop_contour
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.style import IGNORED_COLOUR, ROLE_COLOURS, contour_colour, label_colormap
-from napari_plugin.viewer.windows import CT_WINDOWS, is_ct
+from napari_plugin.viewer.windows import CT_WINDOWS
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -47,6 +47,8 @@ class CaseLayers(QObject):
         names: Of the classes, background first.
 
     Attributes:
+        has_windows: Whether the image is a CT, which `window` shows by the names of `CT_WINDOWS`.
+        fullest: The slice of the case that had most of the mask when it was shown.
         chosen: Another class is painted from now on: its label.
         painted: The mask was painted on, undone, or set.
         leaving: The layer to paint on is about to be taken out of the viewer, not by this object.
@@ -71,6 +73,7 @@ class CaseLayers(QObject):
         names: Sequence[str] = (),
     ):
         super().__init__()
+        warm_up()
         self.viewer, self.reviewer = viewer, reviewer
         self.classes: tuple[PaintClass, ...] = paint_classes(classes, names, ignore_label)
         self._label = 1  # chosen last, of those that the dataset has
@@ -78,11 +81,14 @@ class CaseLayers(QObject):
         self.guard = Guard({0, self._stroke, *(one.label for one in self.classes)})
         self.guard.refused.connect(self._refuse)
         self.suggestion: NDArray[np.uint8] | None = None
+        self.has_windows = False
+        self.fullest: Fullest | None = None
         self._layers: dict[str, Layer] = {}
         self._loading = False
         self._window: tuple[float, float] | None = None  # as the reviewer set it
         self._brushing: int | None = None
         self._smart = False
+        self._strokes = False  # whether some may be in the mask
         self._fitted: tuple[float, ...] | None = None
         self._soon = timer(self, 0, self.finish_stroke)
         self._brush_size = BrushSize(viewer, lambda: self.corrected)
@@ -103,12 +109,21 @@ class CaseLayers(QObject):
         if layer is None:
             return None
         labels = np.array(layer.data, np.uint8)
+        if not self._strokes:
+            return labels
         where = labels == self._stroke
         if self._smart:
             labels[where] = self.label
         else:
             labels[where] = 0 if self.suggestion is None else self.suggestion[where]
         return labels
+
+    def is_painted(self, before: NDArray[np.uint8] | None) -> bool:
+        """Whether the mask is another than `before`, `(*spatial)`; `None` for no mask."""
+        layer = self.corrected
+        if self._strokes or layer is None:
+            return before is None or not np.array_equal(before, self.labels)
+        return before is None or not np.array_equal(before, layer.data)
 
     def show(
         self, case: ReviewCase, notes: dict[str, Any], prepared: Prepared | None = None
@@ -120,6 +135,7 @@ class CaseLayers(QObject):
             start = np.zeros((64, 64), np.uint8)
         nothing = np.zeros(start.shape, np.uint8)
         self.suggestion = case.suggestion
+        self.has_windows, self.fullest = prepared.ct, prepared.fullest
         mode = self.corrected.mode if self.corrected is not None else None
         old = self._get("corrected")
         new_grid = old is None or old.data.shape != start.shape
@@ -160,7 +176,7 @@ class CaseLayers(QObject):
         follow(self.viewer).update()
         if new_grid:
             self.fit()
-        self._brush_size.fit()
+        self._brush_size.fit(prepared.fullest.area)
 
     def fit(self) -> None:
         """Show the whole image."""
@@ -191,12 +207,6 @@ class CaseLayers(QObject):
                 self._forget(name)
                 self.viewer.layers.remove(layer)
 
-    @property
-    def has_windows(self) -> bool:
-        """Whether the image is a CT, which `window` shows by the names of `CT_WINDOWS`."""
-        layer = self._get("image")
-        return layer is not None and not layer.rgb and is_ct(layer.data)
-
     def window(self, name: str) -> None:
         """Show the image, and those after it, in a window of CT."""
         layer = self._get("image")
@@ -216,7 +226,7 @@ class CaseLayers(QObject):
     def ghost(self, visible: bool) -> None:
         """Show or hide the suggestion."""
         layer = self._get("suggestion")
-        if layer is not None:
+        if layer is not None and layer.visible != visible:
             layer.visible = visible
 
     # Changes, all of which can be undone
@@ -280,7 +290,7 @@ class CaseLayers(QObject):
             self.brush(False)
         self._smart = smart if on else self._smart
         if layer is not None and on and self._brushing is None:
-            self._brushing = int(layer.selected_label)
+            self._brushing, self._strokes = int(layer.selected_label), True
             layer.preserve_labels = False
             layer.selected_label = self._stroke
             layer.mode = "paint"
@@ -294,8 +304,9 @@ class CaseLayers(QObject):
     def finish_stroke(self) -> None:
         """Put the suggestion in the place of what the brush has painted, once it is lifted."""
         layer = self.corrected
-        if layer is None or layer._block_history or self._loading:
+        if not self._strokes or layer is None or layer._block_history or self._loading:
             return
+        self._strokes = self._brushing is not None
         where = np.nonzero(layer.data == self._stroke)
         if not where[0].size:
             return
@@ -406,12 +417,15 @@ class CaseLayers(QObject):
             return
         layer.data = data
         layer.metadata = options["metadata"]
-        layer.scale = options.get("scale", (1.0,) * layer.ndim)
+        scale = options.get("scale", (1.0,) * layer.ndim)
+        if tuple(layer.scale) != tuple(scale):  # napari draws anew at each
+            layer.scale = scale
         layer.axis_labels = options.get("axis_labels")
         if kind == "image" and not rgb:
-            layer.reset_contrast_limits()
             window = self._window or options.get("contrast_limits")
-            if window is not None:
+            if window is None:
+                layer.reset_contrast_limits()
+            else:
                 layer.contrast_limits = window
 
     def _forget(self, name: str) -> None:

@@ -24,6 +24,7 @@ from keras_robust.data import Dataset
 from keras_robust.review import ReviewSession, disagreement
 from keras_robust.review.sources import reviewed_cases
 from napari_plugin.review.audit_child import run_audit
+from napari_plugin.viewer.case_layers import warm_up
 from napari_plugin.viewer.style import preference
 from napari_plugin.work.child import in_words
 from napari_plugin.work.tasks import ChildProcess, run_in_background
@@ -51,6 +52,7 @@ class Request:
         Raises:
             OSError, ValueError: See `ReviewSession`.
         """
+        warm_up()
         dataset, scores = Dataset.open(self.dataset), None
         if self.by_disagreement and self.audit is None:
             first, *_ = reviewed_cases(dataset, dataset.root, self.annotator, None)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
@@ -61,8 +60,8 @@ class Places(QObject):
         self._from_behind = False
         if self._places:
             self._to_slice(self._places[self._at].point)
-        elif self._ndim > 2:
-            self._to_slice(_fullest(self._layers.labels))
+        elif self._layers.fullest is not None:
+            self._to_slice(self._layers.fullest.point)
         self._tell()
         self._draw()
 
@@ -100,10 +99,9 @@ class Places(QObject):
             self._again.start()
 
     def _draw(self) -> None:
-        layer, labels, model = (
-            self._layers.corrected, self._layers.labels, self._layers.suggestion
-        )  # fmt: skip
-        if not self.map_shown or layer is None or labels is None or model is None:
+        layer, model = self._layers.corrected, self._layers.suggestion
+        labels = self._layers.labels if self.map_shown else None
+        if layer is None or labels is None or model is None:
             self._map.remove()
             return
         drawn = np.where(labels == model, 0, np.where(labels == 0, 1, np.where(model == 0, 2, 3)))
@@ -115,8 +113,8 @@ class Places(QObject):
         if layer is not None and self._ndim > 2:
             world = np.asarray(layer.data_to_world(point))
             first = self._viewer.dims.ndim - len(world)
-            for axis, value in enumerate(world):
-                self._viewer.dims.set_point(first + axis, float(value))
+            axes = range(first, self._viewer.dims.ndim)
+            self._viewer.dims.set_point(axes, [*map(float, world)])  # at once: each draws anew
 
     def _go(self, place: Any) -> None:
         layer = self._layers.corrected
@@ -147,15 +145,3 @@ class Places(QObject):
         self.told.emit(
             f"Place {self._at + 1} of {len(self._places)}: {place.kind}, {amount} {unit}"
         )
-
-
-def _fullest(labels: NDArray[np.uint8] | None) -> tuple[int, ...]:
-    """The middle of the slice, along the axis with fewest slices, that has most of a mask."""
-    if labels is None:
-        return ()
-    middle = [n // 2 for n in labels.shape]
-    axis = int(np.argmin(labels.shape))
-    areas = np.count_nonzero(labels, axis=tuple(a for a in range(labels.ndim) if a != axis))
-    if areas.any():
-        middle[axis] = int(areas.argmax())
-    return tuple(middle)

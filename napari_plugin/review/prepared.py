@@ -8,8 +8,21 @@ from numpy.typing import NDArray
 from keras_robust.review import ReviewCase, ReviewSession, differing
 from napari_plugin.viewer.case_layers import LayerData, case_notes, image_layer
 from napari_plugin.viewer.contours import line_width, outline
+from napari_plugin.viewer.windows import is_ct
 
-__all__ = ["Prepared", "Ready", "prepare", "read_ready"]
+__all__ = ["Fullest", "Prepared", "Ready", "fullest", "prepare", "read_ready"]
+
+
+class Fullest(NamedTuple):
+    """The slice that has most of a mask, across the axis with fewest slices.
+
+    Attributes:
+        point: Its middle.
+        area: How many elements it has of the mask; of a picture, all.
+    """
+
+    point: tuple[int, ...]
+    area: int
 
 
 class Prepared(NamedTuple):
@@ -19,10 +32,14 @@ class Prepared(NamedTuple):
         image: The layer of the image, with its window of grey values.
         outlines: Contours of a picture by "original" and "suggestion"; those of the slices of a
             volume are drawn as they come into view.
+        fullest: Of what painting starts from.
+        ct: Whether the image is a CT.
     """
 
     image: LayerData
     outlines: dict[str, NDArray[np.uint8]]
+    fullest: Fullest
+    ct: bool
 
 
 class Ready(NamedTuple):
@@ -43,7 +60,25 @@ def prepare(case: ReviewCase, notes: dict[str, Any]) -> Prepared:
         for name, labels in (("original", case.labels), ("suggestion", case.suggestion)):
             if labels is not None:
                 outlines[name] = outline(labels, line_width(shape), name == "suggestion")
-    return Prepared(image_layer(image, "image", notes), outlines)
+    layer, start = image_layer(image, "image", notes), case.unchanged
+    found = Fullest(tuple(n // 2 for n in shape), 0) if start is None else fullest(start)
+    return Prepared(layer, outlines, found, not layer[1].get("rgb") and is_ct(image))
+
+
+def fullest(labels: NDArray[np.uint8]) -> Fullest:
+    """The slice that has most of a mask; where it is empty, that in the middle.
+
+    >>> fullest(np.eye(3, dtype=np.uint8)[:, None].repeat(9, 1) * [[[1]], [[1]], [[0]]])
+    Fullest(point=(0, 4, 1), area=9)
+    """
+    middle = [n // 2 for n in labels.shape]
+    if labels.ndim < 3:
+        return Fullest(tuple(middle), int(np.count_nonzero(labels)))
+    axis = int(np.argmin(labels.shape))
+    areas = [np.count_nonzero(plane) for plane in np.moveaxis(labels, axis, 0)]
+    if any(areas):
+        middle[axis] = int(np.argmax(areas))
+    return Fullest(tuple(middle), max(areas))
 
 
 def read_ready(session: ReviewSession, id: str) -> Ready:

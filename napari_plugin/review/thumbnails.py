@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from keras_robust.data import Case, Dataset
+from keras_robust.data.files.volume_header import is_volume
+from keras_robust.data.files.volumes import read_slice
 from keras_robust.reports.look import to_rgb
 from napari_plugin.work.serial_thread import SerialThread
 
@@ -80,13 +82,19 @@ def thumbnail(dataset: Dataset, case: Case) -> NDArray[np.uint8]:
     >>> thumbnail(sample(), sample().cases[0]).shape
     (48, 48, 3)
     """
-    image = _middle(dataset.read_image(case), 3)
+    volume = is_volume(case.image)
+    if volume:  # without the half of the file that lies behind
+        image = np.stack([read_slice(path) for path in case.channels], axis=-1)
+    else:
+        image = dataset.read_image(case)
     result = np.ascontiguousarray(_scaled(to_rgb(image)))
     if case.mask is not None:
         try:
-            mask = _middle(dataset.read_mask(case, anywhere=True), 2)
+            hard = volume and case.annotator not in dataset.soft_annotators
+            mask = read_slice(case.mask) if hard else dataset.read_mask(case, anywhere=True)
         except (OSError, ValueError):
             return result
+        mask = mask if mask.ndim == 2 else mask[:, :, mask.shape[2] // 2]
         if mask.shape == image.shape[:2]:
             inside = _scaled(mask) > 0
             core = inside.copy()
@@ -95,11 +103,6 @@ def thumbnail(dataset: Dataset, case: Case) -> NDArray[np.uint8]:
             )
             result[inside & ~core] = OUTLINE
     return result
-
-
-def _middle(array: NDArray, ndim: int) -> NDArray:
-    """The middle slice of the last spatial axis of a volume."""
-    return array if array.ndim == ndim else array[:, :, array.shape[2] // 2]
 
 
 def _scaled(array: NDArray) -> NDArray:

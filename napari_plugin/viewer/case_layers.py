@@ -1,8 +1,10 @@
 """The layers of one case of a dataset."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from keras_robust.annotators import clean_annotator, simulated_annotators
@@ -12,9 +14,27 @@ from napari_plugin.viewer.anatomy import axis_names, towards
 from napari_plugin.viewer.style import CLASS_COLOURS, ROLE_COLOURS, class_colours, label_colormap
 from napari_plugin.viewer.windows import first_window
 
-__all__ = ["LayerData", "case_layers", "case_notes", "header_notes", "image_layer", "labels_layer"]
+__all__ = [
+    "LayerData",
+    "case_layers",
+    "case_notes",
+    "header_notes",
+    "image_layer",
+    "labels_layer",
+    "warm_up",
+]
 
 LayerData = tuple[Any, dict[str, Any], str]
+
+
+@cache
+def warm_up() -> None:
+    """Let napari load what it loads with the first layer, which takes a second or two.
+
+    Any thread may, and the window's should not.
+    """
+    Image(np.zeros((2, 2)))
+    Labels(np.zeros((2, 2), np.uint8))
 
 
 def case_layers(dataset: Dataset, id: str) -> list[LayerData]:

@@ -20,6 +20,7 @@ __all__ = [
     "encode_volume",
     "is_whole",
     "plain_header",
+    "read_slice",
     "read_volume",
     "resized_header",
     "volume_parts",
@@ -68,6 +69,40 @@ def read_volume(
     if array is None or header is None:
         raise UnreadableImageError(Path(path), "it holds no voxels")
     return array.T, header.affine, header
+
+
+def read_slice(path: str | os.PathLike[str]) -> NDArray:
+    """The slice of a NIfTI volume that is in the middle of its last axis; it is read no further.
+
+    Args:
+        path: See `read_volume`.
+
+    Returns:
+        `(shape[0], shape[1])`.
+
+    Raises:
+        As `read_volume`, but for damage further on.
+
+    >>> import tempfile
+    >>> import nibabel
+    >>> path, values = Path(tempfile.mkdtemp()) / "a.nii.gz", np.arange(24, dtype=np.int16)
+    >>> nibabel.Nifti1Image(values.reshape(2, 4, 3), np.eye(4)).to_filename(path)
+    >>> read_slice(path).tolist()
+    [[1, 4, 7, 10], [13, 16, 19, 22]]
+    """
+    found = np.zeros((0, 0))
+    for header, start, part in volume_parts(path):
+        rows, columns, slices = _stored_shape(header)
+        size = rows * columns
+        first = slices // 2 * size
+        if not start:
+            found = np.zeros((columns, rows), part.dtype)
+        low, high = max(first, start), min(first + size, start + part.size)
+        if low < high:
+            found.reshape(-1)[low - first : high - first] = part[low - start : high - start]
+        if high == first + size:
+            break
+    return found.T
 
 
 def volume_parts(

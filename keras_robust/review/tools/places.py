@@ -24,12 +24,14 @@ class ReviewPlace:
         box: First index and the one after the last, along each axis.
         kind: "missing", "too much" or "wrong class", of the mask.
         volume: In mm³ or mm², or in elements where there is no spacing.
+        label: The class that the mask has there; where it has none, the class that it lacks.
     """
 
     point: tuple[int, ...]
     box: tuple[tuple[int, int], ...]
     kind: str
     volume: float
+    label: int = 0
 
 
 def differing(
@@ -57,44 +59,50 @@ def differing(
     >>> [(place.kind, place.point, place.volume) for place in differing(mask, model)]
     [('missing', (6, 6), 16.0), ('too much', (2, 2), 9.0)]
     """
-    from scipy.ndimage import binary_erosion, find_objects, label
+    from scipy.ndimage import binary_erosion, label
 
     element = float(np.prod(checked_spacing(spacing, labels.ndim)))
     apart = labels != suggestion
     box = box_of(apart, (MARGIN,) * labels.ndim)
     if box is None:
         return ()
-    pieces, count = label(apart[box])
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    thick = np.bincount(pieces[binary_erosion(apart[box])], minlength=count + 1)
-    sizes[0] = thick[0] = 0
-    if not thick.any():
-        thick = sizes
+    # As the masks are in memory, for SciPy takes ten times as long against it.
+    turned = apart.ndim > 2 and apart.flags.f_contiguous
+    within = apart[box].T if turned else apart[box]
+    pieces, _ = label(within)
+    core = np.bincount(pieces[binary_erosion(within)])
+    where = np.nonzero(within)
+    numbers = pieces[where]
+    sizes = np.bincount(numbers)
+    thick = np.zeros(len(sizes), int)
+    thick[: len(core)] = core
+    thick = thick if thick.any() else sizes
     order = [n for n in np.argsort(-thick, kind="stable") if thick[n] >= LEAST_SHARE * thick.sum()]
-    found, places = find_objects(pieces), []
+    index = np.stack(where[::-1] if turned else where, axis=1) + [at.start for at in box]
+    places = []
     for number in order[:MOST]:
-        if not thick[number]:
+        own = index[numbers == number] if thick[number] else index[:0]
+        if not len(own):
             continue
-        inner = found[number - 1]
-        own = pieces[inner] == number
-        first = [at.start + inside.start for at, inside in zip(box, inner, strict=True)]
-        point = tuple(n + at for n, at in zip(first, _middle(own, axis), strict=True))
-        here = tuple(slice(n, n + size) for n, size in zip(first, own.shape, strict=True))
+        here = tuple(own.T)
+        drawn, suggested = labels[here], suggestion[here]
+        kind = _kind(drawn, suggested)
+        held = suggested if kind == "missing" else drawn
         places.append(
             ReviewPlace(
-                point,
-                tuple((at.start, at.stop) for at in here),
-                _kind(labels[here][own], suggestion[here][own]),
+                _middle(own, axis),
+                tuple((int(n.min()), int(n.max()) + 1) for n in here),
+                kind,
                 float(sizes[number]) * element,
+                int(np.bincount(held[held > 0]).argmax()),
             )
         )
     return tuple(places)
 
 
-def _middle(own: NDArray[np.bool_], axis: int) -> tuple[int, ...]:
-    """An element of a region near its middle, in the slice with most of it."""
-    index = np.argwhere(own)
-    if own.ndim > 2:
+def _middle(index: NDArray[np.int_], axis: int) -> tuple[int, ...]:
+    """Of a region with the indices (N, axes), one near its middle, in the slice with most of it."""
+    if index.shape[1] > 2:
         areas = np.bincount(index[:, axis])
         fullest = np.flatnonzero(areas == areas.max())
         index = index[index[:, axis] == fullest[len(fullest) // 2]]

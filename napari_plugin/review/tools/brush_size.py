@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels
 
 from napari_plugin.viewer.anatomy import camera
@@ -33,15 +32,19 @@ class BrushSize:
         self._heard: Labels | None = None
         camera(viewer).events.zoom.connect(self._follow)
 
-    def fit(self) -> None:
-        """Choose the size for the case that has come into view."""
+    def fit(self, area: int) -> None:
+        """Choose the size for the case that has come into view.
+
+        Args:
+            area: Of the object, in elements; 0 for none.
+        """
         layer = self._layer()
         if layer is None:
             return
         if layer is not self._heard:
             layer.events.brush_size.connect(self._note)
             self._heard = layer
-        self._on_screen = self._by_hand or min(SCREEN_PIXELS, self._of_object(layer))
+        self._on_screen = self._by_hand or min(SCREEN_PIXELS, self._of_object(layer, area))
         self._follow()
 
     def stop(self) -> None:
@@ -56,13 +59,7 @@ class BrushSize:
         side = min((abs(layer.scale[axis]) for axis in shown), default=1.0)
         return max(float(camera(self._viewer).zoom) * float(side), 1e-6)
 
-    def _of_object(self, layer: Labels) -> float:
-        plane = np.asarray(layer.data)
-        if plane.ndim > 2:  # the slice that holds most of it
-            flat = np.count_nonzero(plane, axis=tuple(range(1, plane.ndim)))
-            area = int(flat.max(initial=0))
-        else:
-            area = int(np.count_nonzero(plane))
+    def _of_object(self, layer: Labels, area: int) -> float:
         if not area:
             return SCREEN_PIXELS
         return max(1.0, SHARE_OF_OBJECT * area**0.5 * self._per_pixel(layer))

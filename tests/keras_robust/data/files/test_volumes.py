@@ -15,7 +15,12 @@ from keras_robust.data import UnreadableImageError, read_image, read_mask
 from keras_robust.data.files.images import image_shape, write_mask
 from keras_robust.data.files.resizing import resize_labels, resize_volume
 from keras_robust.data.files.volume_header import read_header
-from keras_robust.data.files.volumes import read_volume, resized_header, write_mask_like
+from keras_robust.data.files.volumes import (
+    read_slice,
+    read_volume,
+    resized_header,
+    write_mask_like,
+)
 
 SHAPE = (3, 4, 5)
 COUNTS = np.arange(60, dtype=np.int16).reshape(SHAPE)
@@ -158,6 +163,17 @@ def test_a_volume_larger_than_the_allowed_memory(tmp_path, monkeypatch, slope):
     assert isinstance(found, np.memmap) and found.nbytes == 960_000
     assert peak < 700_000
     np.testing.assert_array_equal(found, expected)
+
+
+def test_slices_as_the_file_has_them(tmp_path):
+    """In the order of the file the values are the same, and slices of the last axis are whole."""
+    path = tmp_path / "a.nii.gz"
+    nibabel.Nifti1Image(COUNTS, np.eye(4)).to_filename(path)
+    for read in (read_image, lambda path, **given: read_mask(path, classes=60, **given)):
+        as_stored, usual = read(path, order="K"), read(path)
+        assert np.array_equal(as_stored, usual) and as_stored.dtype == usual.dtype
+        assert as_stored[:, :, 2].flags.f_contiguous and usual.flags.c_contiguous
+    assert np.array_equal(read_slice(path), COUNTS[:, :, 2])
 
 
 def test_trailing_axes_of_length_one_are_no_dimensions(tmp_path):
