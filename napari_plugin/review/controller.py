@@ -1,6 +1,7 @@
 """A session at work in a viewer: cases shown, painting kept, decisions written behind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ class ReviewController(QObject):
         self._since = monotonic()  # when the case in view was shown
         self._kept: tuple[NDArray[np.uint8], str] | None = None
         self._ahead: dict[str, Ready] = {}
+        self._found: dict[str, tuple[Any, ...]] = {}  # places of the cases shown, by id
         self._asked: set[str] = set()
         self._reader, self._writer = SerialThread("review-read"), SerialThread("review-write")
         self.third = ThirdReader(viewer, self.layers, self._reader)
@@ -130,6 +132,21 @@ class ReviewController(QObject):
         """Show the next place of the case, or that before, and go on to the next case."""
         if self.case is not None and not self.places.step(by):
             (self.next if by > 0 else self.previous)()
+
+    def go_to(self, id: str, number: int) -> None:
+        """Show a place of a case: its number among those of the case."""
+        if self.case is not None and self.case.id == id:
+            self.places.go(number)
+        else:
+            self.places.open_at(number)
+            self.go(id)
+
+    def known_places(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """Ids of the cases listed and their places: by the audit, else of those shown so far."""
+        return [
+            (item.id, tuple(item.places) or self._found.get(item.id, ()))
+            for item in self.session.queue
+        ]
 
     def next_undecided(self) -> None:
         """Show the next case that is not decided on."""
@@ -179,8 +196,11 @@ class ReviewController(QObject):
         if mask is not None:
             self.unsaved[id] = (mask, comment)
         self._writer.ask(
+            self._write,
             self.session.decide,
             id,
+            mask,
+            comment,
             decision,
             comment,
             mask,
@@ -250,8 +270,10 @@ class ReviewController(QObject):
         self._kept = self.unsaved[case.id] = state
         self._ahead.pop(case.id, None)
         self._writer.ask(
+            self._write,
             self.session.save_draft,
             case.id,
+            *state,
             *state,
             done=lambda _: self._drop(case.id, state),
             failed=lambda error: self._failed(case.id, error),
@@ -385,6 +407,7 @@ class ReviewController(QObject):
         self.layers.show(case, ready.notes, ready.prepared)
         self.tools.show(case)
         self.places.show(case, ready.places)
+        self._found[case.id] = self.places.found
         self.third.show(case)
         self.case, self.comment = case, case.comment
         now = case.unchanged
@@ -428,6 +451,24 @@ class ReviewController(QObject):
 
     def _tell(self, error: Exception) -> None:
         self.said.emit(in_words(error))
+
+    def _write(
+        self,
+        write: Callable[..., Any],
+        id: str,
+        labels: NDArray[np.uint8] | None,
+        comment: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Write; what the data set cannot take is kept elsewhere, should the window die too."""
+        try:
+            return write(id, *args, **kwargs)
+        except OSError:
+            if labels is not None:
+                with suppress(OSError):
+                    self.session.rescue_draft(id, labels, comment)
+            raise
 
     def _drop(self, id: str, state: tuple[NDArray[np.uint8], str]) -> None:
         if self.unsaved.get(id) is state:

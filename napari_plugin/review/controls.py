@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from keras_robust.review import DECISIONS, STATUSES, QueueFilter, QueueItem, ReviewCase
 from napari_plugin.review.keys import KEYS, PassesKeys
+from napari_plugin.review.place_list import PlaceList
 from napari_plugin.review.queue_model import MARKS
 from napari_plugin.review.third_reader import OpinionPanel
 from napari_plugin.review.thumbnails import SIDE
@@ -42,6 +43,8 @@ TIPS = {
     "take in brush": "Paint with napari's brush: where it goes, the suggestion is copied",
     "next place": "Go to the next place where mask and suggestion part, and on to the next case",
     "previous place": "Go to the place before",
+    "places": "List the places of all cases, to go to one by a click",
+    "orthogonal views": "Show three planes of a volume through one point, or hide them",
     "error map": "Show where the mask may be wrong: missing, too much, or of another class",
     "load again": "Read the files of the case anew; what you painted stays",
     "start over": "Make the mask the annotator's again; undo with Ctrl+Z",
@@ -253,6 +256,10 @@ class CaseControls(QWidget):
             row.addWidget(button)
         self.where.setVisible(False)
         column.addWidget(self.where)
+        self.planes = _button("orthogonal views", "Three planes")
+        self.planes.clicked.connect(lambda: self.asked.emit("orthogonal views"))
+        self.places = PlaceList(self.planes)
+        column.addWidget(self.places)
         self.opinions = OpinionPanel()
         self.opinions.asked.connect(self.asked)
         column.addWidget(self.opinions)

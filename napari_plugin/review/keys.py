@@ -28,6 +28,8 @@ KEYS = {
     "next place": "K",
     "previous place": "I",
     "error map": "Q",
+    "places": "Shift+L",
+    "orthogonal views": "O",
     "shortcuts": "?",
 }
 KEYS |= {

@@ -118,12 +118,17 @@ class CaseLayers(QObject):
             labels[where] = 0 if self.suggestion is None else self.suggestion[where]
         return labels
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether the case in view has slices."""
+        layer = self.corrected
+        return layer is not None and layer.ndim > 2
+
     def is_painted(self, before: NDArray[np.uint8] | None) -> bool:
         """Whether the mask is another than `before`, `(*spatial)`; `None` for no mask."""
         layer = self.corrected
-        if self._strokes or layer is None:
-            return before is None or not np.array_equal(before, self.labels)
-        return before is None or not np.array_equal(before, layer.data)
+        now = self.labels if self._strokes or layer is None else layer.data
+        return before is None or now is None or not np.array_equal(before, now)
 
     def show(
         self, case: ReviewCase, notes: dict[str, Any], prepared: Prepared | None = None

@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import ReviewCase
 from napari_plugin.review.layers import CaseLayers
+from napari_plugin.review.place_list import amount
 from napari_plugin.viewer.anatomy import camera
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.layers import spacing
@@ -47,7 +48,7 @@ class Places(QObject):
         self._viewer, self._layers = viewer, layers
         self._places: tuple[Any, ...] = ()
         self._at = -1
-        self._from_behind = False
+        self._first: tuple[int, bool] | None = None  # of the next case, and whether to zoom in
         self._map = OwnedLabels(viewer, {"role": "difference"}, self._taken)
         self.map_shown = False
         self._again = timer(self, AGAIN_MS, self._draw)
@@ -56,9 +57,12 @@ class Places(QObject):
     def show(self, case: ReviewCase, places: Sequence[Any]) -> None:
         """Open a case at its worst place, or at its last where the reviewer came back to it."""
         self._places = tuple(p for p in places if len(p.point) == self._ndim)
-        self._at = len(self._places) - 1 if self._from_behind else 0
-        self._from_behind = False
-        if self._places:
+        first, zoomed = self._first or (0, False)
+        self._first = None
+        self._at = range(len(self._places))[first] if abs(first) <= len(self._places) - 1 else 0
+        if self._places and zoomed:
+            self._go(self._places[self._at])
+        elif self._places:
             self._to_slice(self._places[self._at].point)
         elif self._layers.fullest is not None:
             self._to_slice(self._layers.fullest.point)
@@ -68,12 +72,31 @@ class Places(QObject):
     def step(self, by: int) -> bool:
         """Go to the next place, or to that before; false past the last and before the first."""
         if not 0 <= self._at + by < len(self._places):
-            self._from_behind = by < 0
+            self._first = (-1, False) if by < 0 else None
             return False
-        self._at += by
-        self._go(self._places[self._at])
-        self._tell()
+        self.go(self._at + by)
         return True
+
+    def go(self, number: int) -> None:
+        """Go to a place of the case in view."""
+        if 0 <= number < len(self._places):
+            self._at = number
+            self._go(self._places[number])
+            self._tell()
+
+    def open_at(self, number: int) -> None:
+        """Open the next case at another place than its worst."""
+        self._first = (number, True)
+
+    @property
+    def found(self) -> tuple[Any, ...]:
+        """The places of the case in view, the worst first."""
+        return self._places
+
+    @property
+    def at(self) -> int:
+        """The number of the place in view."""
+        return self._at
 
     def toggle_map(self) -> bool:
         """Show the map, or hide it; false where there is nothing to compare with."""
@@ -138,10 +161,6 @@ class Places(QObject):
             self.told.emit("")
             return
         place, layer = self._places[self._at], self._layers.corrected
-        volume, unit = float(place.volume), "px"
-        if layer is not None and spacing(layer).unit == "mm":
-            volume, unit = (volume / 1000, "ml") if self._ndim > 2 else (volume, "mm²")
-        amount = f"{volume:.3g}" if volume < 100 else f"{volume:.0f}"
-        self.told.emit(
-            f"Place {self._at + 1} of {len(self._places)}: {place.kind}, {amount} {unit}"
-        )
+        unit = "px" if layer is None else spacing(layer).unit
+        size = amount(place, unit, self._ndim)
+        self.told.emit(f"Place {self._at + 1} of {len(self._places)}: {place.kind}, {size}")

@@ -75,7 +75,7 @@ def fullest(labels: NDArray[np.uint8]) -> Fullest:
     if labels.ndim < 3:
         return Fullest(tuple(middle), int(np.count_nonzero(labels)))
     axis = int(np.argmin(labels.shape))
-    areas = [np.count_nonzero(plane) for plane in np.moveaxis(labels, axis, 0)]
+    areas = [int(np.count_nonzero(plane)) for plane in np.moveaxis(labels, axis, 0)]
     if any(areas):
         middle[axis] = int(np.argmax(areas))
     return Fullest(tuple(middle), max(areas))

@@ -27,6 +27,7 @@ from napari_plugin.review.queue_model import QueueModel
 from napari_plugin.review.tools.panel import TOOL_TIPS
 from napari_plugin.review.tools.toolbox import TOOLS
 from napari_plugin.viewer.dock import DockWidget, timer
+from napari_plugin.viewer.orthogonal import OrthogonalWidget
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -54,6 +55,7 @@ class ReviewWidget(DockWidget):
         self.desk: ReviewController | None = None
         self.model: QueueModel | None = None
         self._keys: Keys | None = None
+        self._planes: OrthogonalWidget | None = None
         self._build()
         self._filter_soon = timer(self, FILTER_MS, self._filter)
         self._fit_soon = timer(self, FIT_MS, self._fit)
@@ -131,6 +133,8 @@ class ReviewWidget(DockWidget):
         self.controls = CaseControls()
         self.controls.asked.connect(self.ask)
         self.controls.commented.connect(self._comment)
+        self.controls.places.opened.connect(self._list_places)
+        self.controls.places.chosen.connect(self._to_place)
         column.addWidget(self.controls)
         column.addWidget(self.message)
         column.addStretch()
@@ -190,7 +194,7 @@ class ReviewWidget(DockWidget):
         panel.ranged.connect(desk.tools.set_range)
         desk.third.told.connect(self.controls.opinions.show_opinions)
         desk.disputed.connect(self._disputed)
-        desk.places.told.connect(self.controls.show_place)
+        desk.places.told.connect(self._placed)
         desk.tools.mm = panel.reach.value()
         desk.shown.connect(self._shown)
         desk.said.connect(self.say)
@@ -253,6 +257,10 @@ class ReviewWidget(DockWidget):
         elif name == "error map":
             if not desk.places.toggle_map() and desk.layers.suggestion is None:
                 self.say("There is no suggestion to compare the mask with.")
+        elif name == "places":
+            self.controls.places.head.toggle()
+        elif name == "orthogonal views":
+            self._toggle_planes()
         elif name == "shortcuts":
             show_sheet(self, TIPS | TOOL_TIPS)
         elif name in TOOLS:
@@ -313,6 +321,34 @@ class ReviewWidget(DockWidget):
         if self.desk is not None:
             self.desk.tools.preview(name) if name else self.desk.tools.drop()
 
+    def _list_places(self) -> None:
+        if self.desk is not None and self.controls.places.is_open:
+            desk = self.desk
+            names, unit = desk.session.dataset.class_names, desk.tools.unit
+            self.controls.places.fill(desk.known_places(), names, unit)
+            self.controls.places.select(desk.session.current, desk.places.at)
+
+    def _to_place(self, id: str, number: int) -> None:
+        if self.desk is not None:
+            self.say("")
+            self.desk.go_to(id, number)
+
+    def _placed(self, words: str) -> None:
+        self.controls.show_place(words)
+        if self.desk is not None and self.controls.places.is_open:
+            self.controls.places.select(self.desk.session.current, self.desk.places.at)
+
+    def _toggle_planes(self) -> None:
+        """Show or hide the three planes of a volume."""
+        if self._planes is not None and not self._planes.closed:
+            self.viewer.window.remove_dock_widget(self._planes)
+            self._planes = None
+        elif self.desk is not None and self.desk.layers.is_volume:
+            self._planes = OrthogonalWidget(self.viewer)
+            self.viewer.window.add_dock_widget(self._planes, name="Orthogonal views", area="bottom")
+        else:
+            self.say("Three planes are for volumes: a picture has one.")
+
     def _comment(self, text: str) -> None:
         if self.desk is not None:
             self.desk.write_comment(text)
@@ -321,6 +357,7 @@ class ReviewWidget(DockWidget):
         if self.model is not None:
             self.model.filter(self.filters.condition())
             self._select()
+            self._list_places()
 
     # What the desk tells
 
@@ -334,6 +371,9 @@ class ReviewWidget(DockWidget):
         self.controls.show_case(case, item, self.desk.comment, decided)
         if case is not None:
             self.controls.tools.unit.setText(self.desk.tools.unit)
+            self.controls.planes.setVisible(self.desk.layers.is_volume)
+            if self.controls.places.is_open and not self.desk.session.places(case.id):
+                self._list_places()  # found only now that it is shown
             self.controls.windows.setVisible(self.desk.layers.has_windows)
             self.desk.layers.ghost(self.controls.ghost.isChecked())
 

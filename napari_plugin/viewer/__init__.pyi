@@ -14,6 +14,7 @@ from .dock import timer as timer
 from .layers import LayerBox as LayerBox
 from .layers import LayerList as LayerList
 from .layers import Spacing as Spacing
+from .orthogonal import OrthogonalWidget as OrthogonalWidget
 from .owned_layer import OwnedLabels as OwnedLabels
 from .painting import Painting as Painting
 from .style import label_colormap as label_colormap

@@ -37,6 +37,11 @@ class DockWidget(QWidget):
         self.message.setText(words)
         self.message.setVisible(bool(words))
 
+    @property
+    def closed(self) -> bool:
+        """Whether the widget has come to its end."""
+        return self._closed
+
     def close_down(self) -> None:
         """Give the viewer back as it was; once, whatever the widget's end is."""
         if not self._closed:

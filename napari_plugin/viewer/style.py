@@ -45,6 +45,7 @@ ROLE_COLOURS: Mapping[str, str] = MappingProxyType(
 A_ONLY, B_ONLY, BOTH = "#E69F00", "#56B4E9", "#BBBBBB"
 CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 IGNORED_COLOUR = "#888888"
+LEAST_HEIGHT = 220  # pixels of a dock's content
 CASING = 251  # what the casing of a contour has for a label, in what is drawn
 CASING_COLOUR = "#000000"
 # As (0.40 + 0.05) / (0.10 + 0.05) = 3 and (0.10 + 0.05) / (0 + 0.05) = 3, every background differs
@@ -152,9 +153,11 @@ def scrolled(content: "QWidget") -> "QScrollArea":
 
     class Downwards(QScrollArea):
         def minimumSizeHint(self) -> QSize:
-            """As wide as the content at its narrowest: none of it is cut off."""
+            """As wide as the content at its narrowest: none of it is cut off. Three are seen below
+            each other on a small screen."""
             bar = self.verticalScrollBar().sizeHint().width()
-            return QSize(content.minimumSizeHint().width() + bar, 120)
+            high = min(content.sizeHint().height(), LEAST_HEIGHT)
+            return QSize(content.minimumSizeHint().width() + bar, high)
 
     area = Downwards()
     area.setWidgetResizable(True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from npe2 import PluginManifest
 
-WIDGETS = ("Compare", "Noise lab", "Review", "Train and predict")
+WIDGETS = ("Compare", "Noise lab", "Review", "Orthogonal views", "Train and predict")
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,13 @@ class ClassList(PassesKeys, QTableWidget):
             "The class to paint, and its key. Tick “lock” to keep a class as it is: nothing is "
             "painted over it"
         )
+        # Unlike those of napari's themes, seen on each of them.
+        self.setStyleSheet(
+            "QTableView::indicator {width: 11px; height: 11px; background: white; "
+            "border: 1px solid #444} QTableView::indicator:checked {background: #D55E00}"
+        )
         self.currentCellChanged.connect(lambda row, *_: self._choose(row))
-        self.itemChanged.connect(lambda _: self.locked.emit(self._locked()))
+        self.itemChanged.connect(self._on_lock)
 
     def offer(self, classes: Sequence[PaintClass]) -> None:
         """List classes, none of them locked; the first is chosen."""
@@ -130,6 +135,11 @@ class ClassList(PassesKeys, QTableWidget):
         if item is not None:
             on = item.checkState() == Qt.CheckState.Checked
             item.setCheckState(Qt.CheckState.Unchecked if on else Qt.CheckState.Checked)
+
+    def _on_lock(self, item: QTableWidgetItem) -> None:
+        with QSignalBlocker(self):
+            item.setText("locked" if item.checkState() == Qt.CheckState.Checked else "lock")
+        self.locked.emit(self._locked())
 
     def _choose(self, row: int) -> None:
         if 0 <= row < len(self._classes):

@@ -84,6 +84,28 @@ def test_keys_go_to_places_and_cases_and_the_log_has_the_time(reviewing, qtbot, 
     assert "anna" in page.read_text()
 
 
+def test_a_click_into_the_list_goes_to_a_place_of_any_case(reviewing, qtbot):
+    viewer, widget = reviewing()
+    places, canvas = widget.controls.places, viewer.window._qt_viewer.canvas.native
+    first, second = (item.id for item in widget.desk.session.items[:2])
+    widget.desk.go(second)
+    qtbot.waitUntil(lambda: ready(widget), timeout=20_000)
+    QTest.keyClick(canvas, Qt.Key.Key_L, Qt.KeyboardModifier.ShiftModifier)
+    model = places.model
+    assert model.rows[0] == (first, 0) and (second, 0) in model.rows
+    assert places.table.selectionModel().currentIndex().row() == model.row(second, 0)
+    last = max(number for id, number in model.rows if id == first)
+    row = model.row(first, last)
+    assert [model.data(model.index(row, column)) for column in (0, 4)] == [first, ""]
+    places.table.scrollTo(model.index(row, 0))
+    spot = places.table.visualRect(model.index(row, 1)).center()
+    QTest.mouseClick(places.table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    qtbot.waitUntil(lambda: ready(widget), timeout=20_000)
+    assert widget.desk.case.id == first and widget.desk.places.at == last
+    QTest.keyClick(places.table, Qt.Key.Key_O)
+    assert "Three planes are for volumes" in widget.message.text(), "as everywhere in the window"
+
+
 def test_the_sheet_has_every_key(qtbot):
     from qtpy.QtWidgets import QLabel, QWidget
 

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from keras_robust.data import Dataset
 from napari_plugin.review import ReviewWidget
@@ -26,11 +28,19 @@ def test_volumes_of_several_classes_are_painted_and_written(make_napari_viewer, 
     (home / "manifest.csv").write_text("\n".join(rows) + "\n")
     names = {"background": 0, "liver": 1, "spleen": 2}
     (home / "dataset.json").write_text(json.dumps({"labels": names}))
-    widget = ReviewWidget(make_napari_viewer())
+    viewer = make_napari_viewer()
+    widget = ReviewWidget(viewer)
     widget.open(home, None, "anna")
     qtbot.waitUntil(lambda: ready(widget), timeout=20_000)
     layer = widget.desk.layers.corrected
     assert tuple(layer.scale) == (2.0, 1.0, 1.5)
+    canvas = viewer.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, Qt.Key.Key_O)
+    planes = widget._planes
+    qtbot.waitUntil(lambda: len(planes.panes) == 3 and planes.panes[2].image is not None)
+    assert [pane.plane.name for pane in planes.panes] == ["axial", "coronal", "sagittal"]
+    QTest.keyClick(canvas, Qt.Key.Key_O)
+    assert planes.closed and widget._planes is None
     assert not np.allclose(layer.colormap.map(1), layer.colormap.map(2))
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 2)
     widget.act("repair")

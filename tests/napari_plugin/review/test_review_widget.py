@@ -1,5 +1,6 @@
 """The review in the window: the queue, keys, painting, suggestions, undo, problems, the end."""
 
+import errno
 import json
 import os
 import subprocess
@@ -319,8 +320,23 @@ def test_bad_files_are_shown_with_their_problem_and_the_queue_goes_on(reviewing,
     assert len(log(lesions)) == 4
 
 
+def test_painting_that_the_data_set_cannot_take_is_kept_at_once(reviewing, qtbot, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    _, widget = reviewing()
+    id, files = widget.desk.case.id, widget.desk.session.log.files
+    with monkeypatch.context() as patched:
+        patched.setattr(type(files), "write_draft", full)
+        stroke(widget.desk.layers.corrected, [10], [10], label=1)
+        qtbot.waitUntil(lambda: files.rescued() == (id,), timeout=20_000)
+        assert files.read_draft(id)[0][10, 10] == 1, "should the power fail now"
+        qtbot.waitUntil(lambda: widget.message.text() != "")
+    stroke(widget.desk.layers.corrected, [20], [20], label=1)
+    qtbot.waitUntil(lambda: files.draft(id).is_file() and not files.rescued(), timeout=20_000)
+
+
 def test_a_full_disk_is_told_and_the_painting_comes_back(reviewing, qtbot, monkeypatch):
-    import errno
 
     _, widget = reviewing()
     id = widget.desk.case.id
