@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from repairs import REVIEWER, Driver, make_data, wait
 
-from keras_robust.common.files import atomic_write_json
+from keras_robust.common.files import atomic_write_json, atomic_write_text
 from keras_robust.data import Dataset
 from keras_robust.review import ReviewSession, read_log
 
@@ -300,6 +300,31 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {**total, "kinds": kinds, "problems": [r for r in found if r["problems"]]}
 
 
+def page(figures: dict[str, Any]) -> str:
+    """The counts as Markdown."""
+    lines = [
+        "# Killing the window of a review",
+        "",
+        f"The window died {figures['kills']} times while it was worked in by real keys and drags; "
+        f"{figures['kills'] - figures['wrong']} times nothing was lost: every decision that was "
+        f"acknowledged ({figures['decisions']} in all), every stroke older than two seconds (of "
+        f"{figures['strokes']} strokes), and every file of the annotators, byte for byte. See "
+        "`scripts/campaign/desk_kills.py`.",
+        "",
+        "| while | kills | strokes | decisions | wrong |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, own in figures["kinds"].items():
+        lines.append(f"| {kind} | " + " | ".join(str(number) for number in own.values()) + " |")
+    lines += [
+        "",
+        "*full* and *read-only*: every write under the data set fails since a random moment; "
+        "*changed*: somebody writes a mask anew meanwhile; *twice*: the same reviewer opens the "
+        "data set again, which is refused.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
@@ -320,7 +345,9 @@ def main() -> None:
             result = trial(template, kind, 1000 * given.seed + number)
             found.append(result)
             print(f"{number + 1:4d} {kind}: {'; '.join(result['problems']) or 'ok'}", flush=True)
-            atomic_write_json(given.output / "desk_kills.json", summary(found))
+            figures = summary(found)
+            atomic_write_json(given.output / "desk_kills.json", figures)
+            atomic_write_text(given.output / "desk_kills.md", page(figures))
     sys.exit(1 if any(result["problems"] for result in found) else 0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from keras_robust.audit.folder import read_audit
-from keras_robust.data import sample_path
+from keras_robust.data import Dataset, sample_path
 from keras_robust.training import Run, TrainConfig
 from napari_plugin.train.curves import Curves
 from napari_plugin.train.inputs import TrainInputs, free_folder
@@ -156,6 +156,11 @@ def test_train_stop_continue_predict_and_audit(qtbot, widget, lesions, tmp_path)
     layer = widget.viewer.layers["prediction (run)"]
     assert layer.data.shape == (6, 256, 256) and layer.data.dtype == np.uint8
     assert layer.metadata["keras_robust"]["role"] == "prediction"
+
+    widget.dataset_button.click()
+    wait_for_the_child(qtbot, widget)
+    written = {path.stem for path in (tmp_path / "run-predictions").rglob("*.png")}
+    assert written >= set(Dataset.open(lesions).ids)
 
     widget.audit_button.click()
     qtbot.waitUntil(lambda: "audit is in" in widget.progress.message.text(), timeout=WAIT)
