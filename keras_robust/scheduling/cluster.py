@@ -119,6 +119,7 @@ class ClusterPiece:
             self.error = f"{self.where} could not do it: {self.future.exception()}"
             return LOST
         if self.future.status in ("lost", "cancelled"):
+            self.error = f"the scheduler has forgotten what {self.where} was doing"
             return LOST
         if self.address not in self.cluster.workers():
             self.future.cancel()
@@ -174,7 +175,11 @@ class Cluster(Crew):
                     ) from error
         if now - self._looked > LOOK_SECONDS:
             try:
-                self._known = dict(self.client.scheduler_info(n_workers=-1)["workers"])
+                # Not `scheduler_info`, whose answer a timer of the client replaces by one without
+                # workers: all would seem to be gone.
+                scheduler: Any = self.client.scheduler
+                told = self.client.sync(scheduler.identity)
+                self._known = dict(told["workers"])
             except Exception as error:  # whichever of its transports failed
                 raise ConnectionError(
                     f"The scheduler of the cluster does not answer ({error}). Its workers stop and "

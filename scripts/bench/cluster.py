@@ -117,7 +117,8 @@ def many(root: Path, pieces: int, count: int = 2) -> dict[str, list[float]]:
             time.sleep(0.002)
             codes = [piece.poll() for piece in busy]
             if any(code not in (None, 0) for code in codes):
-                raise RuntimeError(f"a piece ended with {codes}")
+                errors = [piece.error for piece in busy]
+                raise RuntimeError(f"pieces ended with {codes}: {errors}")
             busy = [piece for piece, code in zip(busy, codes, strict=True) if code is None]
             before, done = done, done + codes.count(0)
             if done * 10 // pieces > before * 10 // pieces:

@@ -156,8 +156,7 @@ def test_a_machine_dies_another_comes_and_the_results_are_those_of_one(machines,
         if "two" in machines.processes and mine and mine[0].done >= 2:
             machines.kill("two")
             machines.add("four")
-            there = crew.client.scheduler_info
-            wait_for(lambda: len(there(n_workers=-1)["workers"]) == 3)
+            wait_for(lambda: "four" in [worker["name"] for worker in crew.workers().values()])
 
     with joined(machines.address, output, threads=1) as crew:
         state = study(output, script, crew, progress=progress)
