@@ -1,8 +1,8 @@
 """The training step of `keras_robust.models.UNet` in plain PyTorch, timed on request.
 
-Started by `training.py` under a Python that has PyTorch; needs nothing else. Reads one JSON object
-from its arguments, answers "ready", and for each line of its input runs a few steps and prints the
-seconds that they took.
+Started by `training.py` and `gpu.py` under a Python that has PyTorch; needs nothing else. Reads one
+JSON object from its arguments, answers with facts, and for each line of its input runs a few steps
+and prints the seconds that they took; at the end, on a GPU, the most bytes that it has held there.
 """
 
 import json
@@ -74,13 +74,18 @@ def main() -> None:
     if options["channels_last"]:
         layout = {2: torch.channels_last, 3: torch.channels_last_3d}[len(patch)]
         model, images = model.to(memory_format=layout), images.to(memory_format=layout)
+    device = "cpu"
+    if options.get("device") == "best" and torch.cuda.is_available():
+        device = "cuda"
+    model, images, labels = model.to(device), images.to(device), labels.to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.99, weight_decay=3e-5, nesterov=True)
     half = options["precision"] == "mixed_bfloat16"
+    network = torch.compile(model) if options.get("compile") and device == "cuda" else model
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            logits = model(images)
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            logits = network(images)
         ce_and_dice(logits.float(), labels, classes).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 12)
         optimizer.step()
@@ -93,7 +98,11 @@ def main() -> None:
         start = time.perf_counter()
         for _ in range(options["steps"]):
             step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         print(time.perf_counter() - start, flush=True)
+    if device == "cuda":
+        print(torch.cuda.max_memory_allocated(), flush=True)
 
 
 if __name__ == "__main__":
