@@ -102,7 +102,7 @@ def choose_best(
         folders = {fold: folder / "held-out" / name / f"fold-{fold[0]}" for fold in held}
         for fold, cases in held.items():
             models = [one.runs[fold].folder for one in group]
-            predict(models, cases, folders[fold], mirror=mirror, postprocess=False)
+            _predict(models, cases, folders[fold], mirror)
             done += len(cases)
             if progress:
                 progress(done, total)
@@ -117,6 +117,14 @@ def choose_best(
     choice = Choice(tuple(one.name for one in chosen), paths, dice, components)
     _write(choice, folder)
     return choice
+
+
+def _predict(models: Sequence[Path], cases: Dataset, folder: Path, mirror: bool) -> None:
+    """What is not there yet, and all anew where it was made by other weights or options."""
+    try:
+        predict(models, cases, folder, mirror=mirror, postprocess=False)
+    except FileExistsError:
+        predict(models, cases, folder, mirror=mirror, postprocess=False, overwrite=True)
 
 
 @dataclass(frozen=True)

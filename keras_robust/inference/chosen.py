@@ -38,8 +38,10 @@ def kept_components(models: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
     folders = [*(model for model in models if is_choice(model)), *around]
     for folder in dict.fromkeys(folders):
         file = folder / POSTPROCESSING
-        if file.is_file() and {*map(abspath, runs)} <= {*map(abspath, _runs(file))}:
-            groups = read_json(file, dict).get("keep_largest")
+        stored = read_json(file, dict) if file.is_file() else {}
+        # nnU-Net's file of this name has no runs.
+        if "runs" in stored and {*map(abspath, runs)} <= {*map(abspath, _runs(file))}:
+            groups = stored.get("keep_largest")
             if not isinstance(groups, list) or not all(isinstance(g, list) for g in groups):
                 raise UnreadableFileError(file, "has no lists of labels under 'keep_largest'")
             return tuple(tuple(int(label) for label in group) for group in groups)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_robust.cli import app
+from keras_robust.cli.run_config import run_config, runs_in
 from keras_robust.data import Dataset
 from keras_robust.inference import evaluate_run, load_predictor, predict
 from keras_robust.inference.best import choose_best
@@ -158,6 +159,8 @@ def test_the_best_of_configurations_is_chosen_and_followed(runs, tmp_path, volum
     told = CliRunner().invoke(app, ["choose", *map(str, chosen_of), "-o", str(folder), "--json"])
     assert told.exit_code == 0, told.output  # from the predictions that are there
     assert json.loads(told.stdout)["dice"] == choice.dice
+    (folder / "held-out" / "2d" / "fold-0" / "predicted-1-of-1.jsonl").write_text("{}\n")
+    assert choose_best(chosen_of, folder) == choice  # what is not known to be the same, anew
     new = volumes[0].select(split="test", annotator="expert")
     predict(folder, new, tmp_path / "followed")
     predict(list(choice.runs), new, tmp_path / "named", postprocess=False)
@@ -229,3 +232,14 @@ def test_the_command_plans_and_trains_configurations(volumes, tmp_path):
     assert json.loads(told.stdout)["configurations"] == ["3d_fullres", "2d"]
     assert Fingerprint.model_validate_json((tmp_path / "fingerprint.json").read_text()).classes == 3
     assert PREVIOUS.endswith(".json")
+
+
+def test_words_of_the_command_become_a_configuration(runs, plans, tmp_path):
+    folders = [run.folder for run in runs["3d_lowres"]]
+    options = {"data.path": "lesions", "plan.configuration": "3d_cascade_fullres"}
+    options["plan.previous"] = runs_in(folders)
+    config, _ = run_config(None, tmp_path, options, [f"plan.folder={plans}"])
+    assert list(config.plan.previous) == folders and config.plan.folder == plans
+    # Without a folder a plan is made, of which the configuration is taken.
+    options = {"data.path": "lesions", "plan.configuration": "2d"}
+    assert run_config(None, tmp_path, options, [])[0].plan is None
