@@ -2,6 +2,7 @@
 
     python scripts/reproduce_tloss.py isic data/isic2018_task1_128 [--jobs 2]
     python scripts/reproduce_tloss.py shenzhen data/shenzhen_cxr_256
+    python scripts/reproduce_tloss.py isic data/isic2018_task1 --backend jax --size 256 --jobs 1
 
 The same command continues an interrupted study; finished runs are skipped. Run folders, the table,
 the tests and the figures go to `docs/results/tloss/`. The paper trains on 2,000 images of 256² for
@@ -14,10 +15,15 @@ the tests and the figures go to `docs/results/tloss/`. The paper trains on 2,000
   validation images (`scripts/best_loss.py`);
 * `confirm`: the best one of these at α = β = .7 on `shenzhen`;
 * `starts`: T-Loss from further initial ν̃ at α = β = .7, for the figure of its sensitivity.
+
+With `--size` a study is as in the paper instead, for a GPU: all images, a U-Net of 64 to 1,024
+features, batches of 16.
 """
 
 import argparse
+import os
 from pathlib import Path
+from typing import Any
 
 from keras_robust.scheduling import BenchmarkConfig, run_benchmark
 from keras_robust.scheduling.live import StudyView
@@ -39,9 +45,9 @@ STUDIES = {
 }
 
 
-def study(name: str, data: Path) -> BenchmarkConfig:
-    """The study `name` on the dataset folder `data`."""
-    base = {
+def study(name: str, data: Path, size: int | None = None) -> BenchmarkConfig:
+    """The study `name` on the dataset folder `data`; of a size as in the paper."""
+    base: dict[str, Any] = {
         "data": {
             "path": str(data),
             "size": (64, 64),
@@ -58,6 +64,12 @@ def study(name: str, data: Path) -> BenchmarkConfig:
         "precision": "mixed_bfloat16",
         "tensorboard": False,
     }
+    if size is not None:
+        base |= {
+            "data": {"path": str(data), "size": (size, size), "cache": "memory"},
+            "model": {"features": 64, "max_features": 1024, "depth": 4},
+            "batch_size": 16,
+        }
     return BenchmarkConfig(base=base, seeds=[0, 1, 2], **STUDIES[name])
 
 
@@ -67,13 +79,19 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="dataset folder")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--output", type=Path, default=Path("docs/results/tloss"))
+    parser.add_argument("--size", type=int, help="of all images, with the paper's network")
+    parser.add_argument("--backend", choices=["tensorflow", "jax", "torch"], help="of the runs")
     arguments = parser.parse_args()
-    folder = arguments.output / "runs" / arguments.study
-    config = study(arguments.study, arguments.data)
+    if arguments.backend is not None:
+        os.environ["KERAS_BACKEND"] = arguments.backend  # of the processes of the runs
+    name = arguments.study if arguments.size is None else f"{arguments.study}-{arguments.size}"
+    folder = arguments.output / "runs" / name
+    config = study(arguments.study, arguments.data, arguments.size)
+    threads = 1 if arguments.size is None else None
     with StudyView() as view:
-        run_benchmark(config, folder, jobs=arguments.jobs, threads=1, progress=view)
+        run_benchmark(config, folder, jobs=arguments.jobs, threads=threads, progress=view)
     title = f"Losses under label noise: {arguments.study}"
-    print(write_report([folder], arguments.output / arguments.study, title))
+    print(write_report([folder], arguments.output / name, title))
 
 
 if __name__ == "__main__":
