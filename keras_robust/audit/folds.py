@@ -17,11 +17,8 @@ from keras_robust.data.parts import WHOLE, Part
 from keras_robust.scheduling.grid import PlannedRun
 from keras_robust.scheduling.processes import Crew
 from keras_robust.scheduling.records import RunRecord
-from keras_robust.scheduling.scheduler import (
-    StudyState,
-    check_configs,
-    run_planned,
-)
+from keras_robust.scheduling.scheduler import check_configs, run_planned
+from keras_robust.scheduling.state import StudyState
 from keras_robust.scheduling.worker import LOCK
 
 FOLDS = "folds"

@@ -16,7 +16,7 @@ from keras_robust.common.files import atomic_write_json
 from keras_robust.common.opening import read_json
 from keras_robust.common.progress import StageProgress
 from keras_robust.data.files.maps import has_map
-from keras_robust.scheduling.scheduler import StudyState
+from keras_robust.scheduling.state import StudyState
 
 __all__ = ["Folds", "Given", "choose_source"]
 

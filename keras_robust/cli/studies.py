@@ -33,7 +33,7 @@ from keras_robust.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from keras_robust.scheduling.scheduler import StudyState
+    from keras_robust.scheduling.state import StudyState
 
 
 def compare(

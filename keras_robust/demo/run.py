@@ -17,7 +17,8 @@ from keras_robust.data.layouts.manifest_writing import append_rows
 from keras_robust.noise import LabelNoise, read_log
 from keras_robust.scheduling.grid import PlannedRun
 from keras_robust.scheduling.records import RunRecord
-from keras_robust.scheduling.scheduler import StudyState, run_planned
+from keras_robust.scheduling.scheduler import run_planned
+from keras_robust.scheduling.state import StudyState
 
 __all__ = ["KINDS", "Demo", "DemoSettings", "run_demo"]
 

@@ -31,7 +31,8 @@ from keras_robust.data.layouts.manifest_writing import add_soft_annotator, writa
 from keras_robust.refinement.targets import refined_targets, sureness
 from keras_robust.scheduling.grid import PlannedRun
 from keras_robust.scheduling.records import RunRecord
-from keras_robust.scheduling.scheduler import StudyState, run_planned
+from keras_robust.scheduling.scheduler import run_planned
+from keras_robust.scheduling.state import StudyState
 
 __all__ = ["Refinement", "refine"]
 

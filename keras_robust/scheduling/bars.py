@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_robust.reports.names import loss_label
-from keras_robust.scheduling.scheduler import StudyState
+from keras_robust.scheduling.state import StudyState
 
 _STEP = 0.1
 

@@ -154,6 +154,8 @@ class Cluster(Crew):
         self._known: dict[str, dict[str, Any]] = {}
         self._looked = self._renewed = float("-inf")
         self._room: Counter[str] = Counter()
+        # The scheduler remembers every group that was ever begun; one task that stays keeps one.
+        self._group = client.submit(int, key=(GROUP, secrets.token_hex(4)), pure=False)
 
     def workers(self) -> Mapping[str, Mapping[str, Any]]:
         """What the scheduler says of its workers, by address, a moment ago at most.
@@ -198,7 +200,7 @@ class Cluster(Crew):
         self._welcome([address for address in workers if address not in self._fit])
         own = [piece for piece in busy if isinstance(piece, ClusterPiece)]
         taken = Counter(piece.address for piece in own if not piece.future.done())
-        known = {piece.future.key for piece in own}
+        known = {self._group.key, *(piece.future.key for piece in own)}
         for address, keys in self.client.processing().items():
             taken[address] += len({tuple(k) if isinstance(k, list) else k for k in keys} - known)
         slots = {address: self._slots(workers[address]) for address in self._fit & workers.keys()}
@@ -225,7 +227,6 @@ class Cluster(Crew):
         future = self.client.submit(
             cluster_worker.work,
             order,
-            # Of a tuple the first word names the group, of which the scheduler remembers each.
             key=(GROUP, order.key),
             workers=[address],
             resources={"GPU": 1} if gpu else None,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_robust.common.words import duration
-from keras_robust.scheduling.scheduler import StudyState
+from keras_robust.scheduling.state import StudyState
 
 MARKS = {
     "finished": ("●", "green"),

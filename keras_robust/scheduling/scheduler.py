@@ -8,7 +8,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from keras_robust.scheduling.config_check import REFUSED
 from keras_robust.scheduling.grid import BenchmarkConfig, PlannedRun
 from keras_robust.scheduling.processes import LOST, Crew, Piece, Processes
 from keras_robust.scheduling.records import RunRecord, count_epochs, read_status
+from keras_robust.scheduling.state import RunState, StudyState
 from keras_robust.scheduling.worker import BUSY, LOCK, PID, STOPPED
 from keras_robust.training.records.identity import differences, identity
 from keras_robust.training.records.inputs import require_data, set_paths
@@ -33,54 +33,6 @@ COME_AGAIN = (
     *("UnreadableImageError", "ValidationError", "ValueError"),
 )
 WORKER = (sys.executable, "-P", "-m", "keras_robust.scheduling.worker")
-
-
-@dataclass
-class RunState:
-    """Where one run of the study stands.
-
-    `state` is `waiting`, `running`, `finished`, `failed`, `interrupted` (somebody stopped it; the
-    next call continues it), or `elsewhere` (another process trains it). `where` is the machine of a
-    run that a cluster trains; `lost` is true of one whose machine went away. `attempts` leaves out
-    those that were lost after they had come on from `done_at_start`.
-    """
-
-    plan: PlannedRun
-    folder: Path
-    epochs: int
-    state: str = "waiting"
-    done: int = 0
-    attempts: int = 0
-    seconds: float = 0.0
-    error: str = ""
-    dice: float | None = None
-    where: str = ""
-    lost: bool = False
-    done_at_start: int = 0
-
-
-@dataclass
-class StudyState:
-    """A view of the whole study, given to the `progress` callback."""
-
-    runs: list[RunState]
-    message: str = ""
-    started: float = field(default_factory=time.monotonic)
-    done_before: int = 0
-
-    def count(self, state: str) -> int:
-        """Number of runs in a state."""
-        return sum(run.state == state for run in self.runs)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Expected time to the end, from the epochs done since the start; None if unknown."""
-        new = sum(run.done for run in self.runs) - self.done_before
-        elapsed = time.monotonic() - self.started
-        left = sum(
-            run.epochs - run.done for run in self.runs if run.state in ("waiting", "running")
-        )
-        return left * elapsed / new if new > 0 else None
 
 
 def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,14 +204,13 @@ def run_planned(
                         _lose(run, piece)
                     else:
                         _settle(run, code)
-                    again = run.attempts <= retries and may_pass(run.error)
-                    if run.state == "failed" and again:
-                        note(f"{run.plan.name}: {_describe(run)}; will be tried again")
+                    text = _describe(run)
+                    if run.state == "failed" and run.attempts <= retries and may_pass(run.error):
                         run.state = "waiting"
+                        text += f"; will be {'continued' if run.lost else 'tried again'}"
                         # One that was paused goes first, one that failed may have to wait.
                         (queue.appendleft if run.lost else queue.append)(run)
-                    else:
-                        note(f"{run.plan.name}: {_describe(run)}")
+                    note(f"{run.plan.name}: {text}")
                 note()
         finally:
             crew.stop(pieces.values(), asked)

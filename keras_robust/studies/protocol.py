@@ -19,7 +19,8 @@ from keras_robust.reports import page as html
 from keras_robust.reports.names import loss_label
 from keras_robust.scheduling.grid import BenchmarkConfig, LossEntry, PlannedRun
 from keras_robust.scheduling.records import find_runs
-from keras_robust.scheduling.scheduler import StudyState, run_planned
+from keras_robust.scheduling.scheduler import run_planned
+from keras_robust.scheduling.state import StudyState
 from keras_robust.studies.crossval.report import write_cross_validation_report
 from keras_robust.studies.crossval.scores import score_runs
 from keras_robust.training.config import TrainConfig

@@ -18,7 +18,7 @@ from keras_robust.audit.options import AuditOptions
 from keras_robust.data import Dataset, Part
 from keras_robust.data.files.maps import read_map
 from keras_robust.inference.predict import Predictor
-from keras_robust.scheduling.scheduler import RunState, StudyState
+from keras_robust.scheduling.state import RunState, StudyState
 
 run_module = importlib.import_module("keras_robust.audit.run")
 

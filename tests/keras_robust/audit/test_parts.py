@@ -21,7 +21,7 @@ from keras_robust.common.files import locked
 from keras_robust.data import Case, Dataset
 from keras_robust.data.files.maps import read_map
 from keras_robust.reports.look import to_rgb
-from keras_robust.scheduling.scheduler import RunState, StudyState
+from keras_robust.scheduling.state import RunState, StudyState
 from keras_robust.scheduling.worker import LOCK
 from keras_robust.suspicion.class_differences import ClassDifferences
 

@@ -13,7 +13,7 @@ from keras_robust.audit.run import audit
 from keras_robust.cli import app
 from keras_robust.data import Dataset
 from keras_robust.refinement import refine
-from keras_robust.scheduling.scheduler import RunState, StudyState
+from keras_robust.scheduling.state import RunState, StudyState
 
 module = importlib.import_module("keras_robust.refinement.refine")
 

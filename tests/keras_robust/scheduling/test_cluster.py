@@ -162,7 +162,7 @@ def test_a_machine_dies_another_comes_and_the_results_are_those_of_one(machines,
         state = study(output, script, crew, progress=progress)
     assert state.count("finished") == 6
     assert results(output) == results(tmp_path / "here")
-    lost = [message for message in said if "went away; will be tried again" in message]
+    lost = [message for message in said if "went away; will be continued" in message]
     assert len(lost) == 1 and "two (127.0.0.1)" in lost[0]
     names = {name.split()[0] for of_run in where.values() for name in of_run}
     assert names == {"one", "two", "three", "four"}
