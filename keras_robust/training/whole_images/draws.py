@@ -39,7 +39,7 @@ def draws_of_pass(count: int, numbers: int, seed: int, epoch: int) -> NDArray[np
     """Uniform numbers `(count, numbers)` in [0, 1) for the images of a pass, by their position in
     the data set: `tf.random.stateless_uniform`.
 
-    >>> draws_of_pass(1, 2, 0, 0).round(3).astype(float).tolist()
+    >>> draws_of_pass(1, 2, 0, 0).astype(float).round(3).tolist()
     [[0.383, 0.475]]
     """
     words = _words((seed, epoch + 2**40), count * numbers)
