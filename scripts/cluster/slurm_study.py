@@ -74,10 +74,6 @@ def main() -> int:
     failed |= benchmark("here", "--jobs", "2", "--threads", "1")
     for line in ended:
         print(line)
-    jobs = subprocess.run(["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True)
-    for job in filter(None, jobs.stdout.splitlines()):
-        words = dict(word.split("=", 1) for word in job.split() if "=" in word)
-        print("job", *(words[name] for name in ("JobId", "JobState", "RunTime", "ExitCode")))
     return failed | compare(Path("slurm"), Path("here"))
 
 
