@@ -178,6 +178,8 @@ def _in_child(reader: Reader, given: Path, out: Path, place: Path) -> None:
         os.dup2(said, 1)
         os.dup2(said, 2)
         resource.setrlimit(resource.RLIMIT_CPU, (HANG_S, HANG_S + 5))
+        # Without the program that filters what TensorFlow says of itself: here none may be started.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
         os.environ["TMPDIR"] = tempfile.tempdir = str(place / "tmp")
         violations = _guarded([out, place / "tmp"])
         ending, detail = _read(reader, given, out)
