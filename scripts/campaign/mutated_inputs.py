@@ -274,8 +274,12 @@ def main() -> int:
 
 
 def _settle() -> None:
-    """Let libraries write, once, what they write beside the work: the caches of matplotlib."""
+    """Let libraries write and ask, once, what they keep: matplotlib's caches, the processor."""
+    import platform
+
     import matplotlib
+
+    platform.processor()  # starts a program, and is remembered
 
     matplotlib.get_configdir()
     matplotlib.get_cachedir()
