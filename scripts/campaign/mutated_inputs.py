@@ -291,6 +291,8 @@ def _all(
     numbers = range(options.inputs) if options.only is None else [options.only]
     bases.make(material, heavy=not options.light)
     foreign.make(material)
+    if not options.light:
+        bases.make_model(material)
     readers = [reader for reader in READERS if not (options.light and reader.heavy)]
     _settle()
     for reader in readers:  # a refusal of damage says something only of what else is read
@@ -307,7 +309,6 @@ def _all(
     # What needs TensorFlow comes last, and gets the last third of the time.
     for heavy in (False, True):
         if heavy and any(reader.heavy for reader in readers):
-            bases.make_model(material)
             bases.import_heavy()
         if not options.only:
             _warm([reader for reader in readers if reader.heavy is heavy], material)
