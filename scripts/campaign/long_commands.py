@@ -160,7 +160,7 @@ def make_data(folder: Path) -> Path:
     of_study = {key: value for key, value in base.items() if key != "threads"} | {"epochs": 2}
     study = {"base": of_study, "losses": ["t", "ce+dice"], "noise": [[0, 0]], "folds": 2,
              "seeds": [0]}  # fmt: skip
-    space = {"search": {"learning_rate": {"low": 0.0001, "high": 0.01, "log": True}}}
+    space = {"learning_rate": {"low": 0.0001, "high": 0.01, "log": True}}
     texts = {"train": base, "planned": planned, "study": study, "space": space}
     for name, content in texts.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
