@@ -45,7 +45,7 @@ LAST = 3
 """The end of a run is the mean of so many looks, since single ones jump."""
 PIXELS = 64 * 64
 DEVELOPMENT = ("cells", "0.7", 100, 0)
-"""Data, noise, images and seed of the runs that the constants of the rules are from."""
+"""Data, noise, images and seed of the runs, of `METHODS`, that the constants of rules are from."""
 SPREAD, DENIED, SLOWED = 0.35, 0.065, 0.9
 WORTH = 0.01
 """Least gain of which a share is told."""
@@ -68,7 +68,7 @@ class Run:
     @property
     def is_development(self) -> bool:
         s = self.setting
-        return (s.data, s.noise, s.images, s.seed) == DEVELOPMENT
+        return (s.data, s.noise, s.images, s.seed) == DEVELOPMENT and s.method in METHODS
 
     @property
     def end(self) -> float:
