@@ -27,6 +27,7 @@ from keras_robust.models import (
     CoTeaching,
     DisagreementSelection,
     InstanceNormalization,
+    Logits,
     Probabilities,
     SmallLossSelection,
     StochasticSelection,
@@ -38,7 +39,7 @@ __all__ = ["custom_objects", "load_model"]
 
 _CLASSES: tuple[type, ...] = (
     *(CE, GCE, MAE, NCE, NGCE, RCE, SCE, SVLS, Dice, PerRegion, Sum, TLoss, LossParameters),
-    *(FunctionalModel, CoTeaching, InstanceNormalization, Probabilities),
+    *(FunctionalModel, CoTeaching, InstanceNormalization, Logits, Probabilities),
     *(SmallLossSelection, DisagreementSelection, StochasticSelection),
     PenalizedSGD,
 )

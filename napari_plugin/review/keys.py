@@ -29,7 +29,7 @@ KEYS = {
     "previous place": "I",
     "error map": "Q",
     "places": "Shift+L",
-    "orthogonal views": "O",
+    "orthogonal views": "Shift+O",
     "shortcuts": "?",
 }
 KEYS |= {

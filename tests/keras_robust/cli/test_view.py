@@ -25,7 +25,7 @@ def test_a_folder_without_dataset_is_said_before_a_window_opens(tmp_path):
 def test_an_audit_is_written_where_the_review_looks(monkeypatch, tmp_path):
     written = []
 
-    def stopped(dataset, output, **_):
+    def stopped(dataset, output, *_, **__):
         written.append(output)
         raise ValueError("stopped")
 

@@ -102,7 +102,7 @@ def test_a_click_into_the_list_goes_to_a_place_of_any_case(reviewing, qtbot):
     QTest.mouseClick(places.table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
     qtbot.waitUntil(lambda: ready(widget), timeout=20_000)
     assert widget.desk.case.id == first and widget.desk.places.at == last
-    QTest.keyClick(places.table, Qt.Key.Key_O)
+    QTest.keyClick(places.table, Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
     assert "Three planes are for volumes" in widget.message.text(), "as everywhere in the window"
 
 

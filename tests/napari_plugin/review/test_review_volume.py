@@ -35,11 +35,11 @@ def test_volumes_of_several_classes_are_painted_and_written(make_napari_viewer, 
     layer = widget.desk.layers.corrected
     assert tuple(layer.scale) == (2.0, 1.0, 1.5)
     canvas = viewer.window._qt_viewer.canvas.native
-    QTest.keyClick(canvas, Qt.Key.Key_O)
+    QTest.keyClick(canvas, Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
     planes = widget._planes
     qtbot.waitUntil(lambda: len(planes.panes) == 3 and planes.panes[2].image is not None)
     assert [pane.plane.name for pane in planes.panes] == ["axial", "coronal", "sagittal"]
-    QTest.keyClick(canvas, Qt.Key.Key_O)
+    QTest.keyClick(canvas, Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
     assert planes.closed and widget._planes is None
     assert not np.allclose(layer.colormap.map(1), layer.colormap.map(2))
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 2)
