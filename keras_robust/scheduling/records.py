@@ -140,7 +140,7 @@ class RunRecord:
         try:
             if self.damage is None:
                 table = read_frame(self.folder / HISTORY, self.content(HISTORY))
-                return self._with(table, "epoch")
+                return self._numbers(self._with(table, "epoch"))
         except (OSError, pd.errors.EmptyDataError):
             pass
         return pd.DataFrame(columns=["epoch", "step"])
@@ -153,6 +153,12 @@ class RunRecord:
     def _with(self, history: "pd.DataFrame", column: str) -> "pd.DataFrame":
         if column not in history:
             reason = f"it has no column {column!r}"
+            raise DamagedFileError(self.folder / HISTORY, reason, f"{remedy(self.folder)}.")
+        return history
+
+    def _numbers(self, history: "pd.DataFrame") -> "pd.DataFrame":
+        for column in history.select_dtypes(exclude="number"):
+            reason = f"its column {column!r} holds what is no number"
             raise DamagedFileError(self.folder / HISTORY, reason, f"{remedy(self.folder)}.")
         return history
 
