@@ -96,9 +96,13 @@ def _pixel_spacing(header: Any) -> tuple[float, ...] | None:
 
 def _numbers(header: Any, name: str, count: int) -> tuple[float, ...] | None:
     values = header.get(name)
-    if values is None or len(values) != count:
+    # One value alone, as of a damaged header, is none of several to pydicom.
+    if not isinstance(values, Sequence) or len(values) != count:
         return None
-    numbers = tuple(float(value) for value in values)
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return None
     return numbers if np.isfinite(numbers).all() else None
 
 
