@@ -157,6 +157,8 @@ class RunRecord:
         return history
 
     def _numbers(self, history: "pd.DataFrame") -> "pd.DataFrame":
+        if history.empty:  # the head alone, of a run that has just begun: no column has a type yet
+            return history
         for column in history.select_dtypes(exclude="number"):
             reason = f"its column {column!r} holds what is no number"
             raise DamagedFileError(self.folder / HISTORY, reason, f"{remedy(self.folder)}.")

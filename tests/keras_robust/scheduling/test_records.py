@@ -45,3 +45,8 @@ def test_a_history_of_what_is_no_number_is_damaged(tmp_path, column):
     (tmp_path / "history.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(DamagedFileError, match=f"{column}.*no number"):
         _ = read(tmp_path, CONFIG).history
+
+
+def test_a_history_of_a_run_that_has_just_begun_is_empty(tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,step,dice_test\n")
+    assert read(tmp_path, CONFIG).history.empty
