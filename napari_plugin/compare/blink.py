@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Blink", "free_key"]
 
-KEYS = ("Q", "Y", "U", "K", "Control-Alt-B")
+KEYS = ("Y", "Shift+Y", "Shift+V", "Ctrl+Alt+B")  # none of which the review uses
 
 
 def free_key(viewer: "ViewerModel") -> str | None:
@@ -19,7 +19,7 @@ def free_key(viewer: "ViewerModel") -> str | None:
     keymaps = [viewer.keymap, viewer.class_keymap]
     keymaps += [keymap for layer in viewer.layers for keymap in (layer.keymap, layer.class_keymap)]
     taken |= {str(key) for keymap in keymaps for key in keymap}
-    return next((key for key in KEYS if key.replace("Control-", "Ctrl+") not in taken), None)
+    return next((key for key in KEYS if key not in taken), None)
 
 
 class Blink:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
-from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -23,6 +22,7 @@ from napari_plugin.compare.side_by_side import PANEL, SideBySide, camera_of, gri
 from napari_plugin.compare.table import MeasureTable
 from napari_plugin.compare.tallies import TallyLegend, colours
 from napari_plugin.viewer.dock import DockWidget, button, check, row, timer
+from napari_plugin.viewer.keys import WindowKeys
 from napari_plugin.viewer.layers import LayerBox, LayerList, about, guess, role
 from napari_plugin.viewer.owned_layer import OwnedLabels
 from napari_plugin.viewer.painting import Painting
@@ -140,11 +140,7 @@ class CompareWidget(DockWidget):
 
     def _bind_key(self) -> None:
         self.key = free_key(self.viewer)
-        if self.key is not None:
-            self.viewer.bind_key(self.key, lambda _: self._press())
-            # napari's own bindings are heard by the canvas alone.
-            self._shortcut = QShortcut(QKeySequence(self.key.replace("Control", "Ctrl")), self)
-            self._shortcut.activated.connect(self._press)
+        self._keys = WindowKeys(self.viewer, self, {self.key: self._press} if self.key else {})
         hint = f" (press {self.key} to swap them by hand)" if self.key else ""
         self.blink.setToolTip(f"Show A and B in turn{hint}")
         self.blink.setText(f"Blink ({self.key})" if self.key else "Blink")
@@ -354,8 +350,7 @@ class CompareWidget(DockWidget):
         self._list.stop()
         self.viewer.dims.events.disconnect(self._on_dims)
         grid_of(self.viewer).events.enabled.disconnect(self._on_grid)
-        if self.key is not None:
-            self.viewer.bind_key(self.key, None)
+        self._keys.release()
         self._blink.restore()
         self._side_by_side.leave()
         self._difference.remove()

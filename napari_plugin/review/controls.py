@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from keras_robust.review import DECISIONS, STATUSES, QueueFilter, QueueItem, ReviewCase
-from napari_plugin.review.keys import KEYS, PassesKeys
+from napari_plugin.review.keys import KEYS
 from napari_plugin.review.place_list import PlaceList
 from napari_plugin.review.queue_model import MARKS
 from napari_plugin.review.third_reader import OpinionPanel
@@ -168,7 +168,7 @@ class Filters(QWidget):
         self.changed.emit()
 
 
-class QueueView(PassesKeys, QListView):
+class QueueView(QListView):
     """The list of cases.
 
     Attributes:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.review.keys import KEYS, PassesKeys
+from napari_plugin.review.keys import KEYS
 
 __all__ = ["PlaceList", "PlaceModel", "amount"]
 
@@ -104,10 +104,6 @@ class PlaceModel(QAbstractTableModel):
         return COLUMNS[section] if across and role == Qt.ItemDataRole.DisplayRole else None
 
 
-class PlaceTable(PassesKeys, QTableView):
-    """A table in which keys do what they do in the whole window."""
-
-
 class PlaceList(QWidget):
     """All places; hidden but for its head until it is wanted.
 
@@ -132,7 +128,7 @@ class PlaceList(QWidget):
         )
         self.head.setCheckable(True)
         self.head.setMinimumWidth(10)
-        self.table = PlaceTable()
+        self.table = QTableView()
         self.table.setModel(self.model)
         self.table.setAccessibleName("Places")
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

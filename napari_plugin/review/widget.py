@@ -21,12 +21,13 @@ from keras_robust.review import DECISIONS, ReviewAgreement, ReviewCase, ReviewSe
 from napari_plugin.review.controller import ReviewController
 from napari_plugin.review.controls import TIPS, CaseControls, Filters, QueueView
 from napari_plugin.review.dialogs import ask_unsaved, show_sheet
-from napari_plugin.review.keys import Keys
+from napari_plugin.review.keys import KEYS, UNDO
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
 from napari_plugin.review.tools.panel import TOOL_TIPS
 from napari_plugin.review.tools.toolbox import TOOLS
 from napari_plugin.viewer.dock import DockWidget, timer
+from napari_plugin.viewer.keys import WindowKeys
 from napari_plugin.viewer.orthogonal import OrthogonalWidget
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ReviewWidget(DockWidget):
         self.viewer = viewer
         self.desk: ReviewController | None = None
         self.model: QueueModel | None = None
-        self._keys: Keys | None = None
+        self._keys: WindowKeys | None = None
         self._planes: OrthogonalWidget | None = None
         self._build()
         self._filter_soon = timer(self, FILTER_MS, self._filter)
@@ -200,9 +201,8 @@ class ReviewWidget(DockWidget):
         desk.said.connect(self.say)
         desk.changed.connect(self._changed)
         desk.compared.connect(self._compared)
-        self._keys = Keys(
-            self.viewer, self, {name: self._asking(name) for name in (*self.controls.names, "undo")}
-        )
+        keys = {KEYS[name]: self._asking(name) for name in self.controls.names}
+        self._keys = WindowKeys(self.viewer, self, {**keys, UNDO: self._asking("undo")})
         self.title.setText(f"<b>{session.dataset.name}</b>, reviewed by {session.reviewer}")
         self._show_queue(True)
         ranked = any(item.score is not None for item in session.items)

@@ -233,7 +233,7 @@ def trial(template: Path, kind: str, seed: int) -> dict[str, Any]:
         pid, reading = start(home, kind, seed)
         what, after = moment(kind, rng)
         count = rng.randint(1, 6) if what in ("stroke", "key") else 1
-        words = told(reading, lambda w: sum(x["what"] == what for x in w) >= count, 90)
+        words = told(reading, lambda w: sum(x["what"] == what for x in w) >= count, 300)
         more = told(reading, lambda w: False, after)
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)

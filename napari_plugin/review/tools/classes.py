@@ -8,7 +8,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from keras_robust.data import Dataset
-from napari_plugin.review.keys import CLASS_KEYS, PassesKeys
+from napari_plugin.review.keys import CLASS_KEYS
 from napari_plugin.viewer.style import IGNORED_COLOUR, ROLE_COLOURS, class_colours
 
 __all__ = ["ClassList", "PaintClass", "paint_classes"]
@@ -59,7 +59,7 @@ def of_dataset(dataset: Dataset) -> tuple[PaintClass, ...]:
     return paint_classes(dataset.classes, dataset.class_names, dataset.ignore_label)
 
 
-class ClassList(PassesKeys, QTableWidget):
+class ClassList(QTableWidget):
     """Chooses what is painted, and what nothing is painted over.
 
     Attributes:

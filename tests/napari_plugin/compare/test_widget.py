@@ -135,10 +135,11 @@ def test_the_key_is_none_of_napari_nor_of_another_plugin(opened):
     from napari.settings import get_settings
 
     from napari_plugin.compare.blink import free_key
+    from napari_plugin.review.keys import KEYS
 
     viewer, widget = opened
     taken = [str(k) for keys in get_settings().shortcuts.shortcuts.values() for k in keys]
-    assert widget.key not in taken
+    assert widget.key not in {*taken, *KEYS.values()}
     assert free_key(viewer) not in (None, widget.key)
 
 

@@ -12,7 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QShortcut
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QSlider
 
 from keras_robust.data import Dataset
 from keras_robust.review import QueueFilter, ReviewSession
@@ -26,13 +26,24 @@ def settle(qtbot, widget) -> None:
     qtbot.waitUntil(lambda: ready(widget), timeout=20_000)
 
 
-def press(qtbot, viewer, widget, name: str) -> None:
-    """Press the key of an action where napari listens: on the canvas."""
+def press(qtbot, viewer, widget, name: str, where=None) -> None:
+    """Press the key of an action, by default where napari listens: on the canvas."""
     qt = {"PageDown": Qt.Key.Key_PageDown, "PageUp": Qt.Key.Key_PageUp}
     key = KEYS[name]
-    canvas = viewer.window._qt_viewer.canvas.native
-    QTest.keyClick(canvas, qt.get(key) or getattr(Qt.Key, f"Key_{key}"))
+    where = viewer.window._qt_viewer.canvas.native if where is None else where
+    where.setFocus()
+    QTest.keyClick(where, qt.get(key) or getattr(Qt.Key, f"Key_{key}"))
     settle(qtbot, widget)
+
+
+def focused(viewer, widget) -> list:
+    """What may have the focus when a key is pressed: lists, choices, numbers, of napari too."""
+    controls = viewer.window._qt_viewer.controls
+    shown = [
+        w for kind in (QComboBox, QSlider, QAbstractSpinBox) for w in controls.findChildren(kind)
+    ]
+    own = (widget.list, widget.filters.kind, widget.filters.lowest, widget.controls.ghost)
+    return [None, *own, viewer.window._qt_viewer.layers, *(w for w in shown if w.isVisible())]
 
 
 def painted(widget) -> np.ndarray:
@@ -56,14 +67,20 @@ def log(dataset, reviewer="anna") -> list[dict]:
 
 def test_ten_cases_by_keyboard_then_close_and_go_on(reviewing_seen, qtbot, lesions):
     viewer, widget = reviewing_seen()
+    viewer.window.activate()
+    qtbot.waitUntil(viewer.window._qt_window.isActiveWindow)
     ids = [item.id for item in widget.desk.session.items]
-    assert widget.desk.case.id == ids[0]
     made = ["accept", "repair", "reject", "ask an expert", "accept"] * 2
     for number, name in enumerate(made):
-        assert widget.desk.case.id == ids[number]
+        assert widget.desk.case.id == ids[number], f"{name} was not heard"
         if name == "repair":
             stroke(widget.desk.layers.corrected, [10, 12], [10, 12], label=1)
-        press(qtbot, viewer, widget, name)
+        places = focused(viewer, widget)
+        press(qtbot, viewer, widget, name, places[number % len(places)])
+    assert len(places) > 8 and widget.filters.condition() == QueueFilter()
+    QTest.mouseClick(widget.controls.ghost, Qt.MouseButton.LeftButton)
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Space)
+    assert not widget.controls.ghost.isChecked(), "a click leaves no focus for the space bar"
     assert widget.progress.text() == "10 of 115 decided"
     assert [(line["id"], line["decision"]) for line in log(lesions)] == list(
         zip(ids, made, strict=False)
@@ -197,7 +214,7 @@ import sys
 sys.argv[1:], folders = [], sys.argv[1:]
 import napari
 from napari_plugin.review import ReviewWidget
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QSlider
 viewer = napari.Viewer(show=False)
 widget = ReviewWidget(viewer)
 viewer.window.add_dock_widget(widget)
@@ -475,7 +492,9 @@ def test_closing_gives_keys_layers_and_lock_back(reviewing, lesions, audit):
     viewer.add_points([[1, 1]])
     assert "A" in {str(key) for key in viewer.keymap}
     viewer.window.remove_dock_widget(widget)
-    assert not any(shortcut.isEnabled() for shortcut in widget.findChildren(QShortcut))
+    window = viewer.window._qt_window
+    ours = [s for top in (window, widget) for s in top.findChildren(QShortcut) if s.isEnabled()]
+    assert not {s.key().toString() for s in ours} & set(KEYS.values())
     assert [layer.name for layer in viewer.layers] == ["Points"]
     assert not {str(key) for key in viewer.keymap}
     with ReviewSession(lesions, "anna", audit):
