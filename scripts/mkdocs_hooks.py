@@ -1,6 +1,8 @@
-"""For the documentation: the reference of the command line, and tables of measurements."""
+"""For the documentation: the reference of the command line, the gallery, and tables of
+measurements."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ from typer.main import get_command
 
 from keras_robust.cli import app
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results"
+COLUMNS = 3  # of the gallery
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
@@ -59,4 +63,29 @@ def _input_memory() -> str:
     )
 
 
-TEXTS = {"commands": _commands, "startup": _startup, "input_memory": _input_memory}
+def _gallery() -> str:
+    """The pages of `how-to` by their titles, each with the picture that opens it."""
+    cells = []
+    for page in sorted({*(DOCS / "how-to").glob("*.md")} - {DOCS / "how-to" / "index.md"}):
+        opening = re.match(r"# (.+)\n\n!\[(.*)\]\((.+)\)\n", page.read_text(encoding="utf-8"))
+        if opening is None:
+            raise ValueError(f"{page} does not open with a picture.")
+        title, alt, picture = opening.groups()
+        cells.append((title, f"[![{alt}]({picture}){{ width=260 }}]({page.name})", page.name))
+    cells.sort()
+    cells += [("", "", "")] * (-len(cells) % COLUMNS)
+    lines = []
+    for start in range(0, len(cells), COLUMNS):
+        row = cells[start : start + COLUMNS]
+        lines.append(" | ".join(picture for _, picture, _ in row))
+        lines.append(" | ".join(f"[{title}]({page})" if title else "" for title, _, page in row))
+    head = f"|{'   |' * COLUMNS}\n|{':-:|' * COLUMNS}\n"
+    return head + "".join(f"| {line} |\n" for line in lines)
+
+
+TEXTS = {
+    "gallery": _gallery,
+    "commands": _commands,
+    "startup": _startup,
+    "input_memory": _input_memory,
+}

@@ -39,6 +39,10 @@ Peers = Annotated[str, typer.Option(help="Of two peers: the mean of both, or a, 
 Mirror = Annotated[
     bool, typer.Option(help="Of planned runs: average over mirrored images; slower by far.")
 ]
+Postprocess = Annotated[
+    bool,
+    typer.Option(help="Keep only the largest parts of labels, where `choose` found that it helps."),
+]
 Configuration = Annotated[
     str | None,
     typer.Option(

@@ -28,6 +28,7 @@ from keras_robust.cli.options import (
     Mirror,
     Moved,
     PartOf,
+    Postprocess,
     Quiet,
     Size,
 )
@@ -260,6 +261,7 @@ def crossval(
     baseline: Annotated[
         str | None, typer.Option(help="Method to compare with.", show_default="Baseline or CE+Dice")
     ] = None,
+    postprocess: Postprocess = True,
     data: Moved = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -272,7 +274,7 @@ def crossval(
 
         _move(runs, data)
         with progress_bar("Scoring") as progress:
-            score_runs(find_runs(runs), progress)
+            score_runs(find_runs(runs), progress, postprocess=postprocess)
         path = write_cross_validation_report(runs, output or runs[0] / "crossval", title, baseline)
         told = damaged(find_runs(runs))
     tables = {name: rows_of(path.with_name(f"{name}.csv")) for name in ("table1", "paired")}
@@ -301,6 +303,7 @@ def choose(
     """Choose the best configuration, or pair, and the parts to keep, by cross-validation."""
     with friendly_errors(continues=True), without_chatter():
         from keras_robust.inference.best import choose_best
+        from keras_robust.inference.chosen import kept_parts
         from keras_robust.scheduling.records import RunRecord, find_runs
 
         _move(runs, data)
@@ -313,8 +316,7 @@ def choose(
     kept = [list(group) for group in chosen.components.largest]
     facts = {"best": chosen.best, "dice": dict(chosen.dice), "keep_largest": kept}
     lines = [f"{name}: {value:.4f}" for name, value in chosen.dice.items()]
-    parts = ", ".join("+".join(map(str, group)) for group in kept) or "none"
-    lines.append(f"Best: {' and '.join(chosen.best)}. Only the largest part of labels: {parts}.")
+    lines.append(f"Best: {' and '.join(chosen.best)}. {kept_parts(kept)}")
     tell({**facts, "folder": folder}, *lines)
     dataset = RunRecord.read(chosen.runs[0]).dataset
     next_step("predict", dataset, folder, "--output", f"{folder}-masks")

@@ -19,6 +19,7 @@ from keras_robust.cli.options import (
     Normalize,
     PartOf,
     Peers,
+    Postprocess,
     Quiet,
     Size,
 )
@@ -174,9 +175,7 @@ def predict(
         bool, typer.Option("--overwrite", help="Also write masks that are there.")
     ] = False,
     devices: Devices = None,
-    postprocess: Annotated[
-        bool, typer.Option(help="Keep only the largest parts, where `choose` found that it helps.")
-    ] = True,
+    postprocess: Postprocess = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -244,6 +243,7 @@ def evaluate(
     normalize: Normalize = None,
     peers: Peers = "mean",
     mirror: Mirror = True,
+    postprocess: Postprocess = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -259,6 +259,7 @@ def evaluate(
                 require_model(path)
         from keras_robust import inference
         from keras_robust.data.layouts.labels import class_title
+        from keras_robust.inference.chosen import kept_parts
 
         result = inference.evaluate(
             predictions[0] if len(predictions) == 1 else predictions,
@@ -271,6 +272,7 @@ def evaluate(
             grid=grid,
             detailed=details is not None,
             tolerance=tolerance,
+            postprocess=postprocess,
             progress=progress,
         )
         if output is not None:
@@ -282,6 +284,7 @@ def evaluate(
     where = "as stored" if result.size is None else f"at {listed_size(result.size)}, as trained"
     lines = [
         f"Images and masks {where}.",
+        *([kept_parts(result.largest)] if result.largest else []),
         f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}",
         f"Standard deviation over images: {result.std:.4f}",
         f"Dice, pooled: {result.pooled:.4f}",
@@ -294,6 +297,7 @@ def evaluate(
     if result.rows and result.unit == "px":
         lines.append("Distances are in pixels (px): the dataset does not tell the spacing.")
     facts: dict[str, Any] = {"images": len(result.per_image), "size": result.size}
+    facts["keep_largest"] = result.largest
     facts |= {"dice": result.mean, "dice_std": result.std, "dice_pooled": result.pooled}
     if result.rows:
         facts["unit"] = result.unit

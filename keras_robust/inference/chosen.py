@@ -1,12 +1,12 @@
 """What a cross-validation left for predictions to follow: which runs, and what of them is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os.path import abspath
 from pathlib import Path
 
 from keras_robust.common.opening import UnreadableFileError, read_json
 
-__all__ = ["CHOICE", "POSTPROCESSING", "chosen_runs", "is_choice", "kept_components"]
+__all__ = ["CHOICE", "POSTPROCESSING", "chosen_runs", "is_choice", "kept_components", "kept_parts"]
 
 CHOICE, POSTPROCESSING = "choice.json", "postprocessing.json"
 
@@ -46,6 +46,16 @@ def kept_components(models: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
                 raise UnreadableFileError(file, "has no lists of labels under 'keep_largest'")
             return tuple(tuple(int(label) for label in group) for group in groups)
     return ()
+
+
+def kept_parts(groups: Iterable[Sequence[int]]) -> str:
+    """Of which labels only the largest part is kept, in words.
+
+    >>> kept_parts([(1, 2), (2,)])
+    'Only the largest part of labels: 1+2, 2.'
+    """
+    named = ", ".join("+".join(map(str, group)) for group in groups)
+    return f"Only the largest part of labels: {named or 'none'}."
 
 
 def _runs(file: Path) -> list[Path]:

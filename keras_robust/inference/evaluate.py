@@ -30,6 +30,7 @@ from keras_robust.data.layouts.labels import class_name
 from keras_robust.inference.ensemble import Predicts
 from keras_robust.inference.given import is_masks
 from keras_robust.inference.label_scores import LabelScores, label_scores, reliabilities
+from keras_robust.inference.masks import MaskRule
 from keras_robust.metrics import Reliability, dice, pooled_dice
 
 GRIDS = ("stored", "trained")
@@ -52,6 +53,7 @@ class Evaluation:
             of every image.
         class_names: Of the dataset, as `Dataset.class_names`.
         size: To which images and masks were resized; `None` for none, the grid of the stored ones.
+        largest: Groups of labels of which only the largest part was kept; see `choose_best`.
     """
 
     per_image: dict[str, float]
@@ -64,6 +66,7 @@ class Evaluation:
     unit: str = "px"
     class_names: tuple[str, ...] = ()
     size: tuple[int, ...] | None = None
+    largest: tuple[tuple[int, ...], ...] = ()
 
     @property
     def mean(self) -> float:
@@ -153,6 +156,7 @@ def evaluate(
     grid: str = "stored",
     detailed: bool = False,
     tolerance: float = 1.0,
+    postprocess: bool = True,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run, or masks on disk, against the masks of one annotator.
@@ -162,8 +166,8 @@ def evaluate(
     the figures of that. Runs by a plan are scored on the stored grid from the beginning.
 
     Args:
-        predictions: Run folder, `.keras` file, several of these, see `Ensemble`, or a predictor, as
-            they predict, whatever `postprocessing.json` says; or a folder of masks `<id>.png` (of
+        predictions: Run folder, `.keras` file, several of these, see `Ensemble`, a folder in which
+            `choose_best` left its choice, or a predictor; or a folder of masks `<id>.png` (of
             volumes `<id>.nii.gz`), such as nnU-Net's, also `<id>.nii`, `<id>.tif` or `<id>.bmp`.
         dataset: Folder or `keras_robust.data.Dataset`.
         annotator: Whose masks; `None` for the only one that is not simulated.
@@ -175,6 +179,8 @@ def evaluate(
             region that `dataset.json` names: `Evaluation.rows` and `reliabilities`.
         tolerance: Of the surface Dice, in mm; in pixels where the dataset does not tell the
             spacing of every image.
+        postprocess: Keep only the largest part of labels where `predict` does; on the grid of
+            training never, as `dice_test` is taken without.
         progress: Called as `progress(done, total)`.
 
     Raises:
@@ -190,6 +196,7 @@ def evaluate(
         raise invalid("split", "a split with masks of the annotator", split)
     unit = "mm" if all(case.spacing for case in chosen) else "px"
     options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
+    rule = MaskRule()
     if isinstance(predictions, str | Path) and is_masks(Path(predictions)):
         size = None if grid == "stored" else _refuse_grid("masks on disk, compared as stored")
         predicted = _read(Path(predictions), chosen, progress)
@@ -198,7 +205,8 @@ def evaluate(
 
         predictor = as_predictor(predictions, normalize, peers=peers, mirror=mirror)
         size = None if grid == "stored" else _trained_size(predictor)
-        predicted = _predict(predictor, chosen, size is not None, progress)
+        rule = MaskRule.of(predictions, predictor.regions, postprocess and size is None)
+        predicted = _predict(predictor, rule, chosen, size is not None, progress)
     scores: dict[str, float] = {}
     details = _Details(dataset, size, unit, tolerance)
 
@@ -224,6 +232,7 @@ def evaluate(
         unit,
         dataset.class_names,
         size,
+        rule.largest,
     )
 
 
@@ -291,13 +300,15 @@ def _spacing(case: Case, size: tuple[int, ...] | None) -> tuple[float, ...] | No
 
 
 def _predict(
-    predictor: Predicts, dataset: Dataset, resized: bool, progress: Progress | None
+    predictor: Predicts,
+    rule: MaskRule,
+    dataset: Dataset,
+    resized: bool,
+    progress: Progress | None,
 ) -> Iterator[Prediction]:
-    from keras_robust.models.decoding import labels_of
-
     cases = predictor.resized_cases if resized else predictor.cases  # type: ignore[attr-defined]
     for case, probabilities in cases(dataset, progress):
-        yield case, labels_of(probabilities, predictor.regions), probabilities
+        yield case, rule(probabilities), probabilities
 
 
 def _read(path: Path, dataset: Dataset, progress: Progress | None) -> Iterator[Prediction]:

@@ -6,7 +6,7 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.progress import Progress
 from keras_robust.inference.evaluate import Evaluation, evaluate
 from keras_robust.training.choosing import choose_annotators, chosen_cases
-from keras_robust.training.records.finished import EVALUATION, RELIABILITY
+from keras_robust.training.records.finished import EVALUATION, RELIABILITY, SCORED_LARGEST
 from keras_robust.training.records.inputs import dataset_of, require_same_cases
 from keras_robust.training.run import Run
 
@@ -20,6 +20,7 @@ def evaluate_run(
     mirror: bool = True,
     tolerance: float = 1.0,
     table: str = EVALUATION,
+    postprocess: bool = True,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run on its own fold, or else its test split, and leave the figures in its folder.
@@ -34,6 +35,7 @@ def evaluate_run(
         peers, mirror: See `load_predictor`.
         tolerance: Of the surface Dice; see `evaluate`.
         table: Name of another file for the rows; the reliability is not written then.
+        postprocess: See `evaluate`; what was kept is noted in `run.json` as `scored_largest`.
         progress: Called with (images done, total).
 
     Raises:
@@ -64,10 +66,11 @@ def evaluate_run(
         mirror=mirror,
         detailed=True,
         tolerance=tolerance,
+        postprocess=postprocess,
         progress=progress,
     )
     result.write_rows(run.folder / table)
     if table == EVALUATION:
         result.write_reliability(run.folder / RELIABILITY)
-    run.record(table, RELIABILITY)
+    run.record(table, RELIABILITY, **{SCORED_LARGEST: [list(group) for group in result.largest]})
     return result

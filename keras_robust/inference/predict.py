@@ -3,6 +3,7 @@
 import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -24,14 +25,14 @@ from keras_robust.data.files.volume_header import is_volume
 from keras_robust.data.parts import WHOLE, Part
 from keras_robust.data.regions import Regions
 from keras_robust.inference.cases import each_image
-from keras_robust.inference.chosen import chosen_runs, is_choice, kept_components
+from keras_robust.inference.chosen import chosen_runs, is_choice
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of, mean_logits
 from keras_robust.inference.given import require_model
 from keras_robust.inference.journal import Journal, model_hash
+from keras_robust.inference.masks import MaskRule, paths_of
 from keras_robust.inference.planned import PlannedPredictor
-from keras_robust.models.decoding import labels_of, probabilities_of
-from keras_robust.planning.components import keep_largest
+from keras_robust.models.decoding import probabilities_of
 from keras_robust.training.devices import require_chosen
 from keras_robust.training.patches.previous import PreviousStage
 from keras_robust.training.run import Run
@@ -367,19 +368,19 @@ def predict(
     options = {"normalize": normalize, "peers": peers, "mirror": mirror}
     made_by = {"models": _known_by(model), **options, "probabilities": probabilities}
     in_memory = not isinstance(model, str | Path | Sequence)
-    largest = kept_components(_paths(model)) if postprocess else ()
-    if largest:
-        made_by["keep_largest"] = [list(group) for group in largest]
+    rule = MaskRule.of(model, postprocess=postprocess)
+    if rule.largest:
+        made_by["keep_largest"] = [list(group) for group in rule.largest]
     journal = Journal(output, made_by, part, overwrite or in_memory)
     left = journal.left(part.of(each_image(chosen)))
     if not left:
         return output
     predictor = as_predictor(model, normalize, peers=peers, mirror=mirror)
+    rule = replace(rule, regions=predictor.regions)
     journal.begin()
     for case, probability in predictor.cases(left, progress):
         classes = max(2, probability.shape[-1])
-        labels = keep_largest(labels_of(probability, predictor.regions), largest)
-        save_labels(output, case.id, labels, case.image, classes)
+        save_labels(output, case.id, rule(probability), case.image, classes)
         if probabilities:
             for number in range(probability.shape[-1]):
                 name = case.id if probability.shape[-1] == 1 else f"{case.id}_{number}"
@@ -391,18 +392,11 @@ def predict(
 
 def _known_by(model: str | Path | Sequence[str | Path] | Predicts) -> Any:
     """What the models are known by; of one in memory nothing else has the same."""
-    paths = _paths(model)
+    paths = paths_of(model)
     for path in paths:
         require_model(path)
     runs = [run for path in paths for run in chosen_runs(path)]
     return [model_hash(run) for run in runs] or uuid.uuid4().hex
-
-
-def _paths(model: str | Path | Sequence[str | Path] | Predicts) -> list[Path]:
-    """Where models lie; none of one in memory."""
-    if isinstance(model, str | Path):
-        return [Path(model)]
-    return [Path(one) for one in model] if isinstance(model, Sequence) else []
 
 
 def _resize(array: NDArray, size: tuple[int, ...]) -> NDArray:

@@ -301,8 +301,8 @@ class Run:
             raise
         note(status="finished", finished=_now(), **record_of(self.folder, self._stored_config))
 
-    def record(self, *names: str) -> None:
-        """Add further files, as those of an evaluation, to the record of a finished run."""
+    def record(self, *names: str, **values: Any) -> None:
+        """Add further files, as those of an evaluation, and values to a finished run's record."""
         if self.status != "finished":
             return  # what an unfinished run is worth will change
         with locked(self.folder / LOCK):
@@ -311,6 +311,7 @@ class Run:
             if known is None:
                 info |= record_of(self.folder, self._stored_config)
             info[ARTEFACTS] = {**info[ARTEFACTS], **describe(self.folder, names)}
+            info |= values
             atomic_write_json(self.folder / "run.json", info)
 
     @contextmanager

@@ -47,14 +47,15 @@ def train_run(
 def predict_image(channel: Channel, run: Path, images: list[NDArray]) -> list[NDArray]:
     """Labels of images (*spatial, C), in their own size."""
     _quiet()
+    from keras_robust.inference.masks import MaskRule
     from keras_robust.inference.predict import Predictor
-    from keras_robust.models import labels_of
 
     predictor = Predictor.load(run)
+    rule = MaskRule.of(run, predictor.regions)
     tell = _sparing(channel)
     labels = []
     for done, image in enumerate(images, start=1):
-        labels.append(labels_of(predictor.probabilities(image), predictor.regions))
+        labels.append(rule(predictor.probabilities(image)))
         tell("images", done, len(images))
     return labels
 

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SITE = "https://keras-robust.readthedocs.io/en/latest/"
 FILES = re.compile(r"https://(?:raw\.githubusercontent|github)\.com/keras-robust/keras-robust/(.*)")
+HOW_TOS = sorted({*(ROOT / "docs/how-to").glob("*.md")} - {ROOT / "docs/how-to/index.md"})
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -60,3 +61,12 @@ def test_links_that_lead_elsewhere_are_safe():
     external = {t for page in PAGES for t in links(page) if place(t, page)[0] is None}
     assert len(external) > 10
     assert [t for t in external if not t.startswith(("https://", "mailto:"))] == []
+
+
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
+def test_a_how_to_opens_with_a_picture(page):
+    """Which the gallery shows as well; a small file with words for those who do not see it."""
+    opening = re.match(r"# .+\n\n!\[(.{20,})\]\((\S+)\)\n\n", page.read_text(encoding="utf-8"))
+    assert opening, f"{page} does not open with ![what it shows](picture)"
+    picture, _ = place(opening[2], page)
+    assert 1000 < picture.stat().st_size < 300_000

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes, atomic_write_text
 from keras_robust.common.tables import frame_csv
+from keras_robust.inference.chosen import kept_parts
 from keras_robust.metrics import Reliability
 from keras_robust.reports import page as html
 from keras_robust.reports.names import in_order, line_styles
@@ -36,6 +37,7 @@ from keras_robust.studies.crossval.tables import (
     table2,
 )
 from keras_robust.studies.tables import label_of, markdown
+from keras_robust.training.records.finished import SCORED_LARGEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +77,20 @@ class _Report:
 
     def csv(self, table: pd.DataFrame, name: str) -> None:
         atomic_write_text(self.output / f"{name}.csv", frame_csv(table, index=False))
+
+
+def _kept(runs: Sequence[RunRecord]) -> list[str]:
+    """What was taken away from predictions before they were scored."""
+    of_runs: dict[str, int] = {}
+    for run in runs:
+        if largest := run.info.get(SCORED_LARGEST):
+            of_runs[kept_parts(largest)] = of_runs.get(kept_parts(largest), 0) + 1
+    return [
+        f"{parts} This is so in {count} of {len(runs)} runs, as `keras-robust choose` decided on "
+        "the same images, which favours them a little; `--no-postprocess` scores what networks "
+        "predict."
+        for parts, count in of_runs.items()
+    ]
 
 
 def write_cross_validation_report(
@@ -124,7 +140,7 @@ def write_cross_validation_report(
     settings = sorted(set(scores.loc[~scores["reference"], "trained_on"]))
     finished = sum(run.status == "finished" for run in runs)
     report.parts.append(html.paragraph(f"{finished} of {len(runs)} runs are finished.", "soft"))
-    told = [*damaged(found), *differences(runs), *notes]
+    told = [*damaged(found), *differences(runs), *_kept(runs), *notes]
     report.parts += [html.paragraph(note, "note") for note in told]
     _add_label_quality(report, runs)
     tests = []

@@ -9,10 +9,11 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.opening import UnreadableFileError
 from keras_robust.common.progress import Progress
 from keras_robust.common.tables import read_frame
+from keras_robust.inference.chosen import kept_components
 from keras_robust.reports.names import in_order
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.studies.tables import label_of, setting_label
-from keras_robust.training.records.finished import EVALUATION, RELIABILITY
+from keras_robust.training.records.finished import EVALUATION, RELIABILITY, SCORED_LARGEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,19 +261,31 @@ def _finite(scores: "pd.DataFrame", measure: str) -> "pd.DataFrame":
     return scores[np.isfinite(scores[measure].astype(float))]
 
 
-def unscored(runs: Sequence[RunRecord]) -> list[Path]:
-    """Folders of finished runs that have no scores yet, or damaged ones, but weights to score."""
+def unscored(runs: Sequence[RunRecord], postprocess: bool = True) -> list[Path]:
+    """Folders of finished runs that have no scores yet, or damaged ones, or of other masks than
+    these are now (see `keras_robust.inference.evaluate`), but weights to score."""
     return [
         run.folder
         for run in runs
         if run.status == "finished"
-        and not all(_is_whole(run, name) for name in (EVALUATION, RELIABILITY))
+        and not (
+            all(_is_whole(run, name) for name in (EVALUATION, RELIABILITY))
+            and run.info.get(SCORED_LARGEST, []) == _largest(run, postprocess)
+        )
         and (run.folder / "checkpoints").is_dir()
     ]
 
 
+def _largest(run: RunRecord, postprocess: bool) -> list[list[int]]:
+    return [list(group) for group in kept_components([run.folder])] if postprocess else []
+
+
 def score_runs(
-    runs: Sequence[RunRecord], progress: Progress | None = None, *, one_peer: bool = False
+    runs: Sequence[RunRecord],
+    progress: Progress | None = None,
+    *,
+    one_peer: bool = False,
+    postprocess: bool = True,
 ) -> None:
     """Score the finished runs that have no scores yet, each on what it held out.
 
@@ -280,15 +293,16 @@ def score_runs(
         runs: Run folders as they were found.
         progress: Called as `progress(done, total)` after each run.
         one_peer: Score the first of two peers alone as well.
+        postprocess: See `keras_robust.inference.evaluate`.
     """
-    folders = unscored(runs)
+    folders = unscored(runs, postprocess)
     two = {run.folder for run in runs if one_peer and run.config.get("selection")}
     for number, folder in enumerate(folders):
         from keras_robust.inference import evaluate_run
 
         if folder in two:
-            evaluate_run(folder, peers="a", table=ONE_PEER)
-        evaluate_run(folder)
+            evaluate_run(folder, peers="a", table=ONE_PEER, postprocess=postprocess)
+        evaluate_run(folder, postprocess=postprocess)
         if progress is not None:
             progress(number + 1, len(folders))
 

@@ -21,6 +21,7 @@ __all__ = ["damage_of_run", "evaluated_epochs", "read_info", "record_of", "remed
 
 HISTORY, INPUTS = "history.csv", "inputs.json"
 EVALUATION, RELIABILITY = "evaluation.csv", "reliability.csv"
+SCORED_LARGEST = "scored_largest"  # of run.json: which parts were kept, see `keep_largest`
 _FILES = (HISTORY, "test.csv", "noise.jsonl", "training_plan.json", "fingerprint.json")
 _CONFIG = "config_sha256"
 _KINDS = {"status": str, "results": dict, "versions": dict, ARTEFACTS: dict}

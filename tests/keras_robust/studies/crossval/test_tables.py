@@ -27,7 +27,7 @@ from keras_robust.studies.crossval.tables import (
     table1,
     table2,
 )
-from keras_robust.training.records.finished import record_of
+from keras_robust.training.records.finished import SCORED_LARGEST, record_of
 
 HEAD = "id,label,dice,asd_mm,surface_dice,hd95_mm,ece"
 GAINS = {"Baseline (ref.)": 0.1, "Baseline": 0.0, "CoT": 0.03, "T-Loss": -0.02}
@@ -380,6 +380,15 @@ def test_scores_that_a_finished_run_does_not_record_are_taken_anew(study, tmp_pa
     assert unscored(find_runs(tmp_path)) == [] and len(read_scores(find_runs(tmp_path)))
     (folder / "run.json").write_text(json.dumps(run.info | record_of(folder, run.config)))
     assert unscored(find_runs(tmp_path)) == [folder] and not len(read_scores(find_runs(tmp_path)))
+    # Nor are scores of other masks than the run's are, since what to keep of them was decided.
     (folder / "run.json").write_text(json.dumps(whole))
+    decided = {"runs": ["CoT_f0"], "keep_largest": [[1]]}
+    (tmp_path / "runs/postprocessing.json").write_text(json.dumps(decided))
+    assert unscored(find_runs(tmp_path)) == [folder]
+    assert unscored(find_runs(tmp_path), postprocess=False) == []
+    (folder / "run.json").write_text(json.dumps(whole | {SCORED_LARGEST: [[1]]}))
+    assert unscored(find_runs(tmp_path)) == []
+    page = write_cross_validation_report(tmp_path, tmp_path / "report").read_text(encoding="utf-8")
+    assert "Only the largest part of labels: 1. This is so in 1 of 1 runs" in page
     (folder / "reliability.csv").write_text("label\n")
     assert unscored(find_runs(tmp_path)) == [folder]
