@@ -7,13 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_robust.cli.console import progress_bar
+from keras_robust.cli.console import hint, progress_bar
 from keras_robust.common.errors import invalid
 from keras_robust.common.registry import VARIABLE, offered
 from keras_robust.common.yaml import parse_yaml, read_yaml
 from keras_robust.methods import LOSS_NAMES, method_fields
 from keras_robust.training.config import TrainConfig
-from keras_robust.training.defaults import needs_plan, with_budget, with_plan
+from keras_robust.training.defaults import (
+    HELD_OUT,
+    needs_plan,
+    with_budget,
+    with_held_out,
+    with_plan,
+)
 from keras_robust.training.inputs import check_inputs
 from keras_robust.training.run import Run
 
@@ -104,6 +110,19 @@ def runs_in(folders: Sequence[Path]) -> list[str]:
     from keras_robust.scheduling.records import find_runs
 
     return [str(run.folder) for run in find_runs(folders)]
+
+
+def tested(config: TrainConfig) -> TrainConfig:
+    """The configuration with a fold to test on where nothing names test images, which is said.
+
+    Raises:
+        FileNotFoundError, ValueError: See `with_held_out`.
+    """
+    found = with_held_out(config)
+    if found.data.fold not in (None, config.data.fold):
+        count = HELD_OUT[1]
+        hint(f"No image is named for testing: one in {count} is held out for it.", err=True)
+    return found
 
 
 def completed(

@@ -94,7 +94,7 @@ def train(
 
     Volumes are trained in patches by a plan, made where none is named; images whole, at --size.
     """
-    from keras_robust.cli.run_config import check_run, completed, run_config, runs_in
+    from keras_robust.cli.run_config import check_run, completed, run_config, runs_in, tested
 
     options: dict[str, Any] = {
         "data.annotator": annotator,
@@ -111,6 +111,7 @@ def train(
         options["data.path"] = one_dataset(dataset, data)
         options["data.size"] = numbers_of_size(size)
         chosen, folder = run_config(config, output, options, set_ or [], resume)
+        chosen = tested(chosen)
         check_run(chosen, folder, resume)
         chosen = completed(chosen, folder / "plan", configuration)
         from keras_robust.cli.training_view import training_view
@@ -206,6 +207,8 @@ def predict(
             progress=progress,
         )
     tell({"masks": output}, f"Masks: {output}")
+    if opened.annotators and mine.count == 1:
+        next_step("evaluate", dataset, *models)
 
 
 def evaluate(
@@ -219,7 +222,13 @@ def evaluate(
     annotator: Annotated[
         str | None, typer.Option(help="Whose masks are right; needed where there are several.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split; '' for all cases.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this split; '' for all cases.",
+            show_default="test, or without one what the run held out",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the Dice of each image, CSV.")
     ] = None,
@@ -249,7 +258,7 @@ def evaluate(
 ) -> None:
     """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
     from keras_robust.data import Dataset
-    from keras_robust.inference.given import dataset_first, is_masks, require_model
+    from keras_robust.inference.given import cases_to_score, dataset_first, is_masks, require_model
 
     with friendly_errors(), without_chatter(), progress_bar("Evaluating") as progress:
         dataset, predictions = dataset_first(dataset, predictions)
@@ -257,6 +266,9 @@ def evaluate(
         for path in predictions:
             if len(predictions) > 1 or not is_masks(path):
                 require_model(path)
+        on = ""
+        if split is None:
+            opened, on = cases_to_score(opened, predictions)
         from keras_robust import inference
         from keras_robust.data.layouts.labels import class_title
         from keras_robust.inference.chosen import kept_parts
@@ -283,7 +295,7 @@ def evaluate(
 
     where = "as stored" if result.size is None else f"at {listed_size(result.size)}, as trained"
     lines = [
-        f"Images and masks {where}.",
+        f"Images and masks {where}. {on}".rstrip(),
         *([kept_parts(result.largest)] if result.largest else []),
         f"Dice, mean over {len(result.per_image)} images: {result.mean:.4f}",
         f"Standard deviation over images: {result.std:.4f}",

@@ -89,8 +89,7 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
-    from keras_robust.cli.run_config import completed, parse_assignments, run_config
-    from keras_robust.data import Dataset
+    from keras_robust.cli.run_config import completed, parse_assignments, run_config, tested
     from keras_robust.scheduling.cluster import joined
     from keras_robust.tuning.space import load_space
     from keras_robust.tuning.tune import tune as search
@@ -102,7 +101,7 @@ def tune(
             )
         searched = load_space(space).with_fixed(parse_assignments(set_ or []))
         base, _ = run_config(config, None, {"data.path": one_dataset(dataset, data)}, [])
-        Dataset.open(base.data.path)  # what is wrong with it is said before the first trial
+        base = tested(base)  # what is wrong with the dataset is said before the first trial
         name = config.stem if config is not None else base.data.path.resolve().name
         folder = output or Path("runs") / f"{name}-{Path(space).stem}"
         base = completed(base, folder / "plan")

@@ -193,7 +193,11 @@ def evaluate(
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     chosen = dataset.select(annotator=annotator or _only_drawn(dataset), split=split)
     if not len(chosen):
-        raise invalid("split", "a split with masks of the annotator", split)
+        raise invalid(
+            "split",
+            f"a split with masks of the annotator: {', '.join(dataset.splits) or 'there is none'}",
+            split,
+        )
     unit = "mm" if all(case.spacing for case in chosen) else "px"
     options: dict[str, Any] = {"classes": dataset.classes, "ignore_label": dataset.ignore_label}
     rule = MaskRule()

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_robust.common.errors import invalid
+from keras_robust.data import Dataset
 from keras_robust.data.layouts.registry import has_layout
 from keras_robust.inference.chosen import chosen_runs, is_choice
+from keras_robust.training.choosing import choose_annotators, choose_fold
 from keras_robust.training.run import Run
 
-__all__ = ["dataset_first", "is_masks", "require_model"]
+__all__ = ["cases_to_score", "dataset_first", "is_masks", "require_model"]
+
+TEST = "test"
 
 
 def dataset_first(first: Path, others: Sequence[Path]) -> tuple[Path, list[Path]]:
@@ -51,3 +55,21 @@ def require_model(path: Path) -> None:
             str(path),
             kind=FileNotFoundError,
         )
+
+
+def cases_to_score(dataset: Dataset, predictions: Sequence[Path]) -> tuple[Dataset, str]:
+    """The cases to score predictions on where nobody names a split, and in words which.
+
+    They are those of the split `test`; of a dataset without one what a run on it held out, and for
+    several runs and for masks of any origin all.
+    """
+    if any(case.split == TEST and case.mask is not None for case in dataset):
+        return dataset.select(split=TEST), ""
+    (only, *others) = predictions
+    if not others and (only / "run.json").is_file():
+        options = Run(only).config.data
+        if options.fold is not None and options.path.absolute() == dataset.root.absolute():
+            annotator, _ = choose_annotators(dataset, options)
+            held_out = choose_fold(dataset, annotator, options)[1].ids
+            return dataset.select(ids=held_out), "On what the run held out."
+    return dataset, "On all images, those that were trained on among them."

@@ -1,6 +1,8 @@
-"""What a run takes where nobody says it: steps by the number of its images, a plan for volumes."""
+"""What a run takes where nobody says it: test images, steps by the number of its images, a plan for
+volumes."""
 
 from pathlib import Path
+from typing import Any
 
 from keras_robust.common.progress import Progress
 from keras_robust.data import Dataset
@@ -9,11 +11,21 @@ from keras_robust.planning.plan_files import write_plan_of
 from keras_robust.training.choosing import choose_annotators, chosen_cases
 from keras_robust.training.config import PlanConfig, TrainConfig
 
-__all__ = ["EPOCH_STEPS", "FEW_STEPS", "default_budget", "needs_plan", "with_budget", "with_plan"]
+__all__ = [
+    "EPOCH_STEPS",
+    "FEW_STEPS",
+    "HELD_OUT",
+    "default_budget",
+    "needs_plan",
+    "with_budget",
+    "with_held_out",
+    "with_plan",
+]
 
 EPOCH_STEPS = 10  # of an epoch, at least
 FEW_STEPS = 1000  # of a run; after fewer, networks are often not trained yet
 BATCHES = (16, 8, 4, 2)
+HELD_OUT = (0, 5)  # the fold to test on, where a dataset names no test images
 
 
 def default_budget(images: int) -> tuple[int, int]:
@@ -44,6 +56,29 @@ def with_budget(config: TrainConfig) -> TrainConfig:
     if batch_size == config.batch_size and steps == len(chosen) // batch_size:
         return config  # as it would be without
     return config.model_copy(update={"batch_size": batch_size, "steps_per_epoch": steps})
+
+
+def with_held_out(config: TrainConfig) -> TrainConfig:
+    """The configuration with a fold to test on, `HELD_OUT`, where the dataset names no test images
+    and the configuration no split; of fewer than five images, or groups of them, with none.
+
+    A dataset without splits is trained on as a whole.
+
+    Raises:
+        FileNotFoundError, ValueError: The dataset cannot be opened, or its annotators are unclear.
+    """
+    given, dataset = config.data.model_fields_set, Dataset.open(config.data.path)
+    annotator, _ = choose_annotators(dataset, config.data)
+    changes: dict[str, Any] = {}
+    if "train_split" not in given and not dataset.splits:
+        changes["train_split"] = None
+    tested = {case.split for case in dataset if case.mask is not None}
+    if not {"test_split", "fold"} & given and config.data.test_split not in tested:
+        split = changes.get("train_split", config.data.train_split)
+        chosen = dataset.select(annotator=annotator, split=split)
+        enough = len({case.group or case.id for case in chosen}) >= HELD_OUT[1]
+        changes |= {"fold": HELD_OUT} if enough else {"test_split": None}
+    return config.model_copy(update={"data": config.data.model_copy(update=changes)})
 
 
 def needs_plan(config: TrainConfig) -> bool:
