@@ -333,12 +333,15 @@ def view(
 ) -> None:
     """Open napari with a dataset and its queue of masks to review."""
     with friendly_errors():
+        from keras_robust.audit.folder import read_audit
         from keras_robust.data import Dataset
 
         if (dataset is None) != sample:
             raise invalid("DATASET", "a folder, or --sample for none", said=str(dataset))
         if dataset is not None:
             Dataset.open(dataset)  # what is wrong with it is said here, not in a window
+        if audit is not None:
+            read_audit(audit)
         try:
             from napari_plugin.view import view as open_window
         except ImportError as error:

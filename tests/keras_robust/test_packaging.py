@@ -202,3 +202,17 @@ def _conda(requirement):
 def test_constraints_name_versions_only():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert all("==" in line and "/" not in line for line in lines)
+
+
+def test_every_extra_is_installed_before_a_release():
+    """By the matrix of the release, and by the script when it is run without a cell."""
+    users = {f"[{name}]" for name in PROJECT["optional-dependencies"]} - {
+        f"[{name}]" for name in FOR_DEVELOPERS
+    }
+    release = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    matrix = release["jobs"]["install"]["strategy"]["matrix"]
+    assert set(matrix["extra"]) == {"", *users}
+    script = (ROOT / "scripts/install_matrix.sh").read_text(encoding="utf-8")
+    assert set(re.findall(r'^    "(\[\w+\])"\)', script, re.MULTILINE)) == users  # what each is for
+    (listed,) = re.findall(r"for extra in (.+); do", script)
+    assert {*re.findall(r"\[\w+\]", listed)} == users
