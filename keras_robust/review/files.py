@@ -113,9 +113,9 @@ class ReviewFiles:
             return None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as reason:
             raise ValueError(
-                f"The draft {path.name!r} is damaged ({reason}). It is left in "
-                f"{str(path.parent)!r}."
-            ) from None
+                f"What you painted and did not decide on is damaged: the file {path.name!r} in "
+                f"{str(path.parent)!r}. It is left there. Paint anew; decisions are safe."
+            ) from reason
 
     def remove_draft(self, id: str) -> None:
         """Forget what is painted and not decided on, wherever it is."""

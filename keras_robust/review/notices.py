@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 
+from keras_robust.common.words import failure
 from keras_robust.review.log import ReviewLog
 
 __all__ = ["brought_back", "damage", "explained", "unpublished"]
@@ -33,15 +34,13 @@ def brought_back(log: ReviewLog, known: Container[str]) -> list[str]:
 def unpublished(reason: OSError) -> str:
     """That masks which are in the log are not yet in the dataset."""
     return (
-        f"Not all corrected masks are in the dataset yet: {reason.strerror or reason}. They will "
-        "be when it is opened again."
+        f"Not all corrected masks are in the dataset yet. {'. '.join(failure(reason))} They will "
+        "be there when it is opened again."
     )
 
 
 def explained(reason: OSError, what: str) -> OSError:
     """An error of the system with what it was about, what is safe and what to do."""
-    message = (
-        f"{what}: {reason.strerror or reason}. What you painted is still in the window. Free space "
-        "on the disk, or make the folder writable, and decide again."
-    )
+    cause, remedy = failure(reason)
+    message = f"{what}. {cause}. What you painted is still in the window. {remedy}"
     return OSError(reason.errno, message, reason.filename)

@@ -10,6 +10,7 @@ from keras_robust.common.files import atomic_write_text
 from napari_plugin.compare.measures import to_csv
 from napari_plugin.compare.pair import Found
 from napari_plugin.viewer.layers import case_id
+from napari_plugin.work.child import in_words
 
 __all__ = ["ExportButton"]
 
@@ -57,4 +58,4 @@ class ExportButton(QPushButton):
             atomic_write_text(path, text)
             self._say(f"Written to {path}.")
         except OSError as error:
-            self._say(f"The table could not be written to {path}: {error.strerror}.")
+            self._say(f"The table is not written. {in_words(error)}")

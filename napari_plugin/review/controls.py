@@ -25,6 +25,7 @@ from napari_plugin.review.thumbnails import SIDE
 from napari_plugin.review.tools.classes import ClassList, PaintClass
 from napari_plugin.review.tools.panel import ToolPanel
 from napari_plugin.viewer.style import ROLE_COLOURS, contour_colour, fill_legend
+from napari_plugin.work.child import plain
 
 __all__ = ["CaseControls", "Filters", "QueueView"]
 
@@ -348,7 +349,7 @@ class CaseControls(QWidget):
             parts += ["draft"] if case is not None and case.draft else []
             self.title.setText(" · ".join(filter(None, parts)))
         problems = () if case is None else case.problems
-        self.problems.setText("\n".join(problems))
+        self.problems.setText("\n".join(map(plain, problems)))
         self.problems.setVisible(bool(problems))
         self.again.setVisible(bool(problems))
         has_suggestion = case is not None and case.suggestion is not None

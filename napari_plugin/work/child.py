@@ -3,7 +3,6 @@
 Imports neither Qt nor napari, so that TensorFlow may be imported in the child.
 """
 
-import errno
 import logging
 import os
 import re
@@ -14,7 +13,9 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = ["Cancelled", "Channel", "run_child"]
+from keras_robust.common.words import failure
+
+__all__ = ["Cancelled", "Channel", "in_words", "plain", "run_child"]
 
 
 class Cancelled(KeyboardInterrupt):
@@ -94,46 +95,41 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
     text = str(error)
-    if (
-        isinstance(error, (ValueError, OSError, ArithmeticError, ImportError, RuntimeError))
-        and text
-    ):
-        plain = _GRAMMAR.sub(r"Expected \1, not \2", text)
-        return _SHAPE.sub(lambda shape: " × ".join(_NUMBER.findall(shape[0])), plain)
+    if isinstance(error, _FORESEEN) and _OWN.match(text):
+        return plain(text)
     logging.getLogger(__name__).error("An unforeseen error", exc_info=error)
-    return f"{UNFORESEEN} What it said: {text or 'nothing'}."
+    return UNFORESEEN
+
+
+def plain(text: str) -> str:
+    """A message of the library without the grammar in which libraries speak.
+
+    >>> plain("Invalid value for argument `q`. Expected 0 < q. Received: q=(2, 3)")
+    'Expected 0 < q, not 2 × 3'
+    """
+    told = _GRAMMAR.sub(r"Expected \1, not \2", text)
+    return _SHAPE.sub(lambda shape: " × ".join(_NUMBER.findall(shape[0])), told)
 
 
 UNFORESEEN = (
     "The program made a mistake that nobody foresaw. What was saved before is safe. Try again; if "
     "it happens again, tell the developers."
 )
+_FORESEEN = (ValueError, OSError, ArithmeticError, ImportError, RuntimeError)
+# A sentence: what other libraries raise begins small, or ends without a stop.
+_OWN = re.compile(r".*Received: |[^a-z\s]\S* .*[.…]\s*\Z", re.DOTALL)
 _GRAMMAR = re.compile(
     r"Invalid value for argument `\w+`\. Expected (.+?)\. Received: (?:\w+=)?(.+)", re.DOTALL
 )
-_SHAPE = re.compile(r"\(\d+(?:, \d+)+\)")
+_SHAPE = re.compile(r"\(\d+(?:, ?\d+)+\)")
 _NUMBER = re.compile(r"\d+")
-_CAUSES = {
-    errno.ENOSPC: ("The disk is full", "Free some space and try again."),
-    errno.EDQUOT: ("Your share of the disk is full", "Free some space and try again."),
-    errno.EACCES: ("This may not be read or written", "Ask whoever owns it for the right to."),
-    errno.EPERM: ("This may not be read or written", "Ask whoever owns it for the right to."),
-    errno.EROFS: ("The disk can only be read", "Choose a folder elsewhere."),
-    errno.ENOENT: ("It is not there (any more)", "Look whether it was moved or renamed."),
-}
 
 
 def _of_system(error: OSError) -> str:
     told = (error.strerror or "").strip()
     if " " in told and told.endswith("."):  # in the project's own words
         return told
-    cause, remedy = _CAUSES.get(
-        error.errno or 0,
-        (
-            "The disk or the network drive does not answer",
-            "Look whether it is there, and try again.",
-        ),
-    )
+    cause, remedy = failure(error)
     where = f" ({error.filename})" if error.filename else ""
     return f"{cause}{where}. {remedy}"
 

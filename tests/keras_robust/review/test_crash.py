@@ -116,7 +116,9 @@ def test_a_full_disk_is_explained(home, monkeypatch):
 
     with ReviewSession(home, "anna") as session:
         monkeypatch.setattr(files.os, "fsync", full)
-        with pytest.raises(OSError, match="'case0' is not saved.*still in the window.*Free space"):
+        with pytest.raises(
+            OSError, match="'case0' is not saved.*still in the window.*Free some space"
+        ):
             session.decide("case0", "repair", mask=disc(32, 6))
         monkeypatch.undo()
         assert session.status("case0") == "undecided"

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from napari_plugin.work.child import UNFORESEEN, in_words
 from napari_plugin.work.tasks import ChildProcess, run_in_background
 from tests.napari_plugin import child_functions
 
@@ -137,6 +138,18 @@ def test_a_child_that_does_not_listen_is_ended_by_force(qtbot):
     with qtbot.waitSignal(child.ended, timeout=WAIT):
         child.cancel(grace=0.1)
     assert heard.errors == [] and wait_until_dead(heard.messages[0])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "operands could not be broadcast together with shapes (40,48,20) (40,48,19) ",
+        "Inconsistent shape between the condition and the input (got (3, 4) and (3,))",
+        "cannot convert float NaN to integer",
+    ],
+)
+def test_what_other_libraries_say_is_no_message(told):
+    assert in_words(ValueError(told)) == UNFORESEEN
 
 
 @pytest.mark.parametrize(
