@@ -1,31 +1,17 @@
 """A session at work in a viewer: cases shown, painting kept, decisions written behind."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from keras_robust.review import (
-    Decision,
-    Opinion,
-    ReviewAgreement,
-    ReviewCase,
-    ReviewSession,
-    agreement,
-    disputes,
-    read_log,
-    write_review_report,
-    write_reviewed,
-)
+from keras_robust.review import Decision, ReviewCase, ReviewSession
+from napari_plugin.review.keeping import Keeping, State
 from napari_plugin.review.layers import CaseLayers
 from napari_plugin.review.places import Places
 from napari_plugin.review.prepared import Ready, read_ready
-from napari_plugin.review.third_reader import ThirdReader
+from napari_plugin.review.readers import Results, ThirdReader
 from napari_plugin.review.tools import Toolbox
 from napari_plugin.viewer.dock import timer
 from napari_plugin.work.child import in_words
@@ -51,16 +37,14 @@ class ReviewController(QObject):
         shown: A case is in the viewer, or `None` while it is being read.
         said: What the reviewer should know.
         changed: The id of a case whose status is new.
-        compared: Agreement with another reviewer.
-        disputed: What two other readers hold, by the ids on which they do not agree.
+        third: Decides between two other readers.
+        results: What comes of the session.
         seen: Whether the case was in view long enough for a key to be meant for it.
     """
 
     shown = Signal(object)
     said = Signal(str)
     changed = Signal(str)
-    compared = Signal(object)
-    disputed = Signal(object)
 
     def __init__(self, viewer: "ViewerModel", session: ReviewSession):
         super().__init__()
@@ -78,21 +62,23 @@ class ReviewController(QObject):
         self.places = Places(viewer, self.layers)
         self.case: ReviewCase | None = None
         self.comment = ""
-        # What is painted and on its way to the disk, by id: a case shown again starts from it.
-        self.unsaved: dict[str, tuple[NDArray[np.uint8], str]] = {}
+        self._keeping = Keeping(session)
+        self.unsaved = self._keeping.unsaved  # a case shown again starts from it
         self._pending: set[str] = set()
         self._made: list[str] = []  # ids decided on since the data set was opened, the last last
         self.seen = True
         self._closing = False
         self._touched = False  # painted on since it was last looked at
         self._since = monotonic()  # when the case in view was shown
-        self._kept: tuple[NDArray[np.uint8], str] | None = None
+        self._kept: State | None = None
         self._ahead: dict[str, Ready] = {}
         self._found: dict[str, tuple[Any, ...]] = {}  # places of the cases shown, by id
         self._asked: set[str] = set()
         self._reader, self._writer = SerialThread("review-read"), SerialThread("review-write")
         self.third = ThirdReader(viewer, self.layers, self._reader)
         self.third.said.connect(self.said)
+        self.results = Results(session, self.third, self._reader, self._writer)
+        self.results.said.connect(self.said)
         self._timer = timer(self, AUTOSAVE_MS, self.keep)
         self._seen = timer(self, SEEN_MS, self._note_seen)
         # Started by a timer: the time counts once the window has drawn and hears keys again.
@@ -196,7 +182,7 @@ class ReviewController(QObject):
         if mask is not None:
             self.unsaved[id] = (mask, comment)
         self._writer.ask(
-            self._write,
+            self._keeping.write,
             self.session.decide,
             id,
             mask,
@@ -270,7 +256,7 @@ class ReviewController(QObject):
         self._kept = self.unsaved[case.id] = state
         self._ahead.pop(case.id, None)
         self._writer.ask(
-            self._write,
+            self._keeping.write,
             self.session.save_draft,
             case.id,
             *state,
@@ -285,50 +271,6 @@ class ReviewController(QObject):
         self._writer.settle()
         return tuple(self.unsaved)
 
-    def compare(self, other: str) -> None:
-        """Compute the agreement with another reviewer in the background."""
-        session = self.session
-
-        def compute() -> ReviewAgreement:
-            return agreement(session.log, read_log(session.dataset, session.home, other))
-
-        self._reader.ask(compute, done=self.compared.emit, failed=self._tell)
-
-    def decide_between(self, one: str, other: str) -> None:
-        """Find in the background what two other readers do not agree on, to decide on it."""
-        session = self.session
-
-        def begin(found: Mapping[str, tuple[Opinion, Opinion]]) -> None:
-            self.third.begin(found)
-            self.disputed.emit(found)
-
-        self._reader.ask(
-            disputes, session.dataset, session.home, one, other, done=begin, failed=self._tell
-        )
-
-    def write_report(self) -> None:
-        """Write the report of all reviewers beside the folder that takes the decisions."""
-        home = self.session.home
-
-        def write() -> Path:
-            return write_review_report(home, home.with_name(f"{home.name}-review"))
-
-        self._writer.ask(
-            write, done=lambda page: self.said.emit(f"Report: {page}"), failed=self._tell
-        )
-
-    def write_result(self) -> None:
-        """Add the annotator REVIEWER-reviewed to the dataset, after what is being written."""
-        self._writer.ask(
-            write_reviewed,
-            self.session,
-            done=lambda result: self.said.emit(
-                f"The data set now has the annotator {result[0]} with {result[1]} masks: those "
-                "you accepted, repaired, or have not decided on."
-            ),
-            failed=self._tell,
-        )
-
     def close(self) -> None:
         """Keep what is painted, wait until all is written, and give viewer and lock back.
 
@@ -341,7 +283,8 @@ class ReviewController(QObject):
         self._reader.end()
         self._writer.end(answer=True)
         try:
-            self._rescue()
+            for told in self._keeping.rescue():
+                self.said.emit(told)
         finally:
             self.tools.stop()
             self.places.stop()
@@ -452,27 +395,8 @@ class ReviewController(QObject):
     def _tell(self, error: Exception) -> None:
         self.said.emit(in_words(error))
 
-    def _write(
-        self,
-        write: Callable[..., Any],
-        id: str,
-        labels: NDArray[np.uint8] | None,
-        comment: str,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        """Write; what the data set cannot take is kept elsewhere, should the window die too."""
-        try:
-            return write(id, *args, **kwargs)
-        except OSError:
-            if labels is not None:
-                with suppress(OSError):
-                    self.session.rescue_draft(id, labels, comment)
-            raise
-
-    def _drop(self, id: str, state: tuple[NDArray[np.uint8], str]) -> None:
-        if self.unsaved.get(id) is state:
-            del self.unsaved[id]
+    def _drop(self, id: str, state: State) -> None:
+        if self._keeping.written(id, state):
             self.changed.emit(id)
 
     def _on_paint(self) -> None:
@@ -482,21 +406,3 @@ class ReviewController(QObject):
     def _keep_soon(self) -> None:
         if self.case is not None and not self._timer.isActive():
             self._timer.start()
-
-    def _rescue(self) -> None:
-        """Keep what could not be written to the dataset where the next session finds it."""
-        for id, (labels, comment) in self.unsaved.items():
-            try:
-                self.session.save_draft(id, labels, comment)
-            except OSError as reason:
-                self.said.emit(self._rescued(id, labels, comment, reason))
-
-    def _rescued(self, id: str, labels: NDArray, comment: str, reason: OSError) -> str:
-        try:
-            self.session.rescue_draft(id, labels, comment)
-        except OSError as second:
-            return f"What you painted on {id} is lost. {in_words(second)}"
-        return (
-            f"What you painted on {id} could not be saved in the data set. {in_words(reason)} It "
-            "is kept on this computer: when you open the data set again here, it is shown."
-        )

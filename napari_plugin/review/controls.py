@@ -20,7 +20,7 @@ from keras_robust.review import DECISIONS, STATUSES, QueueFilter, QueueItem, Rev
 from napari_plugin.review.keys import KEYS
 from napari_plugin.review.place_list import PlaceList
 from napari_plugin.review.queue_model import MARKS
-from napari_plugin.review.third_reader import OpinionPanel
+from napari_plugin.review.readers import OpinionPanel
 from napari_plugin.review.thumbnails import SIDE
 from napari_plugin.review.tools.classes import ClassList, PaintClass
 from napari_plugin.review.tools.panel import ToolPanel

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
@@ -18,6 +18,7 @@ from napari_plugin.viewer.anatomy import camera, follow
 from napari_plugin.viewer.case_layers import labels_layer, warm_up
 from napari_plugin.viewer.contours import draw_contour, drop_contour
 from napari_plugin.viewer.dock import timer
+from napari_plugin.viewer.kept_layers import KeptLayers
 from napari_plugin.viewer.style import IGNORED_COLOUR, ROLE_COLOURS, contour_colour, label_colormap
 from napari_plugin.viewer.windows import CT_WINDOWS
 
@@ -36,8 +37,7 @@ ORDER = ("image", "corrected", "original", "suggestion")
 class CaseLayers(QObject):
     """Image, the annotator's contour, the suggested contour, and the mask to paint on.
 
-    Layers are kept from case to case, since napari does not give back all memory of those that are
-    removed; their data is replaced, and with it the history of undo.
+    Layers are kept from case to case; their data is replaced, and with it the history of undo.
 
     Args:
         viewer: Where the layers are.
@@ -83,7 +83,8 @@ class CaseLayers(QObject):
         self.suggestion: NDArray[np.uint8] | None = None
         self.has_windows = False
         self.fullest: Fullest | None = None
-        self._layers: dict[str, Layer] = {}
+        self._kept = KeptLayers(viewer, ORDER, self._made, self._left)
+        self._layers = self._kept.layers
         self._loading = False
         self._window: tuple[float, float] | None = None  # as the reviewer set it
         self._brushing: int | None = None
@@ -151,11 +152,11 @@ class CaseLayers(QObject):
                 shown = self._get(name)
                 if isinstance(shown, Labels):
                     drop_contour(shown)
-            self._put("image", prepared.image)
-            self._put("original", self._mask(case.labels, nothing, "reference", by))
-            self._put("suggestion", self._mask(case.suggestion, nothing, "prediction", notes))
+            self._put_image(prepared.image)
+            self._kept.put("original", self._mask(case.labels, nothing, "reference", by))
+            self._kept.put("suggestion", self._mask(case.suggestion, nothing, "prediction", notes))
             own = notes | {"annotator": self.reviewer, "role": "corrected"}
-            self._put("corrected", labels_layer(start, "corrected", own))
+            self._kept.put("corrected", labels_layer(start, "corrected", own))
             self._layers["original"].name = f"mask ({case.annotator})"
             self._layers["suggestion"].name = "suggestion"
             for name in ("original", "suggestion"):
@@ -170,7 +171,7 @@ class CaseLayers(QObject):
             # As napari says: the history of undo goes when a layer is not editable.
             layer.editable = False
             layer.editable = True
-            self._sort()
+            self._kept.sort()
             self.viewer.layers.selection = {layer}
             self.viewer.layers.selection.active = layer
             layer.mode = "paint" if mode is None else mode
@@ -206,11 +207,7 @@ class CaseLayers(QObject):
         self._soon.stop()
         self._brush_size.stop()
         self.viewer.layers.events.removing.disconnect(self._on_removing)
-        for name in ORDER:
-            layer = self._get(name)
-            if layer is not None:
-                self._forget(name)
-                self.viewer.layers.remove(layer)
+        self._kept.remove()
 
     def window(self, name: str) -> None:
         """Show the image, and those after it, in a window of CT."""
@@ -377,8 +374,7 @@ class CaseLayers(QObject):
             self.leaving.emit()
 
     def _get(self, name: str) -> Layer | None:
-        layer = self._layers.get(name)
-        return layer if layer is not None and layer in self.viewer.layers else None
+        return self._kept.get(name)
 
     def _mask(
         self, labels: NDArray | None, nothing: NDArray, role: str, notes: dict[str, Any]
@@ -388,67 +384,33 @@ class CaseLayers(QObject):
         colours = [ROLE_COLOURS[role]] if len(self.classes) == 1 else self._class_colours()
         return data, options | {"colormap": label_colormap(*map(contour_colour, colours))}, kind
 
-    def _put(self, name: str, made: tuple[Any, dict[str, Any], str]) -> None:
-        """Fill a layer with new data, or make it anew where it is of another form."""
-        data, options, kind = made
-        layer = self._get(name)
-        rgb = bool(options.get("rgb"))
-        if layer is not None and (
-            layer.data.ndim != np.ndim(data) or (kind == "image" and layer.rgb != rgb)
-        ):
-            self._forget(name)
-            self.viewer.layers.remove(layer)
-            layer = None
-        if layer is None:
-            made_layer = Image(data, **options) if kind == "image" else Labels(data, **options)
-            # Not what is returned: to a plugin's widget, napari gives a proxy without undo.
-            self.viewer.add_layer(made_layer)
-            layer = made_layer
-            self._layers[name] = layer
-            if kind == "image":
-                if self._window is not None and not rgb:
-                    layer.contrast_limits = self._window
-                layer.events.contrast_limits.connect(self._on_window)
-            if name == "corrected":
-                layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
-                self.guard.watch(layer)
-                layer.events.selected_label.connect(self._on_label)
-                for event in (
-                    layer.events.paint,
-                    layer.events.labels_update,
-                    layer.events.set_data,
-                ):
-                    event.connect(self._on_paint)
+    def _put_image(self, made: tuple[Any, dict[str, Any], str]) -> None:
+        options = made[1]
+        new = self._kept.put("image", made)
+        layer, window = self._layers["image"], self._window or options.get("contrast_limits")
+        if options.get("rgb"):
             return
-        layer.data = data
-        layer.metadata = options["metadata"]
-        scale = options.get("scale", (1.0,) * layer.ndim)
-        if tuple(layer.scale) != tuple(scale):  # napari draws anew at each
-            layer.scale = scale
-        layer.axis_labels = options.get("axis_labels")
-        if kind == "image" and not rgb:
-            window = self._window or options.get("contrast_limits")
-            if window is None:
-                layer.reset_contrast_limits()
-            else:
-                layer.contrast_limits = window
+        if window is not None:
+            layer.contrast_limits = window
+        elif not new:
+            layer.reset_contrast_limits()
 
-    def _forget(self, name: str) -> None:
-        layer = self._layers.pop(name)
+    def _made(self, name: str, layer: Layer) -> None:
+        if name == "image":
+            layer.events.contrast_limits.connect(self._on_window)
+        if name == "corrected":
+            layer.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
+            self.guard.watch(layer)
+            layer.events.selected_label.connect(self._on_label)
+            for event in _painting(layer):
+                event.connect(self._on_paint)
+
+    def _left(self, name: str, layer: Layer) -> None:
         if name == "corrected":
             layer.bind_key(UNDO, None)
             layer.events.selected_label.disconnect(self._on_label)
-            for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
+            for event in _painting(layer):
                 event.disconnect(self._on_paint)
-
-    def _sort(self) -> None:
-        """In the order that is best to see; layers of others stay where they are."""
-        ours = [self._layers[name] for name in ORDER]
-        places = sorted(self.viewer.layers.index(layer) for layer in ours)
-        for place, layer in zip(places, ours, strict=True):
-            at = self.viewer.layers.index(layer)
-            if at != place:
-                self.viewer.layers.move(at, place)
 
     def _class_colours(self) -> list[str]:
         """By label, from 1 on."""
@@ -462,3 +424,8 @@ class CaseLayers(QObject):
         table |= {one.label: one.colour for one in self.classes}
         table[self._stroke] = ROLE_COLOURS["prediction"]
         return DirectLabelColormap(color_dict=table)
+
+
+def _painting(layer: Layer) -> tuple[Any, ...]:
+    """Events of a layer that is painted on, undone, or set."""
+    return layer.events.paint, layer.events.labels_update, layer.events.set_data

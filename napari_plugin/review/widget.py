@@ -1,29 +1,18 @@
 """The widget that reviews suspicious masks."""
 
-from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import (
-    QApplication,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QProgressBar, QPushButton
 
-from keras_robust.annotators import reviewers
-from keras_robust.review import DECISIONS, ReviewAgreement, ReviewCase, ReviewSession
+from keras_robust.review import DECISIONS, ReviewCase, ReviewSession
 from napari_plugin.review.controller import ReviewController
 from napari_plugin.review.controls import TIPS, CaseControls, Filters, QueueView
 from napari_plugin.review.dialogs import ask_unsaved, show_sheet
 from napari_plugin.review.keys import KEYS, UNDO
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
+from napari_plugin.review.readers import Head
 from napari_plugin.review.tools.panel import TOOL_TIPS
 from napari_plugin.review.tools.toolbox import TOOLS
 from napari_plugin.viewer.dock import DockWidget, timer
@@ -73,48 +62,11 @@ class ReviewWidget(DockWidget):
         self.opening.said.connect(self.say)
         column.addWidget(self.opening)
 
-        self.head = QWidget()
-        whole = QVBoxLayout(self.head)
-        whole.setContentsMargins(0, 0, 0, 0)
-        head = QHBoxLayout()
-        self.title = QLabel()
-        self.title.setWordWrap(True)
-        whole.addWidget(self.title)
-        whole.addLayout(head)
-        self.title.setAccessibleName("Data set and reviewer")
-        self.agree_button = QPushButton("Readers")
-        self.agree_button.setToolTip(
-            "How far another reviewer of this data set agrees with you; decide between two others"
-        )
-        self.agree_menu = QMenu(self)
-        self.agree_menu.aboutToShow.connect(self._list_reviewers)
-        self.agree_button.setMenu(self.agree_menu)
-        self.result_button = QPushButton("Result")
-        self.result_button.setToolTip(
-            "Add an annotator, YOUR NAME-reviewed, to the data set: masks as you accepted or "
-            "repaired them, those not decided on as they are, without what you rejected"
-        )
-        self.result_button.clicked.connect(self._write_result)
-        self.close_button = QPushButton("Close")
-        self.close_button.setToolTip("Close the data set; all that you painted and decided is kept")
-        self.close_button.clicked.connect(self.finish)
-        self.report_button = QPushButton("Report")
-        self.report_button.setToolTip(
-            "Write a page and tables: decided, changed, by how much, by whom, in what time"
-        )
-        self.report_button.clicked.connect(self._write_report)
-        self.sheet_button = QPushButton("?")
-        self.sheet_button.setToolTip("All keys of the review. Key: ?")
-        self.sheet_button.clicked.connect(lambda: self.act("shortcuts"))
-        for each in (
-            self.agree_button,
-            self.result_button,
-            self.report_button,
-            self.close_button,
-            self.sheet_button,
-        ):
-            each.setMinimumWidth(10)
-            head.addWidget(each, int(each is not self.sheet_button))
+        self.head = Head()
+        self.head.said.connect(self.say)
+        self.head.disputed.connect(self._list_alone)
+        self.head.closing.connect(self.finish)
+        self.head.asked.connect(self.act)
         column.addWidget(self.head)
         self.audit_button = QPushButton("Run an audit…")
         self.audit_button.setToolTip(self.opening.audit_button.toolTip())
@@ -194,16 +146,14 @@ class ReviewWidget(DockWidget):
         panel.reached.connect(lambda mm: setattr(desk.tools, "mm", mm))
         panel.ranged.connect(desk.tools.set_range)
         desk.third.told.connect(self.controls.opinions.show_opinions)
-        desk.disputed.connect(self._disputed)
         desk.places.told.connect(self._placed)
         desk.tools.mm = panel.reach.value()
         desk.shown.connect(self._shown)
         desk.said.connect(self.say)
         desk.changed.connect(self._changed)
-        desk.compared.connect(self._compared)
         keys = {KEYS[name]: self._asking(name) for name in self.controls.names}
         self._keys = WindowKeys(self.viewer, self, {**keys, UNDO: self._asking("undo")})
-        self.title.setText(f"<b>{session.dataset.name}</b>, reviewed by {session.reviewer}")
+        self.head.begin(session, desk.results)
         self._show_queue(True)
         ranked = any(item.score is not None for item in session.items)
         self.audit_button.setVisible(not ranked)
@@ -226,6 +176,7 @@ class ReviewWidget(DockWidget):
         desk.close()
         if told:
             self.say("\n".join(told))
+        self.head.end()
         self.list.setModel(None)
         self.model.stop()
         self.model = None
@@ -400,68 +351,11 @@ class ReviewWidget(DockWidget):
             self.opening.dataset.setText(str(self.desk.session.dataset.root))
             self.opening.run_audit()
 
-    def _write_result(self) -> None:
-        if self.desk is not None:
-            self.desk.write_result()
-
-    def _write_report(self) -> None:
-        if self.desk is not None:
-            self.say("Writing the report…")
-            self.desk.write_report()
-
-    def _list_reviewers(self) -> None:
-        self.agree_menu.clear()
-        if self.desk is None:
-            return
-        others = [
-            name for name in reviewers(self.desk.session.home) if name != self.desk.session.reviewer
-        ]
-        for name in others:
-            self.agree_menu.addAction(f"with {name}", self._comparing(name))
-        for one, other in combinations(others, 2):
-            self.agree_menu.addAction(
-                f"Decide between {one} and {other}", self._between(one, other)
-            )
-        if not others:
-            self.agree_menu.addAction("Nobody else has reviewed this data set yet").setEnabled(
-                False
-            )
-
-    def _comparing(self, name: str):
-        return lambda: self.desk.compare(name) if self.desk is not None else None
-
-    def _between(self, one: str, other: str):
-        return lambda: self.desk.decide_between(one, other) if self.desk is not None else None
-
-    def _disputed(self, found: Mapping[str, object]) -> None:
-        if not found:
-            self.say("The two do not differ on any mask.")
-            return
-        self.filters.only(tuple(found))
-        self.say(
-            f"{len(found)} mask(s) are in dispute, and shown in the queue now. Take the mask of a "
-            "reader, merge them or draw, and decide under your own name: their logs stay."
-        )
-        if self.desk is not None and self.desk.session.current not in found:
-            self.desk.go(next(iter(found)))
-
-    def _compared(self, found: ReviewAgreement) -> None:
-        own, other = found.reviewers
-        count = len(found.decisions)
-        if not count:
-            self.say(f"{own} and {other} have not decided on the same masks yet.")
-            return
-        parts = [
-            f"{own} and {other} both decided on {count} mask(s): {found.observed:.0%} alike, "
-            f"κ {found.kappa:.2f}."
-        ]
-        if found.dice:
-            parts.append(f"Dice of the masks they hold for right: {found.mean_dice:.3f}.")
-        if found.disputed:
-            parts.append("Disputed, and shown in the queue now: " + ", ".join(found.disputed[:5]))
-            parts[-1] += f" and {len(found.disputed) - 5} more." if found.disputed[5:] else "."
-            self.filters.only(found.disputed)
-        self.say(" ".join(parts))
+    def _list_alone(self, ids: tuple[str, ...], show: bool) -> None:
+        """List what is in dispute; `show` goes there where none of it is in view."""
+        self.filters.only(ids)
+        if show and self.desk is not None and self.desk.session.current not in ids:
+            self.desk.go(ids[0])
 
     # The end
 

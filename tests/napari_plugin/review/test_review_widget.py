@@ -439,8 +439,8 @@ def test_a_second_reviewers_agreement_is_one_click_away(reviewing, qtbot, lesion
         settle(qtbot, widget)
     widget.filters.status.setCurrentText("not decided")
     qtbot.waitUntil(lambda: widget.model.rowCount() == 113)
-    widget._list_reviewers()
-    (action,) = widget.agree_menu.actions()
+    widget.head.list_reviewers()
+    (action,) = widget.head.agree_menu.actions()
     assert action.text() == "with ben"
     action.trigger()
     qtbot.waitUntil(lambda: "both decided on 2" in widget.message.text())

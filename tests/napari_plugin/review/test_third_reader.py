@@ -19,8 +19,8 @@ def test_disputed_cases_open_with_both_opinions(reviewing, qtbot, lesions, audit
     before = [(lesions / f"reviews/{n}/review.jsonl").read_bytes() for n in ("ben", "dora")]
     viewer, widget = reviewing()
     assert widget.controls.opinions.isHidden()
-    widget._list_reviewers()
-    action = widget.agree_menu.actions()[-1]
+    widget.head.list_reviewers()
+    action = widget.head.agree_menu.actions()[-1]
     assert action.text() == "Decide between ben and dora"
     action.trigger()
     qtbot.waitUntil(lambda: ready(widget) and widget.desk.case.id == second, timeout=20_000)
