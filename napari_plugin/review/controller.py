@@ -1,18 +1,23 @@
 """A session at work in a viewer: cases shown, painting kept, decisions written behind."""
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from keras_robust.review import Decision, ReviewCase, ReviewSession
 from napari_plugin.review.keeping import Keeping, State
+from napari_plugin.review.keys import KEYS
 from napari_plugin.review.layers import CaseLayers
 from napari_plugin.review.places import Places
-from napari_plugin.review.prepared import Ready, read_ready
+from napari_plugin.review.prepared import Ready, read_ready, read_suggestion
 from napari_plugin.review.readers import Results, ThirdReader
 from napari_plugin.review.tools import Toolbox
+from napari_plugin.review.tools.other_layers import as_suggestion
 from napari_plugin.viewer.dock import timer
 from napari_plugin.work.child import in_words
 from napari_plugin.work.serial_thread import SerialThread
@@ -237,6 +242,29 @@ class ReviewController(QObject):
         if text != self.comment:
             self.comment = text
             self._keep_soon()
+
+    def suggest(self, layer: Labels) -> None:
+        """Take what another plugin drew as the suggestion, until the case is left."""
+        case, mask = self.case, self.layers.labels
+        if case is None or mask is None:
+            return
+        classes = [one.label for one in self.layers.classes]
+        labels = as_suggestion(np.asarray(layer.data), mask, classes, self.layers.label)
+        other, name = replace(case, suggestion=labels), layer.name
+
+        def show(found: tuple[NDArray[np.uint8] | None, tuple[Any, ...]]) -> None:
+            if self.case is not case:
+                return
+            self.case = other
+            self.layers.suggest(labels, found[0])
+            self.places.renew(found[1])
+            self.shown.emit(other)
+            self.said.emit(
+                f"“{name}” is the suggestion now. {KEYS['take whole']} takes it as a whole, "
+                f"{KEYS['take in brush']} where the brush goes."
+            )
+
+        self._reader.ask(read_suggestion, self.session, other, done=show, failed=self._tell)
 
     # Keeping
 

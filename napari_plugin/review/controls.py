@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QListView,
+    QMenu,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -42,6 +43,7 @@ TIPS = {
     "ghost": "Show the suggested mask as a contour",
     "take whole": "Make the mask the suggested one; undo with Ctrl+Z",
     "take in brush": "Paint with napari's brush: where it goes, the suggestion is copied",
+    "use layer": "Take the mask that another plugin drew, in the layer selected, as the suggestion",
     "next place": "Go to the next place where mask and suggestion part, and on to the next case",
     "previous place": "Go to the place before",
     "places": "List the places of all cases, to go to one by a click",
@@ -297,7 +299,14 @@ class CaseControls(QWidget):
 
         self.windows = _button("window", "Next window")
         self.windows.clicked.connect(lambda: self.asked.emit("window"))
-        column.addWidget(self.windows)
+        self.other = QPushButton("Other suggestion")
+        self.other.setToolTip(f"{TIPS['use layer']}. Key: {KEYS['use layer']}")
+        self.other.setMinimumWidth(10)
+        self.other.setMenu(QMenu(self))
+        row = QHBoxLayout()
+        row.addWidget(self.windows, 1)
+        row.addWidget(self.other, 1)
+        column.addLayout(row)
 
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}

@@ -13,6 +13,7 @@ KEYS = {
     "ghost": "G",
     "take whole": "W",
     "take in brush": "T",
+    "use layer": "Shift+U",
     "take back": "U",
     "window": "J",
     "next place": "K",

@@ -237,6 +237,22 @@ class CaseLayers(QObject):
         """Copy the whole suggestion; false where there is none."""
         return self.suggestion is not None and self.put(self.suggestion)
 
+    def suggest(self, labels: NDArray[np.uint8], drawn: NDArray[np.uint8] | None) -> None:
+        """Suggest another mask, `(*spatial)`, for the case in view.
+
+        Args:
+            labels: The mask.
+            drawn: Its `outline`, of a picture.
+        """
+        self.finish_stroke()
+        self.suggestion = labels
+        layer = self._get("suggestion")
+        if isinstance(layer, Labels):
+            drop_contour(layer)
+            notes = dict(layer.metadata["keras_robust"])
+            self._kept.put("suggestion", self._mask(labels, labels, "prediction", notes))
+            draw_contour(layer, True, drawn)
+
     def put(self, labels: NDArray) -> bool:
         """Make the mask `labels`, as one step of undo; false where it is so already."""
         self.finish_stroke()

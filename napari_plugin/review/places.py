@@ -69,6 +69,12 @@ class Places(QObject):
         self._tell()
         self._draw()
 
+    def renew(self, places: Sequence[Any]) -> None:
+        """Know other places of the case in view, which stays as it is seen."""
+        self._places, self._at = tuple(p for p in places if len(p.point) == self._ndim), 0
+        self._tell()
+        self._draw()
+
     def step(self, by: int) -> bool:
         """Go to the next place, or to that before; false past the last and before the first."""
         if not 0 <= self._at + by < len(self._places):

@@ -93,10 +93,27 @@ def read_ready(session: ReviewSession, id: str) -> Ready:
     return Ready(case, notes, prepare(case, notes), places)
 
 
+def read_suggestion(
+    session: ReviewSession, case: ReviewCase
+) -> tuple[NDArray[np.uint8] | None, tuple[Any, ...]]:
+    """The outline, of a picture, and the places of a case with another suggestion than it had."""
+    labels = case.suggestion
+    drawn = None
+    if labels is not None and labels.ndim == 2:
+        drawn = outline(labels, line_width(labels.shape), True)
+    spacing_mm = case_notes(session.dataset, session.item(case.id).case).get("spacing_mm")
+    return drawn, differences(case, spacing_mm)
+
+
 def places_of(session: ReviewSession, case: ReviewCase, spacing_mm: Any) -> tuple[Any, ...]:
     """Where a mask is probably wrong: by the audit, else where the suggestion differs."""
     known = session.places(case.id)
-    if known or case.labels is None or case.suggestion is None:
-        return tuple(known)
+    return tuple(known) or differences(case, spacing_mm)
+
+
+def differences(case: ReviewCase, spacing_mm: Any) -> tuple[Any, ...]:
+    """Where the annotator's mask and the suggestion part."""
+    if case.labels is None or case.suggestion is None:
+        return ()
     axis = int(np.argmax(spacing_mm)) if spacing_mm and case.labels.ndim > 2 else 0
     return differing(case.labels, case.suggestion, spacing_mm, axis)

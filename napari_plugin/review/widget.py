@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Labels
 from qtpy.QtWidgets import QApplication, QProgressBar, QPushButton
 
 from keras_robust.review import DECISIONS, ReviewCase, ReviewSession
@@ -13,6 +14,7 @@ from napari_plugin.review.keys import KEYS, UNDO
 from napari_plugin.review.opening import Opening
 from napari_plugin.review.queue_model import QueueModel
 from napari_plugin.review.readers import Head
+from napari_plugin.review.tools.other_layers import installed, masks_of_others
 from napari_plugin.review.tools.panel import TOOL_TIPS
 from napari_plugin.review.tools.toolbox import TOOLS
 from napari_plugin.viewer.dock import DockWidget, timer
@@ -86,6 +88,7 @@ class ReviewWidget(DockWidget):
         self.controls = CaseControls()
         self.controls.asked.connect(self.ask)
         self.controls.commented.connect(self._comment)
+        self.controls.other.menu().aboutToShow.connect(self._offer_others)
         self.controls.places.opened.connect(self._list_places)
         self.controls.places.chosen.connect(self._to_place)
         column.addWidget(self.controls)
@@ -239,6 +242,8 @@ class ReviewWidget(DockWidget):
             self.controls.brush.toggle()
         elif name == "take whole" and not desk.layers.take_suggestion():
             self.say("There is no other suggestion to take.")
+        elif name == "use layer":
+            self._use_layer()
         elif name == "load again":
             desk.reload()
         elif name == "start over":
@@ -299,6 +304,32 @@ class ReviewWidget(DockWidget):
             self.viewer.window.add_dock_widget(self._planes, name="Orthogonal views", area="bottom")
         else:
             self.say("Three planes are for volumes: a picture has one.")
+
+    def _others(self) -> list[Labels]:
+        layer = None if self.desk is None else self.desk.layers.corrected
+        return [] if layer is None else masks_of_others(self.viewer, layer.data.shape)
+
+    def _use_layer(self) -> None:
+        others = self._others()
+        if self.desk is not None and others:
+            self.desk.suggest(others[0])
+        else:
+            self.say("There is no mask of another plugin on this image: draw one with it first.")
+
+    def _offer_others(self) -> None:
+        """List masks of other plugins, and models that are installed."""
+        menu, desk = self.controls.other.menu(), self.desk
+        menu.clear()
+        if desk is None:
+            return
+        for layer in self._others():
+            menu.addAction(layer.name).triggered.connect(lambda _, layer=layer: desk.suggest(layer))
+        for title, plugin, widget in installed():
+            menu.addAction(f"Open {title}").triggered.connect(
+                lambda _, names=(plugin, widget): self.viewer.window.add_plugin_dock_widget(*names)
+            )
+        if menu.isEmpty():
+            menu.addAction("No other plugin has drawn a mask on this image").setEnabled(False)
 
     def _comment(self, text: str) -> None:
         if self.desk is not None:
