@@ -13,6 +13,8 @@ __all__ = ["Staple", "majority", "soft_consensus", "staple"]
 Floats = NDArray[np.float64]
 Labels = NDArray[np.uint8]
 
+_CHUNK = 2**16  # elements whose votes are counted at a time, so that they stay in the cache
+
 
 def majority(
     masks: Sequence[ArrayLike], *, classes: int = 2, ignore_label: int | None = None
@@ -35,11 +37,31 @@ def majority(
     >>> majority([[0, 1, 1], [0, 0, 1], [1, 0, 1]])
     array([0, 0, 1], dtype=uint8)
     """
-    votes = _votes(_checked(masks, classes, ignore_label), classes)
-    chosen = votes.argmax(axis=0).astype(np.uint8)
+    stack = _checked(masks, classes, ignore_label)
+    flat = stack.reshape(len(stack), -1)
+    chosen = np.empty(flat.shape[1], np.uint8)
+    for start in range(0, chosen.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        chosen[part] = _majority(flat[:, part], classes, ignore_label)
+    return chosen.reshape(stack.shape[1:])
+
+
+def _majority(stack: NDArray[np.signedinteger], classes: int, ignore_label: int | None) -> Labels:
+    """Of elements (annotators, elements)."""
+    chosen = np.zeros(stack.shape[1], stack.dtype)
+    most = np.zeros_like(_votes(stack, 0))
+    # A label wins that someone chose: of many classes those of each annotator are tried alone.
+    for candidate in range(classes) if classes <= len(stack) else stack:
+        votes = _votes(stack, candidate)
+        if ignore_label is not None:
+            votes *= np.greater_equal(candidate, 0)
+        better = (votes > most) | ((votes == most) & (candidate < chosen))
+        np.copyto(chosen, candidate, where=better)
+        np.maximum(most, votes, out=most)
+    labels = chosen.astype(np.uint8)
     if ignore_label is not None:
-        chosen[votes.sum(axis=0) == 0] = ignore_label
-    return chosen
+        labels[most == 0] = ignore_label
+    return labels
 
 
 def soft_consensus(
@@ -61,7 +83,8 @@ def soft_consensus(
     >>> soft_consensus([[0, 1], [1, 1]])
     array([0.5, 1. ], dtype=float32)
     """
-    votes = _votes(_checked(masks, classes, ignore_label), classes)
+    stack = _checked(masks, classes, ignore_label)
+    votes = np.stack([_votes(stack, label) for label in range(classes)])
     voters = votes.sum(axis=0)
     if not voters.all():
         raise invalid(
@@ -73,7 +96,7 @@ def soft_consensus(
             said=f"{np.count_nonzero(voters == 0)} elements that all of them ignore",
             remedy="Use the majority or STAPLE.",
         )
-    shares = (votes / voters).astype(np.float32)
+    shares = np.divide(votes, voters, dtype=np.float32)
     return shares[1] if classes == 2 else np.moveaxis(shares, 0, -1)
 
 
@@ -164,8 +187,8 @@ def staple(
 
 
 def _patterns(
-    stack: NDArray[np.int16], classes: int
-) -> tuple[NDArray[np.int16], NDArray[np.intp], NDArray[np.intp]]:
+    stack: NDArray[np.signedinteger], classes: int
+) -> tuple[NDArray[np.signedinteger], NDArray[np.intp], NDArray[np.intp]]:
     """What the annotators said of an element, each combination once (patterns, annotators); which
     of them every element has; and how many elements have each."""
     flat = stack.reshape(len(stack), -1)
@@ -199,7 +222,7 @@ def _maximised(said: NDArray[np.bool_], weights: Floats, before: Floats) -> Floa
 
 def _checked(
     masks: Sequence[ArrayLike], classes: int, ignore_label: int | None
-) -> NDArray[np.int16]:
+) -> NDArray[np.signedinteger]:
     """All masks as one array (annotators, *spatial), -1 for what is ignored."""
     arrays = [np.asarray(mask) for mask in masks]
     shapes = sorted({array.shape for array in arrays})
@@ -217,22 +240,27 @@ def _checked(
             said=f"dtype={stack.dtype}",
             remedy="Threshold probabilities first, as in `p > 0.5`.",
         )
-    labels = stack.astype(np.int16)
+    ignored = None if ignore_label is None else stack == ignore_label
     if classes == 2:
-        labels = (labels != 0).astype(np.int16)  # 0/255 masks are as common as 0/1
-    if ignore_label is not None:
-        labels[stack == ignore_label] = -1
-    known = labels[labels >= 0] if ignore_label is not None else labels
-    if known.size and not 0 <= known.min() <= known.max() < classes:
-        raise invalid(
-            "masks",
-            f"labels from 0 to {classes - 1}",
-            said=f"labels from {known.min()} to {known.max()}",
-            remedy="Set `classes`.",
-        )
+        labels = (stack != 0).view(np.int8)  # 0/255 masks are as common as 0/1
+    else:
+        known = stack if ignored is None else stack[~ignored]
+        if known.size and not 0 <= known.min() <= known.max() < classes:
+            raise invalid(
+                "masks",
+                f"labels from 0 to {classes - 1}",
+                said=f"labels from {known.min()} to {known.max()}",
+                remedy="Set `classes`.",
+            )
+        labels = stack.astype(np.int8 if classes <= 128 else np.int16)
+    if ignored is not None:
+        labels[ignored] = -1
     return labels
 
 
-def _votes(stack: NDArray[np.int16], classes: int) -> NDArray[np.int64]:
-    """How many annotators chose each label, (classes, *spatial)."""
-    return np.stack([np.count_nonzero(stack == label, axis=0) for label in range(classes)])
+def _votes(
+    stack: NDArray[np.signedinteger], label: int | NDArray[np.signedinteger]
+) -> NDArray[np.unsignedinteger]:
+    """How many annotators (the first axis) chose a label of each element."""
+    counts = np.uint8 if len(stack) < 256 else np.uint32
+    return np.add.reduce((stack == label).view(np.uint8), axis=0, dtype=counts)

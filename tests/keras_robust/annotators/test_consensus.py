@@ -69,6 +69,17 @@ def test_all_alike_is_the_consensus(consensus, mask, count):
     np.testing.assert_array_equal(consensus([mask] * count, classes=3), mask)
 
 
+def test_votes_of_many_annotators_many_classes_and_many_elements():
+    # 300 votes need more than a byte, labels above 127 more than a signed one.
+    masks = [[0, 200]] * 140 + [[3, 200]] * 160
+    np.testing.assert_array_equal(majority(masks, classes=256), [3, 200])
+    np.testing.assert_allclose(
+        soft_consensus(masks, classes=256)[0, [0, 3]], [140 / 300, 160 / 300]
+    )
+    wide = np.tile([[0, 1, 2, 1], [0, 1, 1, 2], [0, 2, 1, 0]], 50_000)
+    np.testing.assert_array_equal(majority(wide, classes=3), np.tile([0, 1, 1, 0], 50_000))
+
+
 def test_ignored_is_no_vote():
     masks = np.array([[1, 9, 9, 9], [1, 1, 0, 9], [0, 1, 0, 9]], np.uint8)
     np.testing.assert_array_equal(majority(masks, ignore_label=9), [1, 1, 0, 9])
@@ -183,5 +194,6 @@ def test_errors_say_what_was_expected(consensus):
         consensus([])
     with pytest.raises(ValueError, match="integer labels.*float64"):
         consensus([[0.5, 1.0]])
-    with pytest.raises(ValueError, match="labels from 0 to 2.*0 to 7"):
-        consensus([[0, 7]], classes=3)
+    for label in (7, 2**16 + 1):
+        with pytest.raises(ValueError, match=f"labels from 0 to 2.*0 to {label}"):
+            consensus([[0, label]], classes=3)
