@@ -55,7 +55,7 @@ def test_inputs_without_spatial_axes_are_refused():
         InstanceNormalization()(np.zeros((4, 3)))
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (2, 4, 5, 6, 2)])
+@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (2, 4, 5, 6, 2), (2, 5, 3, 7)])
 def test_gradients_equal_those_of_group_normalization(shape):
     import tensorflow as tf
 
@@ -77,16 +77,18 @@ def test_the_kernel_agrees_with_the_general_form(monkeypatch):
 
     from keras_robust.models import instance_norm as normalization
 
+    channels = normalization.KERNEL_LANES
     x, upstream = (
-        tf.cast(RNG.normal(size=(3, 4, 5, 6, 2)) + 1, "bfloat16").numpy() for _ in range(2)
+        tf.cast(RNG.normal(size=(3, 4, 5, 6, channels)) + 1, "bfloat16").numpy() for _ in range(2)
     )
     found = []
+    assert normalization._fits_kernel(x) and not normalization._fits_kernel(x[..., 1:])
     for by_kernel in (True, False):
         if not by_kernel:
             monkeypatch.setattr(normalization, "_fits_kernel", lambda inputs: False)
         layer = InstanceNormalization(dtype="mixed_bfloat16")
         layer.build(x.shape)
-        layer.gamma.assign([0.5, 2])
+        layer.gamma.assign(np.linspace(0.5, 2, channels))
         images = tf.constant(x)
         with tf.GradientTape() as tape:
             tape.watch(images)
@@ -96,3 +98,13 @@ def test_the_kernel_agrees_with_the_general_form(monkeypatch):
         found.append([np.asarray(array, "float32") for array in (y, *gradients)])
     for ours, theirs in zip(*found, strict=True):
         assert np.abs(ours - theirs).max() <= 0.02 * np.abs(theirs).max()
+
+
+def test_any_size_in_space_is_normalised_where_none_is_known():
+    import tensorflow as tf
+
+    layer = InstanceNormalization()
+    x = RNG.normal(size=(2, 8, 6, 3)).astype("float32")
+    expected = layer(x)
+    free = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    np.testing.assert_allclose(free(x), expected, atol=1e-6)
