@@ -5,8 +5,9 @@
 The same network (layers, parameters, batch, precision, optimiser, loss) trains on random patches in
 two processes, one with keras-robust and one with plain PyTorch (`torch_unet.py`, in its default and
 in its channels-last layout; the faster one counts). They take turns, and a figure is the median
-over the rounds of the elapsed time. PYTHON is an interpreter that has PyTorch; without it that part
-is left out. The methods take turns in one process; their memory is that of a process each.
+over the rounds of the processor's time, with one thread, so that other work of the machine counts
+little. PYTHON is an interpreter that has PyTorch; without it that part is left out. The methods
+take turns in one process; their memory is that of a process each.
 """
 
 import argparse
@@ -23,6 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "2-D 128²": {"patch": [128, 128], "batch": 8, "widths": [16, 32, 64, 128, 256], "steps": 2},
+    "2-D 256²": {"patch": [256, 256], "batch": 4, "widths": [16, 32, 64, 128, 256], "steps": 1},
+    "2-D 256², narrow": {"patch": [256, 256], "batch": 8, "widths": [8, 16, 32, 64], "steps": 1},
     "3-D 64³": {"patch": [64, 64, 64], "batch": 2, "widths": [16, 32, 64, 128], "steps": 1},
 }
 SHARED = {"channels": 1, "classes": 3}
@@ -123,10 +126,10 @@ def child(options: dict[str, Any]) -> None:
         step()
     print(json.dumps({"parameters": int(model.count_params())}), flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(options["steps"]):
             step()
-        print(time.perf_counter() - start, flush=True)
+        print(time.process_time() - start, flush=True)
 
 
 def against_torch(python: str, rounds: int, threads: int) -> list[dict[str, Any]]:
@@ -182,10 +185,10 @@ def of_methods(rounds: int, threads: int) -> list[dict[str, Any]]:
     seconds: dict[str, list[float]] = {method: [] for method in steps}
     for number in range(rounds + 2):
         for method, step in steps.items():
-            start = time.perf_counter()
+            start = time.process_time()
             step()
             if number >= 2:
-                seconds[method].append(time.perf_counter() - start)
+                seconds[method].append(time.process_time() - start)
     peaks = {method: peak_bytes(method) for method in steps}
     middle = {method: statistics.median(values) for method, values in seconds.items()}
     return [
@@ -232,8 +235,8 @@ def page(report: dict[str, Any]) -> list[str]:
             "",
             "Patches per second of the same U-Net (two convolutions per stage, instance norm, "
             "LeakyReLU, strided and transposed convolutions), CE + Dice, SGD with clipping. The "
-            "processes take turns; medians over the rounds. PyTorch counts in the faster of its "
-            "two layouts.",
+            "processes take turns; medians over the rounds of the processor's time, with one "
+            "thread. PyTorch counts in the faster of its two layouts.",
             "",
             "| network | batch | parameters | precision | keras-robust | PyTorch "
             f"{report['torch'][0]['torch']} | channels last | ratio | at least |",
@@ -268,7 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--torch-python", help="Interpreter that has PyTorch.")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
