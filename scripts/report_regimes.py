@@ -7,20 +7,19 @@ one figure per data set, and the tables into index.md, between `<!-- NAME -->` a
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from reproduce_regimes import DATA, METHODS, NOISES, PASSES, Setting, dice_of
-from scipy.optimize import curve_fit
+from regime_rules import GUARD, LAST, RULES, Run, by_held_out
+from reproduce_regimes import DATA, METHODS, NOISES, PASSES
 from scipy.stats import wilcoxon
 
 from keras_robust.common.files import atomic_write_text
 from keras_robust.common.tables import frame_csv
 from keras_robust.studies.statistics import SIGNIFICANCE, compare
-from keras_robust.training.memorising.looks import is_over, peak, smoothed
+from keras_robust.training.memorising.looks import peak
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -41,102 +40,9 @@ TOLD = {
     "mistakes": "mistakes, 30 %",
     "clean": "clean",
 }
-LAST = 3
-"""The end of a run is the mean of so many looks, since single ones jump."""
 PIXELS = 64 * 64
-DEVELOPMENT = ("cells", "0.7", 100, 0)
-"""Data, noise, images and seed of the runs, of `METHODS`, that the constants of rules are from."""
-SPREAD, DENIED, SLOWED = 0.35, 0.065, 0.9
 WORTH = 0.01
 """Least gain of which a share is told."""
-
-
-class Run:
-    """A finished run: its setting, curve and counts."""
-
-    def __init__(self, folder: Path, name: str):
-        self.setting = Setting.of(name)
-        self.curve = pd.read_csv(folder / "curves" / f"{name}.csv")
-        with np.load(folder / "counts" / f"{name}.npz") as stored:
-            self.counts = {key: stored[key].astype(np.float64) for key in stored.files}
-        self.test_images = dice_of(self.counts["test_clean"])
-        self.test = self.test_images.mean(1)
-        self.train_clean = dice_of(self.counts["train_clean"]).mean(1)
-        self.train_noisy = dice_of(self.counts["train_noisy"]).mean(1)
-        self.held_out = dice_of(self.counts["held_out_noisy"]).mean(1)
-
-    @property
-    def is_development(self) -> bool:
-        s = self.setting
-        return (s.data, s.noise, s.images, s.seed) == DEVELOPMENT and s.method in METHODS
-
-    @property
-    def end(self) -> float:
-        return float(self.test[-LAST:].mean())
-
-
-def by_held_out(run: Run) -> int:
-    """The guard, which sees no more than has passed."""
-    for seen in range(1, len(PASSES) + 1):
-        if is_over(PASSES[:seen], run.held_out[:seen]):
-            break
-    return PASSES.index(peak(PASSES[:seen], run.held_out[:seen]))
-
-
-def by_held_out_whole(run: Run) -> int:
-    """The guard that lets training run to its end."""
-    return PASSES.index(peak(PASSES, run.held_out))
-
-
-def by_deceleration(run: Run) -> int:
-    """ADELE: the fitted Dice against the masks has lost 90 % of its first slope."""
-
-    def form(t, a, b, c):
-        return a * (1 - np.exp(-b * t**c))
-
-    def slope(t, a, b, c):
-        return a * b * c * t ** (c - 1) * np.exp(-b * t**c)
-
-    at = np.array(PASSES, float)
-    for seen in range(4, len(at) + 1):
-        limits = ((0.0, 1e-6, 1e-6), (1.0, 10.0, 5.0))
-        found, _ = curve_fit(
-            form, at[:seen], run.train_noisy[:seen], (0.7, 0.5, 0.5), bounds=limits, maxfev=20000
-        )
-        first, now = slope(1.0, *found), slope(at[seen - 1], *found)
-        if (first - now) / first > SLOWED:
-            return seen - 1
-    return len(at) - 1
-
-
-def by_spread(run: Run) -> int:
-    """T-Loss weights part: the standard deviation of ln S over the images has reached a bound."""
-    return _first(smoothed(PASSES, run.curve["spread_log_mse"]) > SPREAD)
-
-
-def by_denied(run: Run) -> int:
-    """The networks agree on less than a bound of what the masks deny."""
-    return _first(smoothed(PASSES, run.curve["denied"]) < DENIED)
-
-
-def by_churn(run: Run) -> int:
-    """Predictions change least, smoothed, before they change more again."""
-    churn = smoothed(PASSES[1:], run.curve["churn"][1:])
-    return 1 + _first(np.diff(churn) > 0, len(churn) - 1)
-
-
-def _first(true: np.ndarray, otherwise: int = len(PASSES) - 1) -> int:
-    return int(np.argmax(true)) if np.any(true) else otherwise
-
-
-RULES: dict[str, Callable[[Run], int]] = {
-    "held-out masks, stopped": by_held_out,
-    "held-out masks, whole run": by_held_out_whole,
-    "deceleration (ADELE)": by_deceleration,
-    "spread of T-Loss weights": by_spread,
-    "agreement against masks": by_denied,
-    "least churn": by_churn,
-}
 
 
 def table_of_runs(runs: list[Run]) -> pd.DataFrame:
@@ -150,7 +56,7 @@ def table_of_runs(runs: list[Run]) -> pd.DataFrame:
                 "best": run.test.max(),
                 "best_pass": PASSES[int(run.test.argmax())],
                 "memorises_from": peak(PASSES, run.train_clean),
-                "guard": run.test[stop],
+                "guard": run.averaged_images[stop].mean(),
                 "guard_pass": PASSES[stop],
                 "end": run.end,
                 "train_noisy_end": run.train_noisy[-LAST:].mean(),
@@ -165,12 +71,13 @@ def table_of_stops(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for rule, choose in RULES.items():
         for run in runs:
+            images = run.averaged_images if rule == GUARD else run.test_images
             rows.append(
                 {
                     "rule": rule,
                     "rows": group_of(run),
                     "to_gain": run.test.max() - run.end,
-                    "gained": run.test[choose(run)] - run.end,
+                    "gained": images[choose(run)].mean() - run.end,
                 }
             )
     grouped = pd.DataFrame(rows).groupby(["rule", "rows"], sort=False)
@@ -275,7 +182,7 @@ def table_of_pairs(runs: list[Run]) -> pd.DataFrame:
                         **_paired(choose(run), choose(other)),
                     }
                 )
-        found = _paired(run.test_images[by_held_out(run)], _end_images(run))
+        found = _paired(run.averaged_images[by_held_out(run)], _end_images(run))
         rows.append({**vars(run.setting), "compared": "guard with end", **found})
     return pd.DataFrame(rows)
 
@@ -315,7 +222,8 @@ def draw(runs: list[Run], data: str, path: Path) -> None:
                 style = "--" if method.endswith("stocot") else "-"
                 label = LABELS[method] if run is of_method[0] else None
                 panel.plot(PASSES, run.test, style, color=colour, label=label, linewidth=1.3)
-                panel.plot(PASSES[stop], run.test[stop], "o", color=colour, fillstyle="none")
+                reached = run.averaged_images[stop].mean()
+                panel.plot(PASSES[stop], reached, "o", color=colour, fillstyle="none")
         panel.set(title=TOLD[noise], xlabel="passes over the training images", xscale="log")
         panel.set_ylim(max(panel.get_ylim()[1] - 0.2, 0), None)
         panel.grid(alpha=0.3)

@@ -31,6 +31,7 @@ from keras_robust.losses.ownership import elementary
 from keras_robust.models import UNet, robust_method
 from keras_robust.noise import LabelNoise
 from keras_robust.training.devices import limit_threads
+from keras_robust.training.memorising.looks import around, averaged
 from keras_robust.training.source import DiskSource, MemorySource
 from keras_robust.training.state import dump_state, load_state
 from keras_robust.training.whole_images.stream import evaluation_stream, training_stream
@@ -220,6 +221,7 @@ class Curve(keras.callbacks.Callback):
         self.rows: list[dict] = []
         self.counts: dict[str, list] = {}
         self.before: np.ndarray | None = None
+        self.weights: dict[int, list[np.ndarray]] = {}
         self.begun = time.process_time()
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
@@ -244,10 +246,22 @@ class Curve(keras.callbacks.Callback):
         row["seconds"] = round(time.process_time() - self.begun, 1)
         self.rows.append({key: _short(value) for key, value in row.items()})
         write_csv(self.csv, list(self.rows[0]), self.rows)
+        self.weights[epoch + 1] = [np.array(value) for value in self.network.model.get_weights()]
         if epoch + 1 == PASSES[-1]:
+            self._look_at_means()
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **{key: np.stack(v) for key, v in self.counts.items()})
             atomic_write_bytes(self.npz, buffer.getvalue())
+
+    def _look_at_means(self) -> None:
+        """The test images by the mean of the networks around each look, as the guard keeps it."""
+        test, clean, _ = self.parts["test"]
+        for number, own in self.weights.items():
+            together = [self.weights[other] for other in around(number, self.weights)]
+            self.network.model.set_weights(averaged(own, together))
+            labels = labels_of(self._predicted(test).mean(0))
+            self._keep("test_averaged", overlap(labels, clean, self.network.classes))
+        self.network.model.set_weights(self.weights[PASSES[-1]])
 
     def _signals(self, probabilities: np.ndarray, labels: np.ndarray, masks: np.ndarray) -> dict:
         """What can be known of the training images without clean masks."""

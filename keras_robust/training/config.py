@@ -253,7 +253,7 @@ class TrainConfig(_Section):
             `plan.validation_steps`.
         stop: `"memorising"` trains on four fifths of the images, watches the others against their
             masks, wrong as these may be, and ends where the network begins to learn wrong masks by
-            heart: the result is the network of the epoch before that; see
+            heart: the result is the mean of the networks of the epochs around that; see
             `keras_robust.training.MemorisationGuard`. Of whole images only. `None` trains on all
             images to the last epoch.
         correct: Do not end there, but go on from the network that is kept, to the last epoch, with

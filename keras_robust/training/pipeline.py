@@ -1,7 +1,7 @@
 """From a configuration to a finished run folder."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,12 @@ from keras_robust.training.devices import (
 )
 from keras_robust.training.feeding.reading import reading_errors
 from keras_robust.training.machines.together import assist, fit_together, meet, require_simple
-from keras_robust.training.memorising.correction import CORRECTED, around
+from keras_robust.training.memorising.correction import CORRECTED
 from keras_robust.training.memorising.looks import (
     COPIES,
     HELD_OUT,
+    around,
+    averaged,
     is_over,
     kept_of,
     looks,
@@ -195,25 +197,35 @@ def _train(
     if passes := looks(rows)[0]:
         held = set(watched.numbers()) & set(passes)
         over, kept = is_over(*looks(rows)), kept_of(*looks(rows), held)
-        message = tell(kept, passes[-1], over)
+        together = around(kept, held)
         if config.correct and over and isinstance(task, WholeImages):
             if CORRECTED in rows[-1]:
                 task.recall()
             else:
-                changed = task.correct([watched.read(n)["state.npz"] for n in around(kept, held)])
+                changed = task.correct([watched.read(n)["state.npz"] for n in together])
                 load_state(model, watched.read(kept)["state.npz"])
-                message += f" Masks were corrected in {changed:.1%} of their pixels."
-                note(message=message)
+                said = f" Masks were corrected in {changed:.1%} of their pixels."
+                note(message=tell(kept, passes[-1], over) + said)
             note(kept=kept)
             fit()
         else:
             files = watched.read(kept)
-            load_state(model, files["state.npz"])
-            checkpoints.save(kept, files)
-            note(kept=kept, message=message)
+            _average(model, files["state.npz"], [watched.read(n)["state.npz"] for n in together])
+            checkpoints.save(kept, files | {"state.npz": dump_state(model)})
+            note(kept=kept, message=tell(kept, passes[-1], over, together))
     note(results=task.finish(rows))
     if several:
         meet(model, config)
+
+
+def _average(model: keras.Model, kept: bytes, states: Sequence[bytes]) -> None:
+    """Load a state, but for the weights: they are the means over all states."""
+    weights = []
+    for state in states:
+        load_state(model, state, weights_only=True)
+        weights.append(model.get_weights())
+    load_state(model, kept)
+    model.set_weights(averaged(model.get_weights(), weights))
 
 
 def _task(dataset: Dataset, config: TrainConfig, run: Run, progress: FiguresProgress) -> Task:

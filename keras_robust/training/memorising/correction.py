@@ -1,28 +1,16 @@
 """Masks put right by a network that has not yet learned their mistakes by heart."""
 
-from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFIDENT", "CORRECTED", "around", "corrected", "views"]
+__all__ = ["CONFIDENT", "CORRECTED", "corrected", "views"]
 
 CONFIDENT = 0.8
 """A prediction that is at least as probable takes the place of what was drawn."""
 CORRECTED = "corrected"
 """The column of the passes over corrected masks in the history of a run."""
-REACH = 1.5
-"""Networks of so many times more or fewer passes are averaged with the one that is kept."""
-
-
-def around(kept: int, held: Iterable[int]) -> list[int]:
-    """The passes whose networks are averaged with the one of pass `kept`.
-
-    >>> around(14, [8, 9, 10, 12, 14, 16, 18, 20, 22])
-    [10, 12, 14, 16, 18, 20]
-    """
-    return [number for number in sorted(held) if kept / REACH <= number <= kept * REACH]
 
 
 def views(axes: int) -> list[tuple[int, ...]]:

@@ -12,6 +12,8 @@ from keras_robust.metrics import dice
 from keras_robust.training.memorising.looks import (
     HELD_OUT,
     PATIENCE,
+    around,
+    averaged,
     is_due,
     is_over,
     kept_of,
@@ -27,9 +29,10 @@ class MemorisationGuard(keras.callbacks.Callback):
     helps with no other image: on images that it does not train on, the Dice against masks *as
     wrong as those of the training images* rises and falls with the one against right masks, which
     nobody has. The guard looks at it after passes 1 to 10 and then after ever more, each a tenth
-    later than the one before, smooths it, and sets the model to the weights of its highest point
-    when training ends. Where masks are right there is no fall, and nothing is lost but the images
-    that are held out.
+    later than the one before, and smooths it. When training ends it sets the model to the mean of
+    the weights of the looks around the highest point, from two thirds of its passes to half as many
+    more (stochastic weight averaging, Izmailov et al., 2018): single networks jump. Where masks are
+    right there is no fall, and nothing is lost but the images that are held out.
 
     Works with any Keras model on every backend, two peers (`keras_robust.models.CoTeaching`)
     among them. What it kept of what in how many runs: `docs/results/regimes`.
@@ -45,7 +48,7 @@ class MemorisationGuard(keras.callbacks.Callback):
 
     Attributes:
         passes, scores: of the looks so far; a score is the mean Dice over the images.
-        kept: the pass whose weights are kept, from 1; None before the first look.
+        kept: the pass around which weights are kept, from 1; None before the first look.
         message: what it did, in a sentence, once training has ended.
 
     Up to about a dozen copies of the weights are held in memory. Pass each `fit` a new guard.
@@ -118,9 +121,11 @@ class MemorisationGuard(keras.callbacks.Callback):
         kept = self.kept
         if kept is None:
             return
-        self.model.set_weights(self._weights[kept])
-        self._weights = {kept: self._weights[kept]}
-        self.message = tell(kept, self.passes[-1], self._ended)
+        passes = around(kept, self._weights)
+        mean = averaged(self._weights[kept], [self._weights[number] for number in passes])
+        self.model.set_weights(mean)
+        self._weights = {kept: mean}
+        self.message = tell(kept, self.passes[-1], self._ended, passes)
 
     def _score(self) -> float:
         scores = [score for batch in self._batches() for score in self._dice(*batch)]

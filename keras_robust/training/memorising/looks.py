@@ -5,7 +5,7 @@ at, and smoothed, along the logarithm of the passes: a look at pass 50 says as m
 60 as one at pass 5 of 4 to 6.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ FEWEST = 20
 HELD_OUT = "dice_held_out"
 """The column of the looks in logs and in the history of a run."""
 COPIES = 18
-"""So many looks back lies every peak that has not ended training."""
+"""So many looks back lies every peak that has not ended training, and what is averaged with it."""
+REACH = 1.5
+"""Networks of so many times more or fewer passes are averaged with the one that is kept."""
 
 
 def looks(rows: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
@@ -81,21 +83,46 @@ def kept_of(passes: Sequence[int], scores: Sequence[float], held: Collection[int
     return max(held, key=lambda number: values[number])
 
 
-def tell(kept: int, last: int, ended: bool) -> str:
+def around(kept: int, held: Iterable[int]) -> list[int]:
+    """The passes whose networks are averaged with the one of pass `kept`.
+
+    >>> around(14, [8, 9, 10, 12, 14, 16, 18, 20, 22])
+    [10, 12, 14, 16, 18, 20]
+    """
+    return [number for number in sorted(held) if kept / REACH <= number <= kept * REACH]
+
+
+def averaged(kept: Sequence[np.ndarray], all: Iterable[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Means of the weights of all networks; whole numbers, as counters are, as those of `kept`.
+
+    >>> first, second = [np.array([1.0]), np.array(3)], [np.array([2.0]), np.array(5)]
+    >>> averaged(first, [first, second])
+    [array([1.5]), array(3)]
+    """
+    return [
+        np.mean(each, axis=0, dtype=np.float64).astype(own.dtype) if own.dtype.kind == "f" else own
+        for own, *each in zip(kept, *all, strict=True)
+    ]
+
+
+def tell(kept: int, last: int, ended: bool, averaged: Sequence[int] = ()) -> str:
     """What was kept, in a sentence.
 
-    >>> tell(14, 36, True)[:59]
-    'Training was ended at pass 36; kept is the network of pass '
+    >>> tell(14, 36, True, [10, 12, 14, 16])[:85]
+    'Training was ended at pass 36; kept is the network of pass 14, averaged with those of'
     """
+    with_others = ""
+    if len(averaged) > 1:
+        with_others = f", averaged with those of passes {averaged[0]} to {averaged[-1]}"
     if kept == last:
         return (
             "No sign that masks were learned by heart: Dice on held-out images still rose at "
-            f"pass {last}, the last that was looked at."
+            f"pass {last}, the last that was looked at. Kept is its network{with_others}."
         )
     how = "Training was ended" if ended else "Training ran to the end"
     return (
-        f"{how} at pass {last}; kept is the network of pass {kept}: from there on, Dice on "
-        "held-out images fell, as it does when wrong masks are learned by heart."
+        f"{how} at pass {last}; kept is the network of pass {kept}{with_others}: from there on, "
+        "Dice on held-out images fell, as it does when wrong masks are learned by heart."
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from keras_robust.training.memorising.correction import around, corrected, views
+from keras_robust.training.memorising.correction import corrected, views
 
 
 def test_confident_predictions_replace_what_was_drawn_and_others_do_not():
@@ -38,8 +38,3 @@ def test_views_are_all_different(axes):
     image = np.random.default_rng(0).normal(size=(1, *[3] * axes, 1))
     seen = {np.flip(image, view).tobytes() for view in views(axes)}
     assert len(seen) == 2**axes
-
-
-def test_the_kept_network_is_among_those_averaged():
-    assert around(1, [1]) == [1]
-    assert 20 in around(20, [2, 13, 14, 20, 30, 31]) and 2 not in around(20, [2, 20])

@@ -58,10 +58,16 @@ RISE_AND_FALL = [0.5 + 0.4 * abs(np.log(number / 10)) / np.log(10) for number in
 def test_the_weights_of_the_peak_are_kept(stop):
     model, guard, history = follow(RISE_AND_FALL, stop=stop)
     assert guard.kept in (9, 10)
-    assert float(model.get_weights()[0]) == pytest.approx(RISE_AND_FALL[guard.kept - 1])
+    together = [n for n in guard.passes if guard.kept / 1.5 <= n <= guard.kept * 1.5]
+    mean = np.mean([RISE_AND_FALL[n - 1] for n in together])
+    assert float(model.get_weights()[0]) == pytest.approx(mean)
+    assert 6 in together and 13 in together and len(together) >= 7
     # Looks are at 21, 24, 27, ...; 2.5 times the peak is 22.5 or 25.
     assert len(history["loss"]) in ((24, 27) if stop else (40,))
-    assert f"kept is the network of pass {guard.kept}:" in guard.message
+    said = (
+        f"kept is the network of pass {guard.kept}, averaged with those of passes {together[0]} to"
+    )
+    assert said in guard.message
     pairs = list(zip(IMAGES[..., 0], MASKS, strict=True))
     expected = np.mean([dice(image > RISE_AND_FALL[3], mask) for image, mask in pairs])
     assert guard.scores[3] == pytest.approx(expected)
@@ -72,7 +78,8 @@ def test_while_held_out_images_gain_nothing_is_taken_back():
     model, guard, history = follow(rising)
     assert len(history["loss"]) == 30
     assert guard.kept == guard.passes[-1]
-    assert float(model.get_weights()[0]) == pytest.approx(rising[guard.kept - 1])
+    mean = np.mean([rising[n - 1] for n in guard.passes if n >= guard.kept / 1.5])
+    assert float(model.get_weights()[0]) == pytest.approx(mean)
     assert guard.message.startswith("No sign")
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_robust.training.memorising.looks import is_due, is_over, peak, smoothed
+from keras_robust.training.memorising.looks import around, averaged, is_due, is_over, peak, smoothed
 
 PASSES = [1, 2, 3, 5, 8, 13, 21, 34]
 scores = st.lists(st.floats(0, 1), min_size=len(PASSES), max_size=len(PASSES))
@@ -63,3 +63,18 @@ def test_training_is_over_at_two_and_a_half_times_the_peak(top):
 def test_a_peak_of_the_first_passes_ends_nothing():
     passes = list(range(1, 20))
     assert not is_over(passes, [1.0 / number for number in passes])
+
+
+def test_the_kept_network_is_among_those_averaged():
+    assert around(1, [1]) == [1]
+    assert 20 in around(20, [2, 13, 14, 20, 30, 31]) and 2 not in around(20, [2, 20])
+
+
+def test_means_of_weights_lie_between_and_keep_their_types():
+    chance = np.random.default_rng(0)
+    networks = [[chance.normal(size=(2, 3)).astype("float32"), np.uint32(n)] for n in range(4)]
+    mean, counter = averaged(networks[2], networks)
+    first = np.stack([one[0] for one in networks])
+    assert mean.dtype == np.float32 and counter == 2
+    assert (first.min(0) <= mean).all() and (mean <= first.max(0)).all()
+    np.testing.assert_array_equal(averaged(networks[1], networks[1:2])[0], networks[1][0])
