@@ -79,7 +79,8 @@ def _judges(audit: Audit) -> str:
 
 def _found(audit: Audit) -> str:
     kinds = Counter(case.kind for case in audit.cases if case.kind != "none")
-    count = f"{kinds.total()} of {len(audit.cases)} masks are probably wrong"
+    verb = "is" if kinds.total() == 1 else "are"
+    count = f"{kinds.total()} of {len(audit.cases)} masks {verb} probably wrong"
     listed = _listed([f"{kind} {number}" for kind, number in kinds.most_common()])
     return f"{count}: {listed}." if listed else f"{count}."
 

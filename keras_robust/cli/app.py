@@ -31,12 +31,14 @@ def _main(
 ) -> None:
     # TensorFlow tells of the processor it was built for; its errors stay.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Each of several models is traced once, which TensorFlow takes for the same one again.
+    # Each of several models is traced once, which TensorFlow takes for the same one again; and what
+    # it cannot translate, for a fault of Python 3.11 at times, it runs as it is.
     logging.getLogger("tensorflow").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return "retracing" not in record.getMessage()
+    said = record.getMessage()
+    return "retracing" not in said and "AutoGraph could not transform" not in said
 
 
 for _command in (

@@ -332,3 +332,6 @@ def preprocess(
         folder = cases_folder(plan, made)
         cases = prepare(chosen, made, found, folder, progress, workers)
     tell({"cases": len(cases), "folder": folder}, f"{len(cases)} cases: {folder}")
+    if part is None:
+        chosen_by_name = () if configuration is None else ("--configuration", configuration)
+        next_step("train", dataset, *chosen_by_name, "--set", f"plan.folder={plan}")

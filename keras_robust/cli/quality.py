@@ -303,6 +303,7 @@ def refine(
         *found.summary,
         f"What was changed: {changed}\nModel: {model}",
     )
+    next_step("predict", dataset, model, "--output", output / "masks")
 
 
 def view(

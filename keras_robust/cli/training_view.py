@@ -55,7 +55,8 @@ def budget(config: TrainConfig, steps: int) -> str:
     >>> budget(TrainConfig(data={"path": "lesions"}, epochs=100, batch_size=2), 1000)
     '100 epochs of 10 steps.'
     """
-    text = f"{config.epochs} epochs of {steps // config.epochs} steps."
+    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+    text = f"{epochs} of {steps // config.epochs} steps."
     if steps >= FEW_STEPS:
         return text
     return (

@@ -209,7 +209,10 @@ def test_every_extra_is_installed_before_a_release():
     users = {f"[{name}]" for name in PROJECT["optional-dependencies"]} - {
         f"[{name}]" for name in FOR_DEVELOPERS
     }
-    release = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    workflow = ROOT / ".github/workflows/release.yml"
+    if not workflow.is_file():
+        pytest.skip("the source archive has no workflows")
+    release = yaml.safe_load(workflow.read_text(encoding="utf-8"))
     matrix = release["jobs"]["install"]["strategy"]["matrix"]
     assert set(matrix["extra"]) == {"", *users}
     script = (ROOT / "scripts/install_matrix.sh").read_text(encoding="utf-8")
