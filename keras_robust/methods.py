@@ -1,7 +1,7 @@
 """Methods with two peers, selections and menus, without importing Keras."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
@@ -13,7 +13,10 @@ from keras_robust.common.registry import Registry, offered
 __all__ = [
     "CORRECTED",
     "LOSS_NAMES",
+    "LOSS_OPTIONS",
+    "LOSS_SUMS",
     "METHODS",
+    "NETWORK_NAMES",
     "PEER_NAMES",
     "SELECTIONS",
     "find_method",
@@ -21,6 +24,7 @@ __all__ = [
     "method_fields",
     "peer_menu",
     "split_method",
+    "stray_options",
 ]
 
 METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -151,6 +155,47 @@ LOSS_NAMES: Mapping[str, str] = MappingProxyType(
         "nacl": "Cross entropy, logits held near the classes around: calibrates",
     }
 )
+
+LOSS_SUMS: Mapping[str, str] = MappingProxyType({"apl1": "nce+rce+dice", "apl2": "ngce+rce+dice"})
+"""The active-passive losses of nnRobustLoss (2026), section 2, eq. 4 and 6."""
+
+_OF_ALL = ("dtype", "from_logits", "ignore_label", "name", "reduction")
+LOSS_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "t": ("epsilon", "event", "log_precision", "nu_tilde", "scale"),
+        "rce": ("clamp",),
+        "ngce": ("q",),
+        "gce": ("q",),
+        "sce": ("alpha", "beta", "clamp"),
+        "dice": ("batch", "include_background", "smooth"),
+        "squared_dice": ("batch", "include_background", "smooth"),
+        "generalized_dice": ("weight",),
+        "nr_dice": ("gamma", "include_background", "smooth", "squared"),
+        "focal": ("alpha", "gamma"),
+        "nacl": ("weight",),
+        "svls": ("center", "sigma"),
+    }
+)
+"""What losses take beside `_OF_ALL`, which all take."""
+
+NETWORK_NAMES = ("unet",)
+
+
+def stray_options(loss: str, options: Iterable[str]) -> list[str]:
+    """Options that no term of a loss takes; none where a term is not one of the project's.
+
+    >>> stray_options("svls-apl2", ["q", "sigma", "nu_tilde"])
+    ['nu_tilde']
+    """
+    smoothed, _, inner = loss.strip().lower().partition("-")
+    terms = [smoothed] if smoothed == "svls" else []
+    rest = (inner or "ce+dice") if terms else loss.strip().lower()
+    terms += [term.strip() for term in LOSS_SUMS.get(rest, rest).split("+")]
+    if not set(terms) <= LOSS_NAMES.keys():
+        return []
+    known = {*_OF_ALL, *(option for term in terms for option in LOSS_OPTIONS.get(term, ()))}
+    return [option for option in options if option not in known]
+
 
 PEER_NAMES: Mapping[str, str] = MappingProxyType(
     {

@@ -157,6 +157,18 @@ def _joined_sizes(args: list[str]) -> list[str]:
     return joined
 
 
+def look_for(dataset: Path, *others: Path) -> None:
+    """End the command where there is no such dataset, or nothing at another path; to be said before
+    what takes its time to be imported."""
+    from keras_robust.data import Dataset
+
+    with friendly_errors():
+        Dataset.open(dataset)
+        for path in others:
+            if not path.exists():
+                raise invalid("path", "one that exists", str(path), kind=FileNotFoundError)
+
+
 def one_dataset(dataset: Path | None, data: Path | None) -> Path | None:
     """The dataset of a command that takes DATASET, or --data where one has moved.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_robust.cli.command import numbers_of_size
+from keras_robust.cli.command import look_for, numbers_of_size
 from keras_robust.cli.console import (
     friendly_errors,
     hint,
@@ -81,6 +81,7 @@ def agree(
         found = {"annotator": folder.name, "folder": folder}
         tell(found, f"Annotator {folder.name}: masks in {folder}")
         return
+    look_for(dataset)
     from keras_robust.annotators.agreement.measure import measure_agreement
     from keras_robust.annotators.agreement.report import write_agreement_report
 
@@ -176,6 +177,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
+    look_for(dataset, *(predictions or ()))
     from keras_robust.audit.folder import audit_folder
     from keras_robust.audit.options import AuditOptions
     from keras_robust.audit.run import audit as run_audit

@@ -104,12 +104,12 @@ def train(
         "steps_per_epoch": steps_per_epoch,
         "batch_size": batch_size,
         "plan.configuration": configuration,
-        "plan.previous": previous and runs_in(previous),
         "seed": seed,
     }
     with friendly_errors(), without_chatter():
         options["data.path"] = one_dataset(dataset, data)
         options["data.size"] = numbers_of_size(size)
+        options["plan.previous"] = previous and runs_in(previous)
         chosen, folder = run_config(config, output, options, set_ or [], resume)
         chosen = tested(chosen)
         check_run(chosen, folder, resume)
@@ -182,11 +182,13 @@ def predict(
 ) -> None:
     """Write a mask for every image of a dataset, in the image's own grid; the same continues."""
     from keras_robust.data import Dataset, Part
-    from keras_robust.inference.given import dataset_first, require_model
+    from keras_robust.inference.given import dataset_first, require_model, require_options
 
     with friendly_errors(), without_chatter(), progress_bar("Predicting") as progress:
         dataset, models = dataset_first(dataset, models)
         mine, opened = Part.parse(part), Dataset.open(dataset)
+        opened.select(split=split)  # what is wrong is said before Keras is imported
+        require_options(normalize, peers)
         for model in models:
             require_model(model)
         done_on(cluster, part, output, [opened.root, *models], progress, gpu=True)
@@ -240,7 +242,9 @@ def evaluate(
     ] = None,
     tolerance: Annotated[
         float,
-        typer.Option(help="Of the surface Dice, in mm (in pixels where there is no spacing)."),
+        typer.Option(
+            min=0, help="Of the surface Dice, in mm (in pixels where there is no spacing)."
+        ),
     ] = 1.0,
     grid: Annotated[
         str,
@@ -258,11 +262,18 @@ def evaluate(
 ) -> None:
     """Dice and more of runs, or of masks on disk, against the masks of a dataset."""
     from keras_robust.data import Dataset
-    from keras_robust.inference.given import cases_to_score, dataset_first, is_masks, require_model
+    from keras_robust.inference.given import (
+        cases_to_score,
+        dataset_first,
+        is_masks,
+        require_model,
+        require_options,
+    )
 
     with friendly_errors(), without_chatter(), progress_bar("Evaluating") as progress:
         dataset, predictions = dataset_first(dataset, predictions)
         opened = Dataset.open(dataset)
+        require_options(normalize, peers)
         for path in predictions:
             if len(predictions) > 1 or not is_masks(path):
                 require_model(path)

@@ -11,9 +11,19 @@ from keras_robust.inference.chosen import chosen_runs, is_choice
 from keras_robust.training.choosing import choose_annotators, choose_fold
 from keras_robust.training.run import Run
 
-__all__ = ["cases_to_score", "dataset_first", "is_masks", "require_model"]
+__all__ = [
+    "NORMALIZE",
+    "PEERS",
+    "cases_to_score",
+    "dataset_first",
+    "is_masks",
+    "require_model",
+    "require_options",
+]
 
 TEST = "test"
+NORMALIZE = ("range", "zscore", "none")
+PEERS = ("mean", "a")
 
 
 def dataset_first(first: Path, others: Sequence[Path]) -> tuple[Path, list[Path]]:
@@ -55,6 +65,18 @@ def require_model(path: Path) -> None:
             str(path),
             kind=FileNotFoundError,
         )
+
+
+def require_options(normalize: str | None, peers: str) -> None:
+    """See to it that the options of `load_predictor` are among those that there are.
+
+    Raises:
+        ValueError: One is not.
+    """
+    if normalize is not None and normalize not in NORMALIZE:
+        raise invalid("normalize", f"one of {NORMALIZE}", normalize)
+    if peers not in PEERS:
+        raise invalid("peers", f"one of {PEERS}", peers)
 
 
 def cases_to_score(dataset: Dataset, predictions: Sequence[Path]) -> tuple[Dataset, str]:

@@ -28,7 +28,7 @@ from keras_robust.inference.cases import each_image
 from keras_robust.inference.chosen import chosen_runs, is_choice
 from keras_robust.inference.ensemble import Ensemble, Predicts
 from keras_robust.inference.forward import forward, input_shape_of, mean_logits
-from keras_robust.inference.given import require_model
+from keras_robust.inference.given import NORMALIZE, require_model, require_options
 from keras_robust.inference.journal import Journal, model_hash
 from keras_robust.inference.masks import MaskRule, paths_of
 from keras_robust.inference.planned import PlannedPredictor
@@ -40,8 +40,6 @@ from keras_robust.training.saving import load_model
 from keras_robust.training.whole_images.intensities import normalize_batch, to_unit_range
 
 PIXELS_PER_BATCH = 2**20
-NORMALIZE = ("range", "zscore", "none")
-PEERS = ("mean", "a")
 MOST_UNPACKED = 200  # bytes that one byte of a .keras file may stand for; weights do not shrink
 
 
@@ -241,8 +239,7 @@ def load_predictor(
         ValueError: A file of another kind (these can hold code), or `normalize` is not what the
             run was trained with.
     """
-    if peers not in PEERS:
-        raise invalid("peers", f"one of {PEERS}", peers)
+    require_options(normalize, peers)
     require_chosen()
     if isinstance(path, str | Path) and is_choice(Path(path)):
         path = chosen_runs(Path(path))

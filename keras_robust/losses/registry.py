@@ -15,11 +15,10 @@ from keras_robust.losses.normalized import NCE, NGCE
 from keras_robust.losses.passive import MAE, RCE
 from keras_robust.losses.smoothed import NACL, SVLS
 from keras_robust.losses.student_t import TLoss
+from keras_robust.methods import LOSS_SUMS
 
 Loss = TypeVar("Loss", bound=type[SegmentationLoss])
 
-# The active-passive losses of nnRobustLoss (2026), section 2, eq. 4 and 6.
-_SUMS = {"apl1": "nce+rce+dice", "apl2": "ngce+rce+dice"}
 _SMOOTHED = "svls"
 _BASELINE = "ce+dice"
 
@@ -50,7 +49,7 @@ LOSSES: Registry[type[SegmentationLoss]] = Registry(
         "nacl": NACL,
     },
     _checked,
-    reserved=(*_SUMS, _SMOOTHED),
+    reserved=(*LOSS_SUMS, _SMOOTHED),
 )
 
 
@@ -83,7 +82,7 @@ def get(name: str | SegmentationLoss, **options: Any) -> SegmentationLoss:
     if smoothed == _SMOOTHED:
         own: dict[str, Any] = {k: options.pop(k) for k in ("sigma", "center") if k in options}
         return made(SVLS, own, get(inner or _BASELINE, **options))
-    parts = [part.strip() for part in _SUMS.get(key, key).split("+")]
+    parts = [part.strip() for part in LOSS_SUMS.get(key, key).split("+")]
     classes = {part: cls for part in parts if (cls := LOSSES.get(part))}
     if not all(part in classes for part in parts):
         raise _unknown(name, parts)
@@ -130,7 +129,7 @@ def names() -> list[str]:
     >>> names()[:3]
     ['t', 'mae', 'rce']
     """
-    return [*LOSSES.built_in, *_SUMS, _SMOOTHED, *LOSSES.own()]
+    return [*LOSSES.built_in, *LOSS_SUMS, _SMOOTHED, *LOSSES.own()]
 
 
 def _unknown(name: Any, parts: list[str]) -> ValueError:

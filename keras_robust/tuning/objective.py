@@ -1,11 +1,14 @@
 """What a tuning study maximises: a column of the history of a run, or its moving average."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keras_robust.common.errors import invalid
+from keras_robust.training.memorising.looks import HELD_OUT
+from keras_robust.training.run import HISTORY_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +56,22 @@ class Objective:
     def column(self) -> str:
         """The column of `history.csv`."""
         return self.name.removeprefix(_AVERAGED)
+
+    def require_known(self) -> None:
+        """Make sure, before anything is trained, that a run can have the column.
+
+        Raises:
+            ValueError: No run has one of this name.
+
+        >>> Objective("ema:pseudo_dice_train_2").require_known()
+        """
+        known = (*HISTORY_COLUMNS, HELD_OUT, "pseudo_dice_train", "pseudo_dice_val")
+        if re.sub(r"(_ema|_\d+)+$", "", self.column) not in known:
+            raise invalid(
+                "objective",
+                f"a column of history.csv, or ema: and a column, of {', '.join(known)}",
+                self.name,
+            )
 
     def check(self, history: "pd.DataFrame") -> None:
         """Make sure that a history has the column.

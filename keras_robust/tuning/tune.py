@@ -106,6 +106,7 @@ def tune(
     base = dict(config) if isinstance(config, Mapping) else _given(config)
     space = space if isinstance(space, Space) else load_space(space)
     goal = Objective(asked.objective or (PLANNED if base.get("plan") else WHOLE_IMAGES))
+    goal.require_known()
     search = _Search(base, space, goal, asked)
     sample = search.check()
     folder = Path(output)

@@ -101,10 +101,13 @@ def main() -> None:
     parser.add_argument("--only", help="of the commands; nothing is written then")
     only = parser.parse_args().only
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for row in measured(Path(folder), only)]
+        rows = []
+        for row in measured(Path(folder), only):
+            rows.append(row)
+            print(f"{row['seconds']:5.2f} s  {row['line']}", flush=True)
+            if not row["right"]:
+                print(f"    {row['code']} {row['found']} {row['said']}", flush=True)
     bad = [row for row in rows if not row["right"]]
-    for row in bad:
-        print(f"\nkeras-robust {row['line']}\n  {row['code']} {row['found']} {row['said']}")
     print(f"{len(rows) - len(bad)} of {len(rows)} as they should be")
     if only is None:
         RESULTS.write_text(page(rows), encoding="utf-8")
