@@ -157,13 +157,14 @@ def _joined_sizes(args: list[str]) -> list[str]:
     return joined
 
 
-def look_for(dataset: Path, *others: Path) -> None:
+def look_for(dataset: Path | None, *others: Path) -> None:
     """End the command where there is no such dataset, or nothing at another path; to be said before
     what takes its time to be imported."""
-    from keras_robust.data import Dataset
-
     with friendly_errors():
-        Dataset.open(dataset)
+        if dataset is not None:
+            from keras_robust.data import Dataset
+
+            Dataset.open(dataset)
         for path in others:
             if not path.exists():
                 raise invalid("path", "one that exists", str(path), kind=FileNotFoundError)

@@ -277,6 +277,12 @@ def refine(
     quiet: Quiet = False,
 ) -> None:
     """Train again, where an audit is sure of wrong masks on soft targets; the same continues."""
+    look_for(dataset)
+    from keras_robust.audit.folder import read_audit
+
+    with friendly_errors():
+        if audit is not None:
+            read_audit(audit)
     from keras_robust.cli.run_config import set_fields
     from keras_robust.refinement.refine import RUNS
     from keras_robust.refinement.refine import refine as run_refine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_robust.cli.chatter import without_chatter
-from keras_robust.cli.command import numbers_of_size
+from keras_robust.cli.command import look_for, numbers_of_size
 from keras_robust.cli.console import (
     friendly_errors,
     hint,
@@ -84,9 +84,9 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Tune, train and cross-validate methods, and report which is better; the same continues."""
-    from keras_robust.cli.run_config import check_method, run_config
+    look_for(dataset)
+    from keras_robust.cli.run_config import check_fields, check_method, run_config
     from keras_robust.cli.tuning import say
-    from keras_robust.data import Dataset
     from keras_robust.scheduling.cluster import joined
     from keras_robust.scheduling.live import StudyView
     from keras_robust.studies.protocol import Protocol, ProtocolProgress, run_protocol
@@ -108,7 +108,7 @@ def compare(
         options["data.size"] = numbers_of_size(size)
         protocol = Protocol(tuple(losses), folds, tuple(range(seeds)), tune, tune_epochs, per_fold)
         shared, _ = run_config(config, None, options, set_ or [])
-        Dataset.open(shared.data.path)
+        check_fields(shared)
         folder = output or Path("runs") / f"{dataset.resolve().name}-compare"
         with progress_bar("Scoring") as scoring, unless_quiet(StudyView()) as view:
             progress = ProtocolProgress(
@@ -241,9 +241,10 @@ def report(
     """Tables, tests, figures and masks of runs: HTML, CSV and PNG."""
     with friendly_errors():
         from keras_robust.scheduling.records import damaged, find_runs
-        from keras_robust.studies.report import write_report
 
         _move(runs, data)
+        from keras_robust.studies.report import write_report
+
         path = write_report(runs, output or runs[0] / "report", title)
         told = damaged(find_runs(runs))
     facts = {"report": path, "values": rows_of(path.with_name("values.csv")), "damaged": told}
@@ -269,10 +270,15 @@ def crossval(
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
     with friendly_errors(continues=True), without_chatter():
         from keras_robust.scheduling.records import damaged, find_runs
-        from keras_robust.studies.crossval.report import write_cross_validation_report
-        from keras_robust.studies.crossval.scores import score_runs
 
         _move(runs, data)
+        from keras_robust.studies.crossval.report import (
+            require_method,
+            write_cross_validation_report,
+        )
+        from keras_robust.studies.crossval.scores import score_runs
+
+        require_method(find_runs(runs), baseline)
         with progress_bar("Scoring") as progress:
             score_runs(find_runs(runs), progress, postprocess=postprocess)
         path = write_cross_validation_report(runs, output or runs[0] / "crossval", title, baseline)
@@ -302,11 +308,12 @@ def choose(
 ) -> None:
     """Choose the best configuration, or pair, and the parts to keep, by cross-validation."""
     with friendly_errors(continues=True), without_chatter():
-        from keras_robust.inference.best import choose_best
-        from keras_robust.inference.chosen import kept_parts
         from keras_robust.scheduling.records import RunRecord, find_runs
 
         _move(runs, data)
+        from keras_robust.inference.best import choose_best
+        from keras_robust.inference.chosen import kept_parts
+
         found = [run.folder for run in find_runs(runs)]
         folder = output or Path(commonpath([run.resolve().parent for run in found]))
         with progress_bar("Predicting") as progress:
@@ -323,11 +330,14 @@ def choose(
 
 
 def _move(runs: list[Path], data: Path | None) -> None:
+    """Find the runs, or say that there are none, and note where their dataset lies now."""
     from keras_robust.scheduling.records import find_runs
-    from keras_robust.training.records.inputs import move_data
 
+    found = find_runs(runs)
     if data is not None:
-        for run in find_runs(runs):
+        from keras_robust.training.records.inputs import move_data
+
+        for run in found:
             move_data(run.folder, data)
 
 

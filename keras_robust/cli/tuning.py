@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_robust.cli.command import one_dataset
+from keras_robust.cli.command import look_for, one_dataset
 from keras_robust.cli.console import friendly_errors, is_quiet, next_step, rows_of, tell
 from keras_robust.cli.options import Cluster, Json, Moved, Quiet
 from keras_robust.common.errors import invalid
@@ -89,6 +89,7 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
+    look_for(dataset or data)
     from keras_robust.cli.run_config import completed, parse_assignments, run_config, tested
     from keras_robust.scheduling.cluster import joined
     from keras_robust.tuning.space import load_space
@@ -183,6 +184,7 @@ def stability(
     quiet: Quiet = False,
 ) -> None:
     """Show how far methods depend on their hyper-parameters, study beside study."""
+    look_for(None, *studies)
     with friendly_errors():
         from keras_robust.tuning.report import write_stability
 

@@ -16,7 +16,6 @@ from keras_robust.data import Dataset
 from keras_robust.data.regions import Regions
 from keras_robust.inference.chosen import CHOICE, POSTPROCESSING
 from keras_robust.inference.evaluate import read_prediction
-from keras_robust.inference.predict import predict
 from keras_robust.planning.components import Components, choose_components, dice_of_groups
 from keras_robust.planning.plan import CONFIGURATIONS
 from keras_robust.training.choosing import choose_annotators, choose_fold
@@ -121,6 +120,8 @@ def choose_best(
 
 def _predict(models: Sequence[Path], cases: Dataset, folder: Path, mirror: bool) -> None:
     """What is not there yet, and all anew where it was made by other weights or options."""
+    from keras_robust.inference.predict import predict  # not before the runs were looked at
+
     try:
         predict(models, cases, folder, mirror=mirror, postprocess=False)
     except FileExistsError:

@@ -93,6 +93,18 @@ def _kept(runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
+def require_method(runs: Iterable[RunRecord], baseline: str | None) -> None:
+    """See to it, before anything is scored, that there are runs of the method to compare with.
+
+    Raises:
+        ValueError: There are none.
+    """
+    known = {label_of(run) for run in runs}
+    plain = (baseline or "").removesuffix(" (one peer)").removesuffix(" (ref.)")
+    if baseline is not None and plain not in known:
+        raise invalid("baseline", f"one of {sorted(known)}", baseline)
+
+
 def write_cross_validation_report(
     paths: str | Path | Iterable[str | Path],
     output: str | Path,

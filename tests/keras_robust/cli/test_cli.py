@@ -19,6 +19,33 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 SAMPLE = str(sample_path())
 
 
+WRONG = """train nowhere
+train SAMPLE --loss t+x
+train SAMPLE --annotator x
+train SAMPLE --configuration 3d_cascade_fullres --previous nowhere
+train SAMPLE --set model.name=x
+train SAMPLE --set loss_options.x=1
+predict nowhere RUN -o OUT
+predict SAMPLE nowhere -o OUT
+predict SAMPLE RUN -o OUT --split x
+predict SAMPLE RUN -o OUT --normalize x
+predict SAMPLE RUN -o OUT --peers x
+evaluate SAMPLE nowhere.keras
+evaluate SAMPLE RUN --split x
+evaluate SAMPLE RUN --tolerance -1
+tune nowhere --space cot
+tune SAMPLE --space cot --objective x -o OUT
+audit nowhere
+refine nowhere
+view SAMPLE --audit nowhere
+agree nowhere
+compare nowhere --losses t
+compare SAMPLE --losses t --set model.name=x -o OUT
+crossval nowhere
+crossval RUN --baseline x
+choose RUN -o OUT"""
+
+
 def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -213,29 +240,22 @@ def test_the_version_is_told():
     assert run("-h").exit_code == 0 and run("train", "-h").exit_code == 0
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["train", "nowhere"],
-        ["train", SAMPLE, "--loss", "tt"],
-        ["train", SAMPLE, "--annotator", "bo"],
-        ["predict", "nowhere", "nowhere", "-o", "x"],
-        ["predict", SAMPLE, "nowhere", "-o", "x"],
-        ["evaluate", SAMPLE, "nowhere.keras"],
-        ["tune", "nowhere", "--space", "cot"],
-        ["audit", "nowhere"],
-    ],
-)
-def test_what_was_given_is_looked_at_before_tensorflow_is_imported(arguments):
+def test_what_was_given_is_looked_at_before_keras_is_imported(trained_run, tmp_path):
+    """Paths, values and names; `scripts/bench/wrong_words.py` times these and more."""
+    given = {"SAMPLE": SAMPLE, "RUN": str(trained_run.folder), "OUT": str(tmp_path / "new")}
+    lines = [[given.get(word, word) for word in line.split()] for line in WRONG.splitlines()]
     program = f"""
 import sys
 from typer.testing import CliRunner
 from keras_robust.cli import app
-code = CliRunner().invoke(app, {arguments!r}).exit_code
-print(code, *{{"tensorflow", "keras"}} & set(sys.modules))
+for line in {lines!r}:
+    done = CliRunner().invoke(app, line)
+    found = {{"tensorflow", "keras"}} & set(sys.modules)
+    if done.exit_code != 2 or found or isinstance(done.exception, Exception):
+        sys.exit(f"{{line}} {{done.exit_code}} {{found}} {{done.output}} {{done.exception!r}}")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "2\n", done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_help_is_quick():
