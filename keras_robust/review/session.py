@@ -22,11 +22,12 @@ from keras_robust.review.case import ReviewCase, file_hashes, read_case
 from keras_robust.review.decision import WITHDRAWN, Decision, checked_mask
 from keras_robust.review.files import ReviewFiles, write_labels
 from keras_robust.review.journal import append_record
-from keras_robust.review.log import parsed, read_labels
+from keras_robust.review.log import parsed
 from keras_robust.review.navigation import Navigation
 from keras_robust.review.notices import brought_back, damage, explained, unpublished
 from keras_robust.review.publish import publish
 from keras_robust.review.queue import UNDECIDED, worst_first
+from keras_robust.review.resumed import is_changed, read_corrected, resumed
 from keras_robust.review.sources import (
     open_audit,
     refuse_foreign,
@@ -190,42 +191,11 @@ class ReviewSession(Navigation):
             ValueError: The queue has no such id.
         """
         case = read_case(self.dataset, self.item(id).case, self._suggest)
-        problems = list(case.problems)
-        decision = self.log.decision(id)
-        changes: dict[str, Any] = {"comment": self.comment(id)}
-        if decision is not None:
-            if self._is_changed(decision, case.mask_sha256, case.image_sha256):
-                problems.append(
-                    "The mask or the image has changed since you decided on it. Look again and "
-                    "decide anew."
-                )
-            if decision.decision == "repair":
-                try:
-                    changes["corrected"] = self._read_corrected(decision)
-                except (OSError, ValueError) as reason:
-                    problems.append(f"Your corrected mask cannot be read. {reason}")
-        try:
-            draft = self.log.files.read_draft(id)
-        except ValueError as reason:
-            problems.append(str(reason))
-            draft = None
-        if draft is not None:
-            labels, comment, painted_on = draft
-            fits = case.image is None or labels.shape == case.image.shape[:-1]
-            if fits:
-                changes |= {"corrected": labels, "comment": comment, "draft": True}
-            if not fits or painted_on != case.mask_sha256:
-                problems.append(
-                    "The mask has changed since you painted on it. Compare before you decide."
-                    if fits
-                    else "Your draft has another size than the image now and is not shown; it is "
-                    f"kept as {self.log.files.draft(id).name!r}."
-                )
         with self._guard:
             self._shown[id] = (case.mask_sha256, case.image_sha256)
             if case.image is not None:
                 self._grids[id] = case.image.shape[:-1]
-        return replace(case, problems=tuple(problems), **changes)
+        return resumed(case, self.log, self.item(id).case)
 
     def save_draft(self, id: str, labels: NDArray, comment: str = "") -> None:
         """Keep what is painted, atomically; `decide` and `discard_draft` remove it.
@@ -319,19 +289,14 @@ class ReviewSession(Navigation):
                 )
                 if labels is not None and decision == "repair":
                     record = self._keep(item.case, labels, record)
-                append_record(self.log.files.log, record.to_record())
+                self._logged(record)
             except OSError as reason:
                 raise explained(reason, f"The decision on {id!r} is not saved") from reason
-            self.log = replace(self.log, history=(*self.log.history, record))
-            self._changed.discard(id)
             if labels is None or decision == "repair":
                 with suppress(OSError):
                     self.discard_draft(id)
-            try:
-                publish(self.log, {id: record}, overwrite=True)
-            except OSError as reason:
-                what = f"The decision on {id!r} is logged, but its mask is not yet in the dataset"
-                raise explained(reason, what) from reason
+            what = f"The decision on {id!r} is logged, but its mask is not yet in the dataset"
+            self._publish(record, what)
         return record
 
     def withdraw(self, id: str) -> Decision | None:
@@ -357,7 +322,7 @@ class ReviewSession(Navigation):
                 return None
             if last.decision == "repair":
                 with suppress(OSError, ValueError):  # what is lost already cannot be kept
-                    labels = self._read_corrected(last)
+                    labels = read_corrected(self.log, item.case, last)
                     self.log.files.write_draft(id, labels, last.comment, last.mask_sha256)
             record = Decision(
                 datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -369,16 +334,11 @@ class ReviewSession(Navigation):
                 *file_hashes(item.case),
             )
             try:
-                append_record(self.log.files.log, record.to_record())
+                self._logged(record)
             except OSError as reason:
                 raise explained(reason, f"The decision on {id!r} stands") from reason
-            self.log = replace(self.log, history=(*self.log.history, record))
-            self._changed.discard(id)
-            try:
-                publish(self.log, {id: record}, overwrite=True)
-            except OSError as reason:
-                what = f"The decision on {id!r} is withdrawn, but its mask is still in the dataset"
-                raise explained(reason, what) from reason
+            what = f"The decision on {id!r} is withdrawn, but its mask is still in the dataset"
+            self._publish(record, what)
         return record
 
     def check(self, progress: Progress | None = None) -> tuple[str, ...]:
@@ -391,7 +351,7 @@ class ReviewSession(Navigation):
         changed = set()
         for number, (id, decision) in enumerate(latest.items(), start=1):
             item = self._by_id.get(id)
-            if item is not None and self._is_changed(decision, *file_hashes(item.case)):
+            if item is not None and is_changed(decision, *file_hashes(item.case)):
                 changed.add(id)
             if progress is not None:
                 progress(number, len(latest))
@@ -433,15 +393,17 @@ class ReviewSession(Navigation):
         painted = datetime.fromtimestamp(self.log.files.drafted(id), UTC)
         return decision is None or painted.isoformat(timespec="milliseconds") > decision.time
 
-    def _is_changed(self, decision: Decision, mask: str | None, image: str | None) -> bool:
-        return (decision.mask_sha256, decision.image_sha256) != (mask, image)
-
-    def _read_corrected(self, decision: Decision) -> NDArray:
-        case = self.item(decision.id).case
+    def _publish(self, record: Decision, otherwise: str) -> None:
+        """Bring the dataset to what was logged; `otherwise` is said where it cannot be written."""
         try:
-            return read_labels(self.dataset, self.log.files.mask(case))
-        except (OSError, ValueError):
-            return self.log.read_version(case, decision)
+            publish(self.log, {record.id: record}, overwrite=True)
+        except OSError as reason:
+            raise explained(reason, otherwise) from reason
+
+    def _logged(self, record: Decision) -> None:
+        append_record(self.log.files.log, record.to_record())
+        self.log = replace(self.log, history=(*self.log.history, record))
+        self._changed.discard(record.id)
 
     def _keep(self, case: Case, labels: NDArray, record: Decision) -> Decision:
         """Write the copy of a correction that is never written to again."""
