@@ -86,7 +86,8 @@ class CaseLayers(QObject):
         self._kept = KeptLayers(viewer, ORDER, self._made, self._left)
         self._layers = self._kept.layers
         self._loading = False
-        self._window: tuple[float, float] | None = None  # as the reviewer set it
+        # As the reviewer set them, of CT and of what has no fixed unit.
+        self._windows: dict[bool, tuple[float, float]] = {}
         self._brushing: int | None = None
         self._smart = False
         self._strokes = False  # whether some may be in the mask
@@ -383,7 +384,7 @@ class CaseLayers(QObject):
 
     def _on_window(self, event: Any) -> None:
         if not self._loading:
-            self._window = tuple(event.source.contrast_limits)
+            self._windows[self.has_windows] = tuple(event.source.contrast_limits)
 
     def _on_removing(self, event: Any) -> None:
         if self.viewer.layers[event.index] == self._layers.get("corrected"):
@@ -403,7 +404,8 @@ class CaseLayers(QObject):
     def _put_image(self, made: tuple[Any, dict[str, Any], str]) -> None:
         options = made[1]
         new = self._kept.put("image", made)
-        layer, window = self._layers["image"], self._window or options.get("contrast_limits")
+        layer = self._layers["image"]
+        window = self._windows.get(self.has_windows, options.get("contrast_limits"))
         if options.get("rgb"):
             return
         if window is not None:

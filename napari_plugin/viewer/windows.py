@@ -26,10 +26,12 @@ _SAMPLE = 1_000_000  # voxels are enough for percentiles
 def is_ct(image: NDArray) -> bool:
     """Whether values look like Hounsfield units: air is far below 0.
 
-    >>> is_ct(np.array([-1000.0, 40.0])), is_ct(np.array([0.0, 900.0]))
+    >>> is_ct(np.array([-1000.0, np.nan, 40.0])), is_ct(np.array([0.0, 900.0]))
     (True, False)
     """
-    return image.dtype.kind in "if" and bool(image.size) and float(image.min()) < _AIR
+    if image.dtype.kind not in "if" or not image.size:
+        return False
+    return float(np.fmin.reduce(image, axis=None)) < _AIR  # what is no number is passed over
 
 
 def window_limits(centre: float, width: float) -> tuple[float, float]:

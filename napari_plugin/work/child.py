@@ -91,6 +91,8 @@ def in_words(error: BaseException) -> str:
     'Expected 0 < q, not -1. Mend'
     >>> in_words(OSError(28, "No space left on device", "/data/a.png"))
     'The disk is full (/data/a.png). Free some space and try again.'
+    >>> in_words(OSError(28, "No space left on device", "/data/.a.png.1f3a.tmp"))
+    'The disk is full (/data). Free some space and try again.'
     """
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
@@ -125,12 +127,18 @@ _SHAPE = re.compile(r"\(\d+(?:, ?\d+)+\)")
 _NUMBER = re.compile(r"\d+")
 
 
+def _place(path: str) -> str:
+    """A file, or the folder of one that has a name only while it is written."""
+    folder, name = os.path.split(path)
+    return folder if name.endswith(".tmp") else path
+
+
 def _of_system(error: OSError) -> str:
     told = (error.strerror or "").strip()
     if " " in told and told.endswith("."):  # in the project's own words
         return told
     cause, remedy = failure(error)
-    where = f" ({error.filename})" if error.filename else ""
+    where = f" ({_place(str(error.filename))})" if error.filename else ""
     return f"{cause}{where}. {remedy}"
 
 

@@ -72,6 +72,12 @@ def test_a_window_set_by_hand_stays(viewer_model):
     assert layers.next_window() == "lung"
     layers.show(case(32, 8, ct()), NOTES)
     assert tuple(image.contrast_limits) == CT_WINDOWS["lung"]
+    magnetic = np.linspace(0, 900, 32 * 32, dtype=np.float32).reshape(32, 32, 1)
+    layers.show(case(32, 8, magnetic), NOTES)
+    low, high = image.contrast_limits
+    assert 0 < low < 10 and 890 < high < 900 and not layers.has_windows, "CT's are for CT alone"
+    layers.show(case(32, 8, ct().astype(np.float32)), NOTES)
+    assert tuple(image.contrast_limits) == CT_WINDOWS["lung"]
     image.contrast_limits = (0, 99)
     layers.show(case(48, 8, ct(48)), NOTES)
     assert tuple(layers._layers["image"].contrast_limits) == (0, 99)
