@@ -185,11 +185,15 @@ class QueueView(QListView):
         self._own = False
         self.setUniformItemSizes(True)
         self.setIconSize(QSize(SIDE, SIDE))
-        self.setMinimumHeight(3 * (SIDE + 8))
+        self.setMinimumHeight(2 * (SIDE + 8))  # so that no decision is out of view at 800 pixels
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setAccessibleName("Queue")
         self.setToolTip("The masks to review, the most suspicious first")
+
+    def sizeHint(self) -> QSize:
+        """No more than it needs: what has room beside it gives it more."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def select(self, row: int) -> None:
         """Mark a row and bring it into view; -1 for none."""
@@ -282,7 +286,11 @@ class CaseControls(QWidget):
         self.whole.clicked.connect(lambda: self.asked.emit("take whole"))
         self.restart.clicked.connect(lambda: self.asked.emit("start over"))
 
-        self.tools = ToolPanel()
+        self.other = QPushButton("Other suggestion")
+        self.other.setToolTip(f"{TIPS['use layer']}. Key: {KEYS['use layer']}")
+        self.other.setMinimumWidth(10)
+        self.other.setMenu(QMenu(self))
+        self.tools = ToolPanel(self.other)
         self.tools.asked.connect(self.asked)
         column.addWidget(self.tools)
 
@@ -299,14 +307,7 @@ class CaseControls(QWidget):
 
         self.windows = _button("window", "Next window")
         self.windows.clicked.connect(lambda: self.asked.emit("window"))
-        self.other = QPushButton("Other suggestion")
-        self.other.setToolTip(f"{TIPS['use layer']}. Key: {KEYS['use layer']}")
-        self.other.setMinimumWidth(10)
-        self.other.setMenu(QMenu(self))
-        row = QHBoxLayout()
-        row.addWidget(self.windows, 1)
-        row.addWidget(self.other, 1)
-        column.addLayout(row)
+        column.addWidget(self.windows)
 
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}

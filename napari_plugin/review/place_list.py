@@ -142,7 +142,6 @@ class PlaceList(QWidget):
         for section, width in ((2, 62), (3, 62), (4, 40)):
             header.setSectionResizeMode(section, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(section, width)
-        self.table.setFixedHeight((ROWS + 1) * ROW_HEIGHT + 8)
         self.table.setVisible(False)
         self.head.toggled.connect(self._open)
         self.table.clicked.connect(lambda index: self._choose(index.row()))
@@ -165,6 +164,8 @@ class PlaceList(QWidget):
     ) -> None:
         """See `PlaceModel.fill`."""
         self.model.fill(found, names, unit)
+        rows = min(ROWS, max(1, self.model.rowCount()))
+        self.table.setFixedHeight((rows + 1) * ROW_HEIGHT + 8)
         shown = min(MANY, self.model.rowCount())
         for section in (2, 4):  # a column that tells nothing takes room from the others
             cells = (self.model.data(self.model.index(row, section)) for row in range(shown))

@@ -92,7 +92,7 @@ class ReviewWidget(DockWidget):
         self.controls.places.opened.connect(self._list_places)
         self.controls.places.chosen.connect(self._to_place)
         column.addWidget(self.controls)
-        column.addWidget(self.message)
+        self.keep_message_in_view()
         column.addStretch()
         self.say("")
         self._show_queue(False)

@@ -27,10 +27,15 @@ class DockWidget(QWidget):
         self.column = QVBoxLayout(content)
         self.column.setContentsMargins(6, 6, 6, 6)
         self.message = text("Message")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(content))
+        self._outer = QVBoxLayout(self)
+        self._outer.setContentsMargins(0, 0, 0, 0)
+        self._outer.addWidget(scrolled(content), 1)
         self.setMinimumWidth(365)
+
+    def keep_message_in_view(self) -> None:
+        """Have the message below all that scrolls."""
+        self.message.setContentsMargins(6, 0, 6, 6)
+        self._outer.addWidget(self.message)
 
     def say(self, words: str) -> None:
         """Show a message; an empty one hides it."""

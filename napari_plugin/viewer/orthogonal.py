@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
-from qtpy.QtWidgets import QBoxLayout, QWidget
+from qtpy.QtWidgets import QBoxLayout, QMainWindow, QWidget
 
 from napari_plugin.viewer.dock import DockWidget, timer
 from napari_plugin.viewer.layers import about
@@ -181,6 +181,14 @@ class OrthogonalWidget(DockWidget):
         direction = QBoxLayout.Direction
         self._box.setDirection(direction.LeftToRight if wide else direction.TopToBottom)
         super().resizeEvent(event)
+
+    def showEvent(self, event: Any) -> None:
+        """Below the image alone, so that the docks beside it keep their height."""
+        window, area = self.window(), Qt.DockWidgetArea
+        if isinstance(window, QMainWindow):
+            window.setCorner(Qt.Corner.BottomLeftCorner, area.LeftDockWidgetArea)
+            window.setCorner(Qt.Corner.BottomRightCorner, area.RightDockWidgetArea)
+        super().showEvent(event)
 
     # What is shown
 

@@ -69,6 +69,9 @@ class ToolButton(QPushButton):
 class ToolPanel(QWidget):
     """All tools; hidden but for its head until they are wanted.
 
+    Args:
+        beside: A button to the right of the head.
+
     Attributes:
         asked: The name of a tool.
         previewed: The name of a tool to show, "" for none.
@@ -81,9 +84,10 @@ class ToolPanel(QWidget):
     reached = Signal(float)
     ranged = Signal(float, float)
 
-    def __init__(self) -> None:
+    def __init__(self, beside: QWidget) -> None:
         super().__init__()
         self.head = QPushButton("Tools ▸")
+        self.head.setMinimumWidth(10)
         self.head.setToolTip("Show or hide the tools; their keys work all the same")
         self.head.setCheckable(True)
         self.body = QWidget()
@@ -120,7 +124,10 @@ class ToolPanel(QWidget):
         inner.addWidget(self.values)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.head)
+        row = QHBoxLayout()
+        row.addWidget(self.head, 1)
+        row.addWidget(beside, 1)
+        column.addLayout(row)
         column.addWidget(self.body)
 
     def show_range(self, limits: tuple[float, float] | None) -> None:

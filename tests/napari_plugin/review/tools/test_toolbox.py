@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 
 from keras_robust.review import ReviewCase
 from napari_plugin.review.keys import KEYS
@@ -69,7 +70,7 @@ def test_a_tool_is_one_step_of_undo_and_leaves_what_is_locked(desk, viewer_model
 
 
 def test_every_tool_has_a_key_a_tip_and_a_button(qtbot):
-    panel, asked = ToolPanel(), []
+    panel, asked = ToolPanel(QWidget()), []
     qtbot.addWidget(panel)
     panel.asked.connect(asked.append)
     assert set(TOOLS) <= set(TOOL_TIPS) <= set(KEYS)
