@@ -42,7 +42,7 @@ def test_what_napari_and_its_hub_show_is_there(manifest):
     assert "Framework :: napari" in metadata("keras-robust").get_all("Classifier")
     description = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     pictures = re.findall(r"!\[[^\]]+\]\((https://[^)]+\.png)\)", description)
-    assert any(url.endswith("docs/images/review-queue.png") for url in pictures)
+    assert any(url.endswith("docs/images/windows/review-queue-dark.png") for url in pictures)
 
 
 def test_every_command_can_be_imported(manifest):
