@@ -367,7 +367,7 @@ class CaseLayers(QObject):
     def _refuse(self, label: int) -> None:
         names = {one.label: one.name for one in self.classes}
         if label in names:
-            self.said.emit(f"“{names[label]}” is locked: untick its lock to paint it.")
+            self.said.emit(f"“{names[label]}” is locked: untick its lock to change it.")
         else:
             last = max(names)
             self.said.emit(

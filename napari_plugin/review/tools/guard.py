@@ -18,7 +18,7 @@ class Guard(QObject):
         legal: Labels that the dataset has, and one that only strokes have.
 
     Attributes:
-        refused: A label that cannot be painted.
+        refused: A label that cannot be painted, or that nothing can be painted over.
         locked: Labels that stay as they are.
         within: Given the place of a stroke, where in it may be painted; `None` for all.
     """
@@ -56,6 +56,8 @@ class Guard(QObject):
                 self.refused.emit(int(new_label))
                 return None
             free = mask & self._free[data]
+            if mask.any() and not free.any():
+                self.refused.emit(int(data[mask].flat[0]))
             if self.within is not None:
                 free &= self.within(place)
             return brush(data, free, new_label, place) if brush and free.any() else None
@@ -72,6 +74,9 @@ class Guard(QObject):
                 assign(indices, value, refresh)
             elif may.any():
                 assign(tuple(np.asarray(i)[may] for i in indices), new[may], refresh)
+            elif known.any():
+                held = np.where(self._free[there], np.where(fit, new, 0), there)[known]
+                self.refused.emit(int(held.flat[0]))
 
         vars(layer)["_apply_mask_to_data"] = paint
         vars(layer)["data_setitem"] = put

@@ -34,6 +34,11 @@ def test_nothing_is_painted_over_a_locked_class_nor_with_it(viewer_model):
     assert np.array_equal(layer.data, mask) and "“spleen” is locked" in said[-1]
     layers.take_suggestion()
     assert np.array_equal(layer.data == 2, mask == 2), "the suggestion is painting too"
+    layer.brush_size = 1
+    for paint in (layer.fill, layer.paint):
+        said.clear()
+        paint((15, 5), 1)
+        assert np.array_equal(layer.data == 2, mask == 2) and "“spleen” is locked" in said[-1]
     layers.guard.lock(())
     layer.fill((15, 5), 0)
     assert not (layer.data == 2).any()
