@@ -43,15 +43,16 @@ def simulated_annotators(dataset: Dataset) -> tuple[str, ...]:
 
 
 def clean_annotator(dataset: Dataset, annotator: str | None = None) -> str | None:
-    """The annotator to measure against: `annotator`, unless it is simulated; else the only one
-    that is not simulated. `None` where there is no such one, or more than one.
+    """The annotator to measure against: `annotator`, unless it is simulated or the targets of a
+    refined training; else the only one that is neither. `None` where there is no such one, or more
+    than one.
 
     >>> from keras_robust.data import sample
     >>> clean_annotator(sample())
     'isic_gt'
     """
-    simulated = simulated_annotators(dataset)
-    drawn = [name for name in dataset.annotators if name not in simulated]
+    made = {*simulated_annotators(dataset), *_with_journal(dataset, REFINED_JOURNAL)}
+    drawn = [name for name in dataset.annotators if name not in made]
     if annotator in drawn:
         return annotator
     return drawn[0] if len(drawn) == 1 else None

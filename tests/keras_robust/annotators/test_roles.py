@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from keras_robust.annotators import clean_annotator, simulate_dataset, simulated_annotators
+from keras_robust.annotators.roles import REFINED_JOURNAL
 from keras_robust.data import Dataset
 from keras_robust.noise import LabelNoise
 from keras_robust.training import DataConfig
@@ -47,3 +48,12 @@ def test_of_several_people_the_one_trained_on_is_clean(several):
         choose_annotators(dataset, DataConfig(path=root, annotator="nobody"))
     config = DataConfig(path=root, annotator="careless", clean_annotator="second")
     assert choose_annotators(dataset, config) == ("careless", "second")
+
+
+def test_targets_of_a_refined_training_are_nobody_to_measure_against(several):
+    root, manifest = several
+    (root / "manifest.csv").write_text(manifest)
+    mask = next(case.mask for case in Dataset.open(root).select(annotator="second"))
+    (mask.parent / REFINED_JOURNAL).write_text("{}\n")
+    dataset = Dataset.open(root)
+    assert clean_annotator(dataset) == clean_annotator(dataset, "second") == "isic_gt"
