@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_robust.annotators.roles import REVIEW_LOG, REVIEWS
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_bytes
-from keras_robust.common.opening import parse_json, read_bytes, real_path
+from keras_robust.common.opening import parse_json, read_bytes, real_path, shortened
 from keras_robust.data.cases import Case
 from keras_robust.data.dataset import Dataset
 from keras_robust.data.files.grid import geometry_problem
@@ -40,12 +40,12 @@ class ReviewFiles:
     """
 
     def __init__(self, home: Path, reviewer: str):
-        message = name_problem("reviewer", reviewer)
-        if message or reviewer.startswith("."):
+        if name_problem("reviewer", reviewer) or reviewer.startswith("."):
             raise invalid(
                 "reviewer",
                 "a name that can be a folder",
-                said=f"{message or f'{reviewer!r}, which begins with a dot'}",
+                shortened(reviewer, 40),
+                "Use letters, digits, dashes and spaces between them.",
             )
         self.home, self.reviewer = home, reviewer
         self.folder = home / REVIEWS / reviewer
