@@ -228,7 +228,7 @@ def draw(runs: list[Run], data: str, path: Path) -> None:
         panel.set_ylim(max(panel.get_ylim()[1] - 0.2, 0), None)
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("test Dice, clean masks")
-    panels[0][0].legend(fontsize=8, loc="lower right")
+    panels[0][0].legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -234,14 +234,17 @@ def supervised(spatial, classes):
     return lambda: UNet((*spatial, 1), classes, features=2, strides=strides, deep_supervision=True)
 
 
-@pytest.mark.parametrize(("spatial", "classes"), [((16, 16), 3), ((16, 16, 16), 1)])
-def test_deep_supervision_chooses_for_each_output(spatial, classes):
+def supervised_data(spatial, classes):
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(4, *spatial, 1)).astype("float32")
     fine = (x[..., 0] * max(classes, 2)).astype("uint8")
     every_other = (slice(None), *[slice(None, None, 2)] * len(spatial))
-    y = [fine, fine[every_other]]
     pair = CoTeaching(supervised(spatial, classes), SmallLossSelection(0.25, ramp_epochs=0))
+    return x, [fine, fine[every_other]], pair
+
+
+def test_deep_supervision_chooses_for_each_output():
+    x, y, pair = supervised_data((16, 16), 3)
     names = pair.output_names
     factors = supervision_weights(2)
     pair.compile("adam", [losses.get("ce+dice")] * 2, loss_weights=factors)
@@ -253,16 +256,18 @@ def test_deep_supervision_chooses_for_each_output(spatial, classes):
     assert all(
         p.shape[1:-1] == t.shape[1:] for p, t in zip(pair.predict(x, verbose=0), y, strict=True)
     )
-    # By name, with weights as Keras takes them.
-    keras.utils.set_random_seed(0)
-    pair = CoTeaching(supervised(spatial, classes), SmallLossSelection(0.25, ramp_epochs=0))
+
+
+def test_deep_supervision_of_volumes_by_names():
+    x, y, pair = supervised_data((16, 16, 16), 1)
+    names = pair.output_names
     pair.compile(
         "adam",
-        {name: losses.get("ce+dice") for name in pair.output_names},
-        loss_weights=dict(zip(pair.output_names, factors, strict=True)),
+        {name: losses.get("ce+dice") for name in names},
+        loss_weights=dict(zip(names, supervision_weights(2), strict=True)),
     )
-    again = fit(pair, x, dict(zip(pair.output_names, y, strict=True)), epochs=1, batch_size=2)
-    assert np.isfinite(again["loss"][0]) and again["kept_b"] == pytest.approx([0.75])
+    history = fit(pair, x, dict(zip(names, y, strict=True)), epochs=1, batch_size=2)
+    assert np.isfinite(history["loss"][0]) and history["kept_b"] == pytest.approx([0.75])
 
 
 def test_outputs_in_a_dict_keep_their_own_losses():
