@@ -157,17 +157,23 @@ def _joined_sizes(args: list[str]) -> list[str]:
     return joined
 
 
-def look_for(dataset: Path | None, *others: Path) -> None:
-    """End the command where there is no such dataset, or nothing at another path; to be said before
-    what takes its time to be imported."""
+def look_for(dataset: Path | None, *others: Path | None) -> None:
+    """End the command where there is no such dataset, or nothing at another path, None aside; to be
+    said before what takes its time to be imported."""
     with friendly_errors():
         if dataset is not None:
             from keras_robust.data import Dataset
 
             Dataset.open(dataset)
         for path in others:
-            if not path.exists():
-                raise invalid("path", "one that exists", str(path), kind=FileNotFoundError)
+            if path is not None and not path.exists():
+                raise invalid(
+                    "path",
+                    "a file or a folder that is there",
+                    said=f"path={str(path)!r}, which does not exist",
+                    remedy="Correct the path.",
+                    kind=FileNotFoundError,
+                )
 
 
 def one_dataset(dataset: Path | None, data: Path | None) -> Path | None:

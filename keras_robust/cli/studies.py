@@ -32,6 +32,7 @@ from keras_robust.cli.options import (
     Quiet,
     Size,
 )
+from keras_robust.common.errors import invalid
 
 if TYPE_CHECKING:
     from keras_robust.scheduling.state import StudyState
@@ -84,7 +85,7 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Tune, train and cross-validate methods, and report which is better; the same continues."""
-    look_for(dataset)
+    look_for(dataset, config)
     from keras_robust.cli.run_config import check_fields, check_method, run_config
     from keras_robust.cli.tuning import say
     from keras_robust.scheduling.cluster import joined
@@ -362,6 +363,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Make masks of packaged images wrong, find them by an audit, repair or bear them, report."""
+    with friendly_errors():
+        if output.is_file():
+            raise invalid("output", "a folder, or none yet", str(output))
     from keras_robust.demo.run import DemoSettings, run_demo
     from keras_robust.scheduling.bars import RunBars
 

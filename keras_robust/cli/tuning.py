@@ -89,7 +89,8 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search the best hyper-parameters; the same command continues, here or on other machines."""
-    look_for(dataset or data)
+    file = Path(space) if space is not None and space.endswith((".yaml", ".yml")) else None
+    look_for(dataset or data, config, file)
     from keras_robust.cli.run_config import completed, parse_assignments, run_config, tested
     from keras_robust.scheduling.cluster import joined
     from keras_robust.tuning.space import load_space
