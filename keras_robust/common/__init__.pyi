@@ -1,5 +1,6 @@
 from .artefacts import DamagedFileError as DamagedFileError
-from .distribution import replica_number as replica_number
+from .distribution import gather_over_replicas as gather_over_replicas
+from .distribution import own_share as own_share
 from .distribution import replicas as replicas
 from .distribution import sum_over_replicas as sum_over_replicas
 from .errors import invalid as invalid

@@ -1,6 +1,6 @@
 """What code within a step knows of the replicas of `tf.distribute`, on any backend."""
 
-__all__ = ["replica_number", "replicas", "sum_over_replicas"]
+__all__ = ["gather_over_replicas", "own_share", "replicas", "sum_over_replicas"]
 
 
 def replicas() -> int:
@@ -25,13 +25,30 @@ def sum_over_replicas(values):
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def replica_number() -> int:
-    """Which of the replicas (tf.distribute) runs this code, from 0; 0 elsewhere."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return 0
+def gather_over_replicas(values):
+    """What all replicas (tf.distribute) hold, along the first axis; elsewhere `values`."""
+    if replicas() == 1:
+        return values
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group
+    return values if context is None else context.all_gather(values, axis=0)
+
+
+def own_share(draw, shape):
+    """The part for this replica (tf.distribute) of what is drawn for the batch of all of them.
+
+    Args:
+        draw: Called with a shape.
+        shape: Of the part, `(batch, ...)`.
+    """
+    if replicas() == 1:
+        return draw(shape)
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return draw(shape)
+    whole = draw((shape[0] * replicas(), *shape[1:]))
+    start = context.replica_id_in_sync_group * shape[0]
+    return whole[start : start + shape[0]]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_robust.common.distribution import replicas
+from keras_robust.common.distribution import replicas, sum_over_replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses.ownership import watch_models, watched
 from keras_robust.losses.probabilities import keep_logits, probabilities
@@ -105,8 +105,9 @@ class SegmentationLoss(keras.losses.Loss):
             count = ops.sum(weights)
         if count is None:
             return mean(values) / replicas()
-        count = ops.cast(count, total.dtype)
-        return ops.where(count > 0, total / at_least(count, 1e-12), 0.0) / replicas()
+        # Keras adds up what the replicas return; some may count more voxels than others.
+        count = sum_over_replicas(ops.cast(count, total.dtype))
+        return ops.where(count > 0, total / at_least(count, 1e-12), 0.0)
 
     def align(self, y_true, y_pred, kept=None) -> Aligned:
         """Targets and predictions as `values` takes them.

@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from keras_robust.common.distribution import replicas, sum_over_replicas
+
 
 class _LossOfModel:
     """The attribute `loss` of every Keras model, which tells of what `compile` assigns to it.
@@ -155,7 +157,25 @@ def clip_gradients_by(
         return apply(gradients, trainable_variables)
 
     optimizer._backend_apply_gradients = apply_and_remember
-    optimizer._clip_gradients = lambda gradients: clip(gradients, variables, together)
+    optimizer._clip_gradients = _of_sums(lambda gradients: clip(gradients, variables, together))
+
+
+def sum_before_clipping(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Let an optimiser clip what the replicas (tf.distribute) add up to, as one device does; Keras
+    clips the part of each."""
+    optimizer._clip_gradients = _of_sums(type(optimizer)._clip_gradients.__get__(optimizer))
+    return optimizer
+
+
+def _of_sums(clip: Callable[[list], list]) -> Callable[[list], list]:
+    def clipped(gradients: list) -> list:
+        count = replicas()
+        if count == 1:
+            return clip(gradients)
+        # Keras adds up what the replicas return.
+        return [gradient / count for gradient in clip(sum_over_replicas(gradients))]
+
+    return clipped
 
 
 def build_compiled_loss(model: keras.Model, y: Any, y_pred: Any) -> list[keras.metrics.Metric]:

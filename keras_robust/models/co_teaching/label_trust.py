@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_robust.common.distribution import own_share
 from keras_robust.common.errors import invalid
 from keras_robust.losses import SegmentationLoss
 from keras_robust.losses.probabilities import probabilities
@@ -68,8 +69,14 @@ def look(loss: SegmentationLoss, y_true, pair, sample_weight=None) -> Labelled:
 
 
 def uniform(like, seed):
-    """Random numbers in [0, 1) of the shape of `like`, from a seed `(2,)` alone."""
-    return keras.random.uniform(ops.shape(like), dtype="float32", seed=_Fixed(seed))
+    """Random numbers in [0, 1) of the shape of `like`, from a seed `(2,)` alone.
+
+    Replicas (tf.distribute) get those that one device would have drawn for their images.
+    """
+    return own_share(
+        lambda shape: keras.random.uniform(shape, dtype="float32", seed=_Fixed(seed)),
+        ops.shape(like),
+    )
 
 
 class _Fixed(keras.random.SeedGenerator):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_robust.common.distribution import replica_number, replicas
+from keras_robust.common.distribution import replicas
 from keras_robust.common.errors import invalid
 from keras_robust.losses import SegmentationLoss
 from keras_robust.losses.keras_private import build_compiled_loss
@@ -66,7 +66,7 @@ class CoTeaching(Model):
     (of those not ignored) that each peer kept for the other one.
 
     Epochs are counted by `fit`; a training loop of your own sets `model.epoch` itself. With
-    `tf.distribute` each replica chooses among the voxels of its part of the batch.
+    `tf.distribute` voxels are chosen among those of all replicas, as on one device.
 
     Raises:
         ValueError: The two models start from the same weights: they would never differ.
@@ -307,12 +307,11 @@ class CoTeaching(Model):
         ]
 
     def _next_seed(self):
-        """Seed of this step: of the model's seed, the step and the replica."""
+        """Seed of this step: of the model's seed and the step."""
         step = ops.copy(self.step.value)
         self.step.assign_add(1)
         dtype = "uint32" if keras.backend.backend() == "jax" else "int32"
-        first = ops.cast(self.seed % 2**31 + 104729 * replica_number(), dtype)
-        return ops.stack([first, ops.cast(step, dtype)])
+        return ops.stack([ops.cast(self.seed % 2**31, dtype), ops.cast(step, dtype)])
 
     def _record(self, kept, valid) -> None:
         count = _count(valid)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from keras_robust.common.distribution import gather_over_replicas, replicas, sum_over_replicas
 from keras_robust.common.errors import invalid, made, options_of
 from keras_robust.methods import SELECTIONS
 
@@ -226,12 +227,15 @@ class StochasticSelection(Selection):
         rate = self.rate(epoch)
         above = ops.logical_or(trust > rate * thresholds, ops.convert_to_tensor(rate <= 0))
         kept = ops.logical_and(candidates, above)
+        few = _count(kept) < self.min_kept * _count(candidates)
+
+        def with_most_trusted():
+            return ops.logical_or(kept, _most_trusted(trust, candidates, 1.0, self.min_kept))
+
+        if replicas() > 1:  # which cannot meet within a condition
+            return ops.where(few, with_most_trusted(), kept)
         # Sorting costs more than all else here, and is seldom needed.
-        return ops.cond(
-            _count(kept) < self.min_kept * _count(candidates),
-            lambda: ops.logical_or(kept, _most_trusted(trust, candidates, 1.0, self.min_kept)),
-            lambda: kept,
-        )
+        return ops.cond(few, with_most_trusted, lambda: kept)
 
     def get_config(self) -> dict[str, Any]:
         own = {"alpha": self.alpha, "beta": self.beta, "warmup": self.warmup, "ramp": self.ramp}
@@ -316,13 +320,15 @@ def _most_trusted(trust, candidates, rate, min_kept: float):
     )
     last = ops.cast(ops.minimum(left_out, ops.maximum(count - 1, 0)), "int32")
     # What is no candidate sorts behind all probabilities.
-    ranked = ops.sort(ops.reshape(ops.where(candidates, trust, 2 * ops.ones_like(trust)), (-1,)))
+    ranked = ops.reshape(ops.where(candidates, trust, 2 * ops.ones_like(trust)), (-1,))
+    ranked = ops.sort(gather_over_replicas(ranked))
     return ops.logical_and(candidates, trust >= ops.take(ranked, last))
 
 
 def _count(mask):
+    """Of the voxels of all replicas (tf.distribute)."""
     # Not in float32 at once: TensorFlow's sum saturates at 2**24 ones.
-    return ops.cast(ops.sum(ops.cast(mask, "int32")), "float32")
+    return sum_over_replicas(ops.cast(ops.sum(ops.cast(mask, "int32")), "float32"))
 
 
 def _beta_quantiles(alpha: float, beta: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_robust.losses.keras_private import has_weight_decay
+from keras_robust.losses.keras_private import has_weight_decay, sum_before_clipping
 from keras_robust.training.config import PlanConfig
 
 __all__ = ["PenalizedSGD", "make_optimizer", "polynomial_decay"]
@@ -58,9 +58,13 @@ def make_optimizer(config: PlanConfig) -> keras.optimizers.Optimizer:
         "global_clipnorm": config.clip_norm,
     }
     if config.optimizer == "adam":
-        return keras.optimizers.AdamW(weight_decay=config.weight_decay, **shared)
-    return PenalizedSGD(
-        config.weight_decay, momentum=config.momentum, nesterov=config.momentum > 0, **shared
+        return sum_before_clipping(
+            keras.optimizers.AdamW(weight_decay=config.weight_decay, **shared)
+        )
+    return sum_before_clipping(
+        PenalizedSGD(
+            config.weight_decay, momentum=config.momentum, nesterov=config.momentum > 0, **shared
+        )
     )
 
 

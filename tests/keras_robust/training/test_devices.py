@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -45,3 +46,11 @@ def test_two_devices_give_the_result_of_one(small_config, trained_run, tmp_path)
     for key in ours.files:
         if key.startswith(("model", "loss")):
             np.testing.assert_allclose(ours[key], theirs[key], atol=1e-4, err_msg=key)
+
+
+def test_a_step_on_two_devices_is_one_on_one():
+    script = Path(__file__).parents[3] / "scripts" / "check_devices.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--small"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
