@@ -49,7 +49,7 @@ def test_two_devices_give_the_result_of_one(small_config, trained_run, tmp_path)
 
 
 def test_a_step_on_two_devices_is_one_on_one():
-    script = Path(__file__).parents[3] / "scripts" / "check_devices.py"
+    script = Path(__file__).parents[3] / "scripts" / "bench" / "devices.py"
     done = subprocess.run(
         [sys.executable, str(script), "--small"], capture_output=True, text=True, timeout=300
     )

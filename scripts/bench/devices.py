@@ -1,6 +1,6 @@
 """Whether a step on two devices is a step on one: weights after some steps, side by side.
 
-    python scripts/check_devices.py [--small] [--steps 20] [--output docs/results]
+    python scripts/bench/devices.py [--small] [--steps 20] [--output docs/results]
 
 A small U-Net trains on the same batches on one device, and on two that share each batch
 (`tf.distribute.MirroredStrategy` over two virtual CPUs), from the same initial weights: as whole
@@ -154,7 +154,6 @@ def main() -> None:
         print(*figures, sep=", ", flush=True)
         rows.append(row)
     if not arguments.small:
-        sys.path.insert(0, str(Path(__file__).parent / "bench"))
         from result_page import environment, write_results
 
         report = {**environment(["tensorflow", "keras"]), "steps": arguments.steps, "rows": rows}
