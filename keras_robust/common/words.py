@@ -49,5 +49,7 @@ _FAILURES = {
     errno.EACCES: ("This may not be read or written", "Ask whoever owns it for the right to."),
     errno.EPERM: ("This may not be read or written", "Ask whoever owns it for the right to."),
     errno.EROFS: ("The disk can only be read", "Choose a folder elsewhere."),
+    errno.ENOTDIR: ("A file lies where a folder should be", "Choose a folder elsewhere."),
+    errno.EEXIST: ("A file lies where a folder should be", "Choose a folder elsewhere."),
     errno.ENOENT: ("It is not there (any more)", "Look whether it was moved or renamed."),
 }

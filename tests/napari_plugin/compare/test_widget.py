@@ -344,7 +344,7 @@ def test_export(opened, tmp_path, qtbot):
     assert row["area_a_px2"] == "16.0" and str(path) in widget.message.text()
     (tmp_path / "file").write_text("")
     widget.export_csv(tmp_path / "file" / "table.csv")
-    assert "could not be written" in widget.message.text()
+    assert "not written. A file lies where a folder should be" in widget.message.text()
 
 
 def test_closing_leaves_nothing_behind(opened, qtbot):
