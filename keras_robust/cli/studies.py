@@ -139,7 +139,15 @@ def compare(
     named = {"loss_options": found.get("loss_options") or {}}
     named["selection.options"] = (found.get("selection") or {}).get("options") or {}
     sets = [f"{of}.{key}={value}" for of, given in named.items() for key, value in given.items()]
-    words = [word for one in sets for word in ("--set", one)]
+    chosen: dict[str, object] = {
+        "--config": config,
+        "--annotator": annotator,
+        "--clean-annotator": clean_annotator,
+        "--size": size,
+        "--epochs": epochs,
+    }
+    words = [word for name, value in chosen.items() if value is not None for word in (name, value)]
+    words += [word for one in [*(set_ or []), *sets] for word in ("--set", one)]
     next_step("train", dataset, "--loss", best, *words)
 
 

@@ -53,6 +53,25 @@ def test_results_are_one_object_on_standard_output(study_data, tmp_path):
     assert "Next: keras-robust view" in run(*calls["audit"]).stdout
 
 
+def test_a_comparison_goes_on_as_it_was_asked_for(study_data, tmp_path, monkeypatch):
+    from keras_robust.scheduling.state import StudyState
+    from keras_robust.studies import protocol
+
+    found = {"t+dice": {0: {"loss_options": {"nu": 2}}}}
+    scores = {"ce+dice": 0.7, "t+dice": 0.8}
+    done = protocol.ProtocolResult(None, StudyState([]), found, scores)
+    monkeypatch.setattr(protocol, "run_protocol", lambda *args, **options: done)
+    rows = {"table1": [], "paired": []}
+    monkeypatch.setattr("keras_robust.cli.studies.rows_of", lambda path: rows[path.stem])
+    words = ["--annotator", "noisy-0.5-0.5", "--size", "32x48", "--epochs", 4]
+    call = ["compare", study_data, "--losses", "ce+dice", "t+dice", *words, "--set", "batch_size=4"]
+    said = run(*call, "-o", tmp_path / "out").output
+    expected = ["train", study_data, "--loss", "t+dice", *words]
+    expected += ["--set", "batch_size=4", "--set", "loss_options.nu=2"]
+    line = said[said.index("Next: ") :].strip()
+    assert shlex.split(line)[1:] == ["keras-robust", *map(str, expected)]
+
+
 def test_what_is_not_finite_is_null(capsys):
     from keras_robust.cli import console
 
