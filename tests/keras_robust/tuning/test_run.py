@@ -59,7 +59,7 @@ def test_tune(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert {p.name for p in output.iterdir()} == {"report.html", "stability.csv", "stability.png"}
     result = CliRunner().invoke(app, ["stability", str(tmp_path / "nothing")])
-    assert result.exit_code == 2 and "tuning.yaml" in result.output
+    assert result.exit_code == 2 and "nothing', which does not exist" in result.output
 
 
 def test_what_does_not_exist_is_refused_before_anything_is_written(tmp_path):
