@@ -78,7 +78,6 @@ OPTIMIZERS = {
     [
         ("ce+dice", (6, 6), 3, "sgd"),
         ("t+dice", (4, 5, 4), 1, "adam"),
-        ("t+dice", (6, 6), 3, "sgd"),
         ("svls-apl2", (4, 5, 4), 3, "adam"),
     ],
 )

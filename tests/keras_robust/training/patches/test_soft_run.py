@@ -65,6 +65,7 @@ def config(request, tmp_path_factory):
     )
 
 
+@pytest.mark.parametrize("config", [2], indirect=True)  # three classes: with regions, below
 def test_labels_as_shares_train_as_labels_do(config, tmp_path):
     rows = []
     for annotator in ("student", "sure"):
