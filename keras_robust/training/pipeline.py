@@ -44,7 +44,7 @@ from keras_robust.training.memorising.looks import (
 )
 from keras_robust.training.records.inputs import dataset_of, move_data, require_inputs, set_paths
 from keras_robust.training.run import Run
-from keras_robust.training.state import dump_state, load_state
+from keras_robust.training.state import dump_state, load_state, weights_of
 from keras_robust.training.task import Task
 from keras_robust.training.whole_images.task import WholeImages
 
@@ -220,10 +220,7 @@ def _train(
 
 def _average(model: keras.Model, kept: bytes, states: Sequence[bytes]) -> None:
     """Load a state, but for the weights: they are the means over all states."""
-    weights = []
-    for state in states:
-        load_state(model, state, weights_only=True)
-        weights.append(model.get_weights())
+    weights = weights_of(model, states)
     load_state(model, kept)
     model.set_weights(averaged(model.get_weights(), weights))
 

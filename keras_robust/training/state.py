@@ -56,6 +56,15 @@ def load_state(model: keras.Model, content: bytes, weights_only: bool = False) -
         variable.assign(arrays[key])
 
 
+def weights_of(model: keras.Model, states: Iterable[bytes]) -> list[list[np.ndarray]]:
+    """The weights of each state, as `get_weights` gives them; the model is left with the last."""
+    weights = []
+    for state in states:
+        load_state(model, state, weights_only=True)
+        weights.append(model.get_weights())
+    return weights
+
+
 def _variables(model: keras.Model, optimizer: bool = True) -> Iterable[tuple[str, keras.Variable]]:
     """Variables by names that depend neither on other models in the process nor on the loss."""
     # A loss comes and goes with `compile`: its parameters must not shift the numbers of weights.

@@ -13,7 +13,7 @@ from keras_robust.training.config import TrainConfig
 from keras_robust.training.evaluation import evaluation_batch_size
 from keras_robust.training.memorising.correction import corrected, views
 from keras_robust.training.source import MemorySource, Relabelled, Source
-from keras_robust.training.state import load_state
+from keras_robust.training.state import weights_of
 from keras_robust.training.whole_images.batches import evaluation_batches
 from keras_robust.training.whole_images.cases import TrainingData
 
@@ -36,10 +36,7 @@ def write_corrected(
         data: Of the run.
         config: Of the run.
     """
-    weights = []
-    for state in states:
-        load_state(model, state, weights_only=True)
-        weights.append(model.get_weights())
+    weights = weights_of(model, states)
     batches = evaluation_batches(
         data.train,
         batch_size=evaluation_batch_size(data.image_shape, config.model.features),
