@@ -24,6 +24,7 @@ def test_losses_on(backend):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("started by the TensorFlow run")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    command += ["-p", "tests.keras_robust.losses.each_value_once"]
     done = subprocess.run(
         [*command, *(str(HERE / name) for name in FILES)],
         env={**os.environ, "KERAS_BACKEND": backend},

@@ -173,9 +173,9 @@ def test_compiling_anew_replaces_the_parameters():
     for make in MODELS:
         model = make()
         first, second = TLoss(), TLoss()
-        fit(model, first)
+        fit(model, first, epochs=1)
         weights = len(model.trainable_variables)
-        fit(model, second)
+        model.compile("adam", second)
         assert len(model.trainable_variables) == weights
         model.compile("adam", CE())
         assert len(model.trainable_variables) == weights - 1
