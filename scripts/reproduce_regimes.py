@@ -7,7 +7,9 @@ The same command continues an interrupted series: finished runs are skipped. Set
 order of what they tell, so that whatever is done when the hours end is a table of its own. Each run
 leaves `curves/SETTING.csv`, a row per evaluated pass over the training images, and for the study of
 stopping rules `counts/SETTING.npz`, the pixels that each training image and each held-out image
-counts in each of these passes.
+counts in each of these passes. Methods that end in `-corrected` go back, when the guard would end
+training, to the pass that it keeps, and go on from there to the end with masks that the networks
+around it have put right; where it would not, they are the method without.
 
 Nobody trains on the held-out images; their masks are as noisy as those of the training images. The
 test masks are clean.
@@ -28,17 +30,21 @@ from keras_robust.common.files import atomic_write_bytes
 from keras_robust.common.tables import write_csv
 from keras_robust.data import Dataset
 from keras_robust.losses.ownership import elementary
+from keras_robust.methods import CORRECTED
 from keras_robust.models import UNet, robust_method
 from keras_robust.noise import LabelNoise
 from keras_robust.training.devices import limit_threads
-from keras_robust.training.memorising.looks import around, averaged
+from keras_robust.training.memorising.correction import corrected
+from keras_robust.training.memorising.looks import around, averaged, is_over, peak
 from keras_robust.training.source import DiskSource, MemorySource
 from keras_robust.training.state import dump_state, load_state
+from keras_robust.training.whole_images.corrections import averaged_over_views
 from keras_robust.training.whole_images.stream import evaluation_stream, training_stream
 
 METHODS = ("ce+dice", "t+dice", "t", "gce", "stocot", "t+dice-stocot")
 PRECISIONS = {"t-one": {"log_precision": 1.0}, "t-learned": {"log_precision": "learned"}}
 """The T-Loss with a fixed precision of e, as in its authors' code, and with a learned one."""
+CORRECTING = tuple(name + CORRECTED for name in ("ce+dice", "t+dice", "t+dice-stocot"))
 PASSES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 54, 64, 75)
 BATCH, HELD_OUT, FEATURES, MAX_FEATURES, LEARNING_RATE = 8, 32, 6, 64, 1e-3
 NOISES = {
@@ -97,12 +103,14 @@ def settings() -> list[Setting]:
         (("dermoscopy",), ("0.7",), (100,), METHODS[:2], (0,)),
         (("cells",), ("0.7",), (100,), PRECISIONS, (0,)),
         (first, ("clean", "mistakes"), (100,), METHODS[:2], (0,)),
+        (first, ("0.7", "mistakes", "clean"), (100,), CORRECTING[:2], (0,)),
         (first, ("0.7",), (100,), METHODS, seeds),
         (first, NOISES, (100,), METHODS, seeds),
         (("x-rays", "hippocampus"), NOISES, (100,), METHODS, seeds),
         (DATA, ("0.7",), (50,), METHODS, seeds),
         (("dermoscopy", "x-rays"), ("0.7",), (200, 400), METHODS, seeds),
         (DATA, NOISES, (100,), METHODS, range(5)),
+        (DATA, NOISES, (100,), CORRECTING, range(5)),
     ]
     return list(dict.fromkeys(setting for block in blocks for setting in _block(*block)))
 
@@ -162,7 +170,8 @@ class Network:
 
     def _built(self) -> keras.Model:
         options = PRECISIONS.get(self.method, {})
-        method = robust_method("t" if options else self.method, **options)
+        name = "t" if options else self.method.removesuffix(CORRECTED)
+        method = robust_method(name, **options)
         outputs = 1 if self.classes == 2 else self.classes
         model = method.model(
             lambda: UNet(self.shape, outputs, features=FEATURES, max_features=MAX_FEATURES)
@@ -216,6 +225,8 @@ class Curve(keras.callbacks.Callback):
     def __init__(self, network: Network, parts: dict, normalize: str, folder: Path, name: str):
         super().__init__()
         self.network, self.parts, self.normalize = network, parts, normalize
+        self.corrects = network.method.endswith(CORRECTED)
+        self.states: dict[int, bytes] = {}
         self.csv = folder / "curves" / f"{name}.csv"
         self.npz = folder / "counts" / f"{name}.npz"
         self.rows: list[dict] = []
@@ -247,11 +258,41 @@ class Curve(keras.callbacks.Callback):
         self.rows.append({key: _short(value) for key, value in row.items()})
         write_csv(self.csv, list(self.rows[0]), self.rows)
         self.weights[epoch + 1] = [np.array(value) for value in self.network.model.get_weights()]
-        if epoch + 1 == PASSES[-1]:
+        if self.corrects:
+            self.states[epoch + 1] = dump_state(self.network.model)
+            self.model.stop_training = is_over(*self.looks)
+        if epoch + 1 == PASSES[-1] and not (self.corrects and is_over(*self.looks)):
             self._look_at_means()
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **{key: np.stack(v) for key, v in self.counts.items()})
             atomic_write_bytes(self.npz, buffer.getvalue())
+
+    @property
+    def looks(self) -> tuple[list[int], list[float]]:
+        """Passes and scores of the looks at held-out masks."""
+        return [row["pass"] for row in self.rows], [row["held_out_noisy"] for row in self.rows]
+
+    def go_back(self) -> int:
+        """To the pass that the guard keeps, as if no other had followed; no look at masks any more.
+
+        Returns:
+            The pass.
+        """
+        kept = peak(*self.looks)
+        self.rows = [row for row in self.rows if row["pass"] <= kept]
+        self.counts = {name: values[: len(self.rows)] for name, values in self.counts.items()}
+        self.weights = {number: w for number, w in self.weights.items() if number <= kept}
+        load_state(self.network.model, self.states[kept])
+        self.corrects = False
+        return kept
+
+    def masks_put_right(self, images: MemorySource, masks: np.ndarray) -> np.ndarray:
+        """Masks in which what the networks around the kept pass are sure of takes its place."""
+        together = [self.weights[number] for number in around(peak(*self.looks), self.weights)]
+        stream = evaluation_stream(images, batch_size=32, normalize=self.normalize, threads=1)
+        model = self.network.model
+        found = [averaged_over_views(model, together, batch.numpy()) for batch, _ in stream]
+        return corrected(np.concatenate(found), masks)
 
     def _look_at_means(self) -> None:
         """The test images by the mean of the networks around each look, as the guard keeps it."""
@@ -314,16 +355,26 @@ def run(setting: Setting, prepared: Prepared, network: Network, folder: Path) ->
     }
     normalize = prepared.options.normalize
     network.begin(setting.seed)
-    network.model.fit(
-        training_stream(
-            to_learn, batch_size=BATCH, seed=setting.seed, normalize=normalize, threads=1
-        ),
-        epochs=PASSES[-1],
-        steps_per_epoch=setting.images // BATCH,
-        shuffle=False,
-        verbose=0,
-        callbacks=[Curve(network, parts, normalize, folder, setting.name)],
-    )
+    curve = Curve(network, parts, normalize, folder, setting.name)
+
+    def fit(source: MemorySource, begun: int) -> None:
+        stream = training_stream(
+            source, batch_size=BATCH, seed=setting.seed, normalize=normalize, threads=1
+        )
+        network.model.fit(
+            stream,
+            initial_epoch=begun,
+            epochs=PASSES[-1],
+            steps_per_epoch=setting.images // BATCH,
+            shuffle=False,
+            verbose=0,
+            callbacks=[curve],
+        )
+
+    fit(to_learn, 0)
+    if curve.corrects and is_over(*curve.looks):
+        right = curve.masks_put_right(to_learn, to_learn.masks)
+        fit(MemorySource(to_learn.ids, to_learn.images, right), curve.go_back())
 
 
 def main() -> None:

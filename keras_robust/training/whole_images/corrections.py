@@ -45,7 +45,7 @@ def write_corrected(
     )
     done = 0
     for images, masks in batches:
-        probabilities = _averaged(model, weights, ops.convert_to_numpy(images))
+        probabilities = averaged_over_views(model, weights, ops.convert_to_numpy(images))
         labels = ops.convert_to_numpy(masks)[..., 0]
         for mask in corrected(probabilities, labels, data.ignore_label):
             id = data.train.ids[done]
@@ -53,10 +53,19 @@ def write_corrected(
             done += 1
 
 
-def _averaged(
+def averaged_over_views(
     model: keras.Model, weights: Sequence[Sequence[np.ndarray]], images: np.ndarray
 ) -> np.ndarray:
-    """Mean probabilities over networks and mirrored views."""
+    """Mean probabilities over networks and mirrored views.
+
+    Args:
+        model: Left with the last of the weights.
+        weights: Of each network.
+        images: `(n, *spatial, channels)`, as the model takes them.
+
+    Returns:
+        `(n, *spatial, 1 or K)`.
+    """
     mirrored = views(images.ndim - 2)
     total = 0.0
     for one in weights:
