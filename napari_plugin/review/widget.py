@@ -158,6 +158,7 @@ class ReviewWidget(DockWidget):
         self._keys = WindowKeys(self.viewer, self, {**keys, UNDO: self._asking("undo")})
         self.head.begin(session, desk.results)
         self._show_queue(True)
+        self.make_room()
         ranked = any(item.score is not None for item in session.items)
         self.audit_button.setVisible(not ranked)
         told = session.warnings if ranked else [*session.warnings, UNRANKED]

@@ -4,11 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDockWidget,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_plugin.viewer.style import scrolled
 
 __all__ = ["DockWidget", "button", "check", "row", "text", "timer"]
+
+SETTLED_MS = 50  # a window has laid out what was shown or hidden in it
 
 
 class DockWidget(QWidget):
@@ -29,8 +40,10 @@ class DockWidget(QWidget):
         self.message = text("Message")
         self._outer = QVBoxLayout(self)
         self._outer.setContentsMargins(0, 0, 0, 0)
-        self._outer.addWidget(scrolled(content), 1)
+        self._area = scrolled(content)
+        self._outer.addWidget(self._area, 1)
         self.setMinimumWidth(365)
+        self._room_soon = timer(self, SETTLED_MS, self._make_room)
 
     def keep_message_in_view(self) -> None:
         """Have the message below all that scrolls."""
@@ -41,6 +54,30 @@ class DockWidget(QWidget):
         """Show a message; an empty one hides it."""
         self.message.setText(words)
         self.message.setVisible(bool(words))
+
+    def make_room(self) -> None:
+        """Have the docks of this plugin that are below each other behind each other, as tabs, if
+        one of them would have to be scrolled; this one comes to the front."""
+        self._room_soon.start()
+
+    def _make_room(self) -> None:
+        own = _dock_of(self)
+        window = own.parent() if own is not None else None
+        if self._closed or own is None or not isinstance(window, QMainWindow) or own.isFloating():
+            return
+        others = [
+            other
+            for other in window.findChildren(DockWidget)
+            if other is not self and other.isVisible() and _below_each_other(window, own, other)
+        ]
+        if any(one._is_squeezed for one in (self, *others)):
+            for other in others:
+                window.tabifyDockWidget(_dock_of(other), own)
+            own.raise_()
+
+    @property
+    def _is_squeezed(self) -> bool:
+        return self._area.widget().minimumSizeHint().height() > self._area.viewport().height()
 
     @property
     def closed(self) -> bool:
@@ -70,6 +107,7 @@ class DockWidget(QWidget):
             # Held, since napari lets go of a window that it closes: Python would delete it unheard.
             self._window = self.window()
             self._window.installEventFilter(self)
+            self.make_room()
         elif event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
@@ -92,6 +130,21 @@ class DockWidget(QWidget):
     def closeEvent(self, event: Any) -> None:
         self.close_down()
         super().closeEvent(event)
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    parent = widget.parent()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent
+
+
+def _below_each_other(window: QMainWindow, own: QDockWidget, other: DockWidget) -> bool:
+    dock = _dock_of(other)
+    if dock is None or dock.isFloating():
+        return False
+    beside = window.dockWidgetArea(dock) == window.dockWidgetArea(own)
+    return beside and dock not in window.tabifiedDockWidgets(own)
 
 
 def check(title: str, tip: str, checked: bool = False) -> QCheckBox:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QSlider
 
 from keras_robust.data import Dataset
 from keras_robust.review import QueueFilter, ReviewSession
+from napari_plugin.compare import CompareWidget
 from napari_plugin.review.keys import KEYS
 from napari_plugin.review.layers import BRUSH
 
@@ -535,3 +536,17 @@ def test_no_key_is_one_of_naparis_where_labels_are_painted(name):
         used |= {str(key) for key in kind.class_keymap}
     assert KEYS[name] not in used
     assert len(set(KEYS.values())) == len(KEYS)
+
+
+def test_decisions_are_in_view_beside_another_widget(reviewing_seen, qtbot):
+    viewer, widget = reviewing_seen()
+    viewer.window._qt_window.resize(1280, 800)
+    compare = CompareWidget(viewer)
+    other = viewer.window.add_dock_widget(compare)
+    accept = widget.controls.buttons["accept"]
+    qtbot.waitUntil(lambda: accept.visibleRegion().isEmpty(), timeout=5_000)  # behind the other
+    (own,) = viewer.window._qt_window.tabifiedDockWidgets(other)
+    own.raise_()
+    qtbot.waitUntil(lambda: accept.visibleRegion().boundingRect() == accept.rect(), timeout=5_000)
+    viewer.close()
+    qtbot.waitUntil(lambda: compare.closed and widget.closed)
