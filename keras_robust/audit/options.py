@@ -82,6 +82,13 @@ class AuditOptions:
                 "one of budget (minutes), steps and epochs",
                 said=", ".join(f"{name}={value}" for name, value in given.items()),
             )
+        if self.wrong_below is not None and self.truth is None:
+            raise invalid(
+                "wrong_below",
+                "none without a truth",
+                said=f"wrong_below={self.wrong_below}",
+                remedy="Name the annotator who is right (truth), or leave it out.",
+            )
         for name, value in {**given, "repeats": self.repeats}.items():
             if not value > 0:
                 raise invalid(name, "a positive number", said=f"{name}={value}")

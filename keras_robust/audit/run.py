@@ -34,7 +34,6 @@ from keras_robust.audit.inputs import (
 from keras_robust.audit.judges import judge_config
 from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.places import PLACES, located, write_places
-from keras_robust.audit.report import write_audit_report
 from keras_robust.audit.sources import Folds, Given, choose_source
 from keras_robust.audit.truth import DETECTION, TRUTH, Truth, check_truth, compare_with_truth
 from keras_robust.common.artefacts import ARTEFACTS, damages, describe
@@ -114,6 +113,8 @@ def audit(
             info |= {"status": "finished", "finished": _now()}
             info[ARTEFACTS] = describe(output, [TABLE, PLACES])
             atomic_write_json(output / INFO, info)
+        from keras_robust.audit.report import write_audit_report  # slow to import
+
         result = read_audit(output)
         compared = _compared(result, opened, asked, tell)
         write_audit_report(result, opened, compared)

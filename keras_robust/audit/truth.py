@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from keras_robust.annotators.roles import JOURNAL
@@ -19,6 +18,9 @@ from keras_robust.common.tables import frame_csv
 from keras_robust.data import Case, Dataset
 from keras_robust.metrics.overlap import drawn_dice
 from keras_robust.metrics.ranking import auroc, average_precision, precision_at_k, spearman
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WRONG_BELOW = 0.8
 TRUTH, DETECTION = "truth.csv", "detection.csv"
@@ -106,12 +108,14 @@ class Truth:
         """`(n,)`, which masks are wrong."""
         return np.array([case.wrong for case in self.cases], bool)
 
-    def detection(self) -> pd.DataFrame:
+    def detection(self) -> "pd.DataFrame":
         """How well each score finds the wrong masks, one row per score.
 
         Columns: AUROC, average precision, precision at k for k up to the number of masks and at
         the number of wrong ones, and Spearman's rank correlation with one minus the Dice.
         """
+        import pandas as pd
+
         wrong = self.wrong()
         error = [1 - case.dice for case in self.cases]
         counts = sorted({k for k in (*PRECISION_AT, int(wrong.sum())) if 1 <= k <= len(wrong)})
@@ -127,8 +131,10 @@ class Truth:
         table.index.name = "score"
         return table
 
-    def kinds(self) -> pd.DataFrame | None:
+    def kinds(self) -> "pd.DataFrame | None":
         """What was done to the wrong masks (rows) and what the audit called it (columns)."""
+        import pandas as pd
+
         known = [case for case in self.cases if case.wrong and case.kind]
         if not known:
             return None
@@ -146,6 +152,8 @@ class Truth:
 
     def write(self, folder: str | Path) -> None:
         """Write truth.csv, a row per mask, and detection.csv, a row per score."""
+        import pandas as pd
+
         rows = [
             {
                 "rank": case.case.rank,

@@ -12,8 +12,13 @@ from typing import IO, cast
 
 __all__ = ["without_chatter"]
 
-# Lines of level "information", and the one by which the library says that it will write some.
-_CHATTER = rb"I\d{4} \d\d:|\d{4}-\d\d-\d\d [\d:.]+: I |WARNING: All log messages before absl::"
+# Lines of level "information", the one by which the library says that it will write some, and those
+# of any level by which it says that there is no GPU, or that its parts are registered twice.
+_STAMP = rb"(?:[IWE]\d{4} \d\d:|\d{4}-\d\d-\d\d [\d:.]+: [IWE] )"
+_CHATTER = (
+    rb"I\d{4} \d\d:|\d{4}-\d\d-\d\d [\d:.]+: I |WARNING: All log messages before absl::|"
+    rb"%s.*(?:failed call to cuInit|Unable to register cu\w+ |already registered)"
+) % _STAMP
 # In a process of its own: what a crash says last is still read.
 _READER = f"""
 import re, signal, sys
@@ -27,7 +32,7 @@ for line in sys.stdin.buffer:
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Leave informational lines of TensorFlow's libraries out of standard error, meanwhile.
+    """Leave what TensorFlow's libraries say while they start out of standard error, meanwhile.
 
     What Python writes goes to the terminal as before, progress bars included. Nothing changes where
     standard error is not the process's own, as under a test, and for TF_CPP_MIN_LOG_LEVEL=0.

@@ -21,7 +21,6 @@ from keras_robust.scheduling.grid import BenchmarkConfig, LossEntry, PlannedRun
 from keras_robust.scheduling.records import find_runs
 from keras_robust.scheduling.scheduler import run_planned
 from keras_robust.scheduling.state import StudyState
-from keras_robust.studies.crossval.report import write_cross_validation_report
 from keras_robust.studies.crossval.scores import score_runs
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.defaults import needs_plan, with_budget, with_plan
@@ -164,6 +163,8 @@ def run_protocol(
     if not state.count("finished"):
         return ProtocolResult(None, state, tuned)
     score_runs(find_runs(output / "runs"), told.scoring, one_peer=True)
+    from keras_robust.studies.crossval.report import write_cross_validation_report  # slow to import
+
     report = write_cross_validation_report(
         output / "runs",
         output / "report",

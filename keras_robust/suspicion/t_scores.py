@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
 from keras_robust.suspicion.base import Score, once_per_mask
@@ -79,6 +78,8 @@ def most_likely_nu(residuals: NDArray[np.float64], dimensions: NDArray[np.float6
         terms = gammaln(nu / 2) - gammaln((nu + d) / 2)
         terms += (nu + d) / 2 * np.log(nu + s) - nu / 2 * log_nu
         return float(np.mean(terms / d))
+
+    from scipy.optimize import minimize_scalar  # slow to import
 
     return float(np.exp(minimize_scalar(loss, bounds=LOG_NU, method="bounded").x))
 

@@ -18,7 +18,6 @@ from keras_robust.scheduling.scheduler import is_free, may_pass, record_failure
 from keras_robust.scheduling.worker import BUSY, LOCK
 from keras_robust.training.records.identity import identity
 from keras_robust.tuning.objective import Objective
-from keras_robust.tuning.report import write_tuning_report
 from keras_robust.tuning.results import run_folder, write_results
 from keras_robust.tuning.study import SharedStudy, number_of
 
@@ -250,6 +249,8 @@ class Tuning:
         counted = self.shared.counted()
         best = write_results(self.folder, counted, self.shared.study, self.to_keep, report)
         if report:
+            from keras_robust.tuning.report import write_tuning_report  # slow to import
+
             write_tuning_report(self.folder)
         self.state.settled = sum(trial.state.is_finished() for trial in counted)
         if best is not None:

@@ -2,7 +2,8 @@
 
 Writes docs/results/wrong_words.md. Each line is a process of its own; its seconds are those of the
 processor, so that what else the machine does is left out. A line is as it should be where the
-command ends with exit code 2 and a message without traceback, and has imported no Keras.
+command ends with exit code 2 and a message without traceback, has imported no Keras, and has left
+nothing in its output folder.
 
 usage: python scripts/bench/wrong_words.py [--only COMMAND]
 """
@@ -10,6 +11,7 @@ usage: python scripts/bench/wrong_words.py [--only COMMAND]
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,7 +64,8 @@ WRONG = {
     "audit": ["nowhere", *(f"SAMPLE {words} -o new" for words in (
         "--annotator x", "--train-on x", "--split x", "--predictions nowhere", "--loss x",
         "--size x", "--set x=1", "--set model.name=x", "--set loss_options.x=1", "--score x",
-        "--truth x", "--wrong-below 3", "--part x", "--cluster x", "--folds 1", "--devices x"))],
+        "--truth x", "--wrong-below 3", "--truth x --wrong-below 3", "--part x",
+        "--cluster x", "--folds 1", "--devices x"))],
     "refine": ["nowhere", "SAMPLE --audit nowhere -o new", "SAMPLE --audit SAMPLE -o new",
                "SAMPLE --truth x -o new", "SAMPLE --set x=1 -o new"],
     "view": ["nowhere", "SAMPLE --sample", "SAMPLE --audit nowhere"],
@@ -150,13 +153,19 @@ def tried(words: list[str], folder: Path) -> dict:
     )
     said, _, found = done.stderr.partition("FOUND ")
     code, frameworks, seconds = json.loads(found or '["does not end, or crashed", [], 0]')
+    left = (folder / "new").exists()
+    shutil.rmtree(folder / "new", ignore_errors=True)
     text = " ".join(said.replace("│", " ").split())
     return {
         "code": code,
         "found": frameworks,
         "seconds": seconds,
         "said": text[-400:],
-        "right": code == 2 and not frameworks and "Traceback" not in said and bool(text),
+        "right": code == 2
+        and not frameworks
+        and not left
+        and "Traceback" not in said
+        and bool(text),
     }
 
 

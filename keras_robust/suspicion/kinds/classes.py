@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from keras_robust.suspicion.judged import Comparison
 from keras_robust.suspicion.kinds.views import log_probabilities
@@ -48,6 +47,8 @@ def best_relabelling(counts: NDArray[np.intp]) -> list[int]:
     >>> best_relabelling(np.array([[90, 0, 0], [0, 1, 9], [0, 8, 2]]))
     [0, 2, 1]
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     result = list(range(len(counts)))
     rows, columns = linear_sum_assignment(-counts[1:, 1:])
     for row, column in zip(rows, columns, strict=True):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 __all__ = ["Detection", "detect", "share_of_wrong"]
@@ -199,6 +198,8 @@ def _logistic(
     bounds = [(0, None) if one else (None, None) for one in rows.rising] + [(None, None)]
     first = np.append(rows.usual, 0.0) if start is None else start
     options = {"maxiter": 80}
+    from scipy.optimize import minimize  # slow to import
+
     return minimize(loss, first, jac=True, bounds=bounds, method="L-BFGS-B", options=options).x
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from keras_robust.suspicion.judged import Comparison
 
@@ -52,6 +51,8 @@ class Recalibration:
 
     def _shares(self, label: int) -> NDArray[np.float64]:
         """`(bins,)`, of the elements whose masks hold the class."""
+        from scipy.optimize import isotonic_regression  # slow to import
+
         middle = (np.arange(BINS) + 0.5) / BINS
         counts = self._counts[label]
         trust = PRIOR_IMAGES * counts / max(self.images, 1) + 1

@@ -14,6 +14,7 @@ from keras_robust.audit import folds as audit_folds
 from keras_robust.audit.folder import Audit, AuditCase
 from keras_robust.audit.given import GivenModels, GivenPredictions
 from keras_robust.audit.inputs import choose_inputs
+from keras_robust.audit.options import AuditOptions
 from keras_robust.audit.panels import MASK_COLOUR, PREDICTION_COLOUR, panel
 from keras_robust.audit.report import _groups, _lines
 from keras_robust.audit.truth import TrueCase, Truth, compare_with_truth
@@ -238,6 +239,11 @@ def test_a_given_limit_holds_for_simulated_masks_too(dataset):
 def test_a_truth_that_is_none(dataset, truth, below):
     with pytest.raises(ValueError, match="truth|annotator|wrong_below"):
         compare_with_truth(audit_of("ben"), dataset, truth, below)
+
+
+def test_a_limit_is_of_a_truth():
+    with pytest.raises(ValueError, match="wrong_below"):
+        AuditOptions(wrong_below=0.7)
 
 
 def test_masks_whose_truth_is_not_known_are_not_called_right(dataset):
