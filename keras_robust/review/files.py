@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,13 +34,14 @@ class ReviewFiles:
     Args:
         home: Manifest folder.
         reviewer: Name of the reviewer.
+        dataset: Folder of the dataset, where that is another: what it could not take is found.
 
     Raises:
         ValueError: The name cannot be that of a folder.
         FileExistsError: A link leads out of the dataset folder.
     """
 
-    def __init__(self, home: Path, reviewer: str):
+    def __init__(self, home: Path, reviewer: str, dataset: Path | None = None):
         if name_problem("reviewer", reviewer) or reviewer.startswith("."):
             raise invalid(
                 "reviewer",
@@ -48,6 +50,7 @@ class ReviewFiles:
                 "Use letters, digits, dashes and spaces between them.",
             )
         self.home, self.reviewer = home, reviewer
+        self._homes = (home,) if dataset is None else (home, dataset)
         self.folder = home / REVIEWS / reviewer
         self.masks = home / "masks" / reviewer
         self.log = self.folder / REVIEW_LOG
@@ -86,7 +89,7 @@ class ReviewFiles:
             OSError: No folder of the user can take it either.
         """
         content, problem = _draft(labels, comment, mask_sha256), None
-        for folder in refuges(self.home, self.reviewer):
+        for folder in self._refuges():
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 return atomic_write_bytes(folder / self.draft(id).name, content)
@@ -131,7 +134,7 @@ class ReviewFiles:
         """Ids whose last draft is outside of the dataset, which could not take it."""
         found = {
             path.name.removesuffix(".npz")
-            for folder in refuges(self.home, self.reviewer)
+            for folder in self._refuges()
             for path in folder.glob("*.npz")
         }
         return tuple(sorted(id for id in found if self._newest(id) != self.draft(id)))
@@ -140,12 +143,16 @@ class ReviewFiles:
         """When a draft was painted, in seconds since 1970; 0 for none."""
         return _changed(self._newest(id)) / 1e9
 
+    def _refuges(self) -> Iterator[Path]:
+        for home in self._homes:
+            yield from refuges(home, self.reviewer)
+
     def _newest(self, id: str) -> Path:
-        elsewhere = [f / self.draft(id).name for f in refuges(self.home, self.reviewer)]
+        elsewhere = [f / self.draft(id).name for f in self._refuges()]
         return max((self.draft(id), *elsewhere), key=_changed)
 
     def _clear_refuges(self, id: str) -> None:
-        for folder in refuges(self.home, self.reviewer):
+        for folder in self._refuges():
             with suppress(OSError):
                 (folder / self.draft(id).name).unlink(missing_ok=True)
 

@@ -100,7 +100,7 @@ class ReviewSession(Navigation):
         self.audit = open_audit(audit)
         refuse_other_audit(self.dataset, self.audit)
         home = writable_home(self.dataset, output)
-        files = ReviewFiles(home, reviewer)
+        files = ReviewFiles(home, reviewer, self.dataset.root)
         refuse_foreign(self.dataset, files)
         cases = reviewed_cases(self.dataset, home, annotator, self.audit)
         chosen = {(case.id, case.annotator) for case in cases}

@@ -221,6 +221,7 @@ class CaseControls(QWidget):
     Attributes:
         asked: The name of what is to be done, of `KEYS` and a few more.
         commented: The comment as it is now.
+        decisions: The buttons that decide and go on, to be placed where nothing scrolls.
     """
 
     asked = Signal(str)
@@ -309,13 +310,16 @@ class CaseControls(QWidget):
         self.windows.clicked.connect(lambda: self.asked.emit("window"))
         column.addWidget(self.windows)
 
+        self.decisions = QWidget()
+        decisions = QVBoxLayout(self.decisions)
+        decisions.setContentsMargins(6, 0, 6, 0)
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}
         captions = {**{name: name.capitalize() for name in DECISIONS}, "previous": "Previous"}
         captions |= {"next": "Next", "next undecided": "Next undecided"}
         self.back = _button("take back", "Undecided again")
         self.back.clicked.connect(lambda: self.asked.emit("take back"))
-        column.addWidget(self.back)
+        decisions.addWidget(self.back)
         for place, (name, text) in enumerate(captions.items()):
             button = _button(name, text)
             button.clicked.connect(lambda _, name=name: self.asked.emit(name))
@@ -324,7 +328,7 @@ class CaseControls(QWidget):
                 grid.addWidget(button, place // 2, 3 * (place % 2), 1, 3)
             else:
                 grid.addWidget(button, 2, 2 * (place - 4), 1, 2)
-        column.addLayout(grid)
+        decisions.addLayout(grid)
 
     def offer(self, classes: Sequence[PaintClass]) -> None:
         """List the classes of a data set; a single one needs no list."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
@@ -20,7 +20,7 @@ from napari_plugin.viewer.contours import draw_contour, drop_contour
 from napari_plugin.viewer.dock import timer
 from napari_plugin.viewer.kept_layers import KeptLayers
 from napari_plugin.viewer.style import IGNORED_COLOUR, ROLE_COLOURS, contour_colour, label_colormap
-from napari_plugin.viewer.windows import CT_WINDOWS
+from napari_plugin.viewer.windows import KeptWindow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -47,7 +47,6 @@ class CaseLayers(QObject):
         names: Of the classes, background first.
 
     Attributes:
-        has_windows: Whether the image is a CT, which `window` shows by the names of `CT_WINDOWS`.
         fullest: The slice of the case that had most of the mask when it was shown.
         chosen: Another class is painted from now on: its label.
         painted: The mask was painted on, undone, or set.
@@ -81,13 +80,11 @@ class CaseLayers(QObject):
         self.guard = Guard({0, self._stroke, *(one.label for one in self.classes)})
         self.guard.refused.connect(self._refuse)
         self.suggestion: NDArray[np.uint8] | None = None
-        self.has_windows = False
         self.fullest: Fullest | None = None
         self._kept = KeptLayers(viewer, ORDER, self._made, self._left)
         self._layers = self._kept.layers
         self._loading = False
-        # As the reviewer set them, of CT and of what has no fixed unit.
-        self._windows: dict[bool, tuple[float, float]] = {}
+        self._window = KeptWindow()
         self._brushing: int | None = None
         self._smart = False
         self._strokes = False  # whether some may be in the mask
@@ -142,7 +139,7 @@ class CaseLayers(QObject):
             start = np.zeros((64, 64), np.uint8)
         nothing = np.zeros(start.shape, np.uint8)
         self.suggestion = case.suggestion
-        self.has_windows, self.fullest = prepared.ct, prepared.fullest
+        self.fullest = prepared.fullest
         mode = self.corrected.mode if self.corrected is not None else None
         old = self._get("corrected")
         new_grid = old is None or old.data.shape != start.shape
@@ -153,7 +150,7 @@ class CaseLayers(QObject):
                 shown = self._get(name)
                 if isinstance(shown, Labels):
                     drop_contour(shown)
-            self._put_image(prepared.image)
+            self._put_image(prepared)
             self._kept.put("original", self._mask(case.labels, nothing, "reference", by))
             self._kept.put("suggestion", self._mask(case.suggestion, nothing, "prediction", notes))
             own = notes | {"annotator": self.reviewer, "role": "corrected"}
@@ -210,21 +207,15 @@ class CaseLayers(QObject):
         self.viewer.layers.events.removing.disconnect(self._on_removing)
         self._kept.remove()
 
-    def window(self, name: str) -> None:
-        """Show the image, and those after it, in a window of CT."""
-        layer = self._get("image")
-        if layer is not None and not layer.rgb:
-            layer.contrast_limits = CT_WINDOWS[name]
+    @property
+    def has_windows(self) -> bool:
+        """Whether the image is a CT, which `next_window` shows by the names of `CT_WINDOWS`."""
+        return self._window.ct
 
     def next_window(self) -> str:
         """Show the image in the window of CT that follows that in use; return its name."""
-        layer, names = self._get("image"), list(CT_WINDOWS)
-        if layer is None or not self.has_windows:
-            return ""
-        shown = [CT_WINDOWS[name] == tuple(layer.contrast_limits) for name in names]
-        name = names[(shown.index(True) + 1) % len(names) if any(shown) else 0]
-        self.window(name)
-        return name
+        layer = self._get("image")
+        return self._window.next(layer) if isinstance(layer, Image) else ""
 
     def ghost(self, visible: bool) -> None:
         """Show or hide the suggestion."""
@@ -384,7 +375,7 @@ class CaseLayers(QObject):
 
     def _on_window(self, event: Any) -> None:
         if not self._loading:
-            self._windows[self.has_windows] = tuple(event.source.contrast_limits)
+            self._window.keep(event.source)
 
     def _on_removing(self, event: Any) -> None:
         if self.viewer.layers[event.index] == self._layers.get("corrected"):
@@ -401,17 +392,13 @@ class CaseLayers(QObject):
         colours = [ROLE_COLOURS[role]] if len(self.classes) == 1 else self._class_colours()
         return data, options | {"colormap": label_colormap(*map(contour_colour, colours))}, kind
 
-    def _put_image(self, made: tuple[Any, dict[str, Any], str]) -> None:
-        options = made[1]
-        new = self._kept.put("image", made)
+    def _put_image(self, prepared: Prepared) -> None:
+        _, options, _ = prepared.image
+        self._kept.put("image", prepared.image)
         layer = self._layers["image"]
-        window = self._windows.get(self.has_windows, options.get("contrast_limits"))
-        if options.get("rgb"):
-            return
-        if window is not None:
-            layer.contrast_limits = window
-        elif not new:
-            layer.reset_contrast_limits()
+        if isinstance(layer, Image) and not options.get("rgb"):
+            first = options.get("contrast_limits")
+            self._window.show(layer, first, prepared.values, prepared.ct)
 
     def _made(self, name: str, layer: Layer) -> None:
         if name == "image":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from keras_robust.review import ReviewCase, ReviewSession, differing
 from napari_plugin.viewer.case_layers import LayerData, case_notes, image_layer
 from napari_plugin.viewer.contours import line_width, outline
-from napari_plugin.viewer.windows import is_ct
+from napari_plugin.viewer.windows import is_ct, value_range
 
 __all__ = ["Fullest", "Prepared", "Ready", "fullest", "prepare", "read_ready"]
 
@@ -34,12 +34,14 @@ class Prepared(NamedTuple):
             volume are drawn as they come into view.
         fullest: Of what painting starts from.
         ct: Whether the image is a CT.
+        values: Its least and greatest value, where they are not those of its type.
     """
 
     image: LayerData
     outlines: dict[str, NDArray[np.uint8]]
     fullest: Fullest
     ct: bool
+    values: tuple[float, float] | None
 
 
 class Ready(NamedTuple):
@@ -62,7 +64,9 @@ def prepare(case: ReviewCase, notes: dict[str, Any]) -> Prepared:
                 outlines[name] = outline(labels, line_width(shape), name == "suggestion")
     layer, start = image_layer(image, "image", notes), case.unchanged
     found = Fullest(tuple(n // 2 for n in shape), 0) if start is None else fullest(start)
-    return Prepared(layer, outlines, found, not layer[1].get("rgb") and is_ct(image))
+    grey = not layer[1].get("rgb")
+    values = value_range(image) if grey else None
+    return Prepared(layer, outlines, found, grey and is_ct(image), values)
 
 
 def fullest(labels: NDArray[np.uint8]) -> Fullest:

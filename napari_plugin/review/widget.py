@@ -92,7 +92,7 @@ class ReviewWidget(DockWidget):
         self.controls.places.opened.connect(self._list_places)
         self.controls.places.chosen.connect(self._to_place)
         column.addWidget(self.controls)
-        self.keep_message_in_view()
+        self.keep_in_view(self.controls.decisions)
         column.addStretch()
         self.say("")
         self._show_queue(False)
@@ -100,7 +100,8 @@ class ReviewWidget(DockWidget):
     def _show_queue(self, shown: bool) -> None:
         self.opening.setVisible(not shown)
         self.audit_button.setVisible(False)
-        for part in (self.head, self.progress, self.filters, self.list, self.controls):
+        queue = (self.head, self.progress, self.filters, self.list)
+        for part in (*queue, self.controls, self.controls.decisions):
             part.setVisible(shown)
 
     # Opening and closing

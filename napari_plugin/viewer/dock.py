@@ -45,10 +45,11 @@ class DockWidget(QWidget):
         self.setMinimumWidth(365)
         self._room_soon = timer(self, SETTLED_MS, self._make_room)
 
-    def keep_message_in_view(self) -> None:
-        """Have the message below all that scrolls."""
+    def keep_in_view(self, *widgets: QWidget) -> None:
+        """Have widgets, and then the message, below all that scrolls."""
         self.message.setContentsMargins(6, 0, 6, 6)
-        self._outer.addWidget(self.message)
+        for widget in (*widgets, self.message):
+            self._outer.addWidget(widget)
 
     def say(self, words: str) -> None:
         """Show a message; an empty one hides it."""

@@ -6,8 +6,9 @@
 A window works by real keys and drags on a data set made in code, and tells over a pipe what it has
 acknowledged: a stroke that was drawn, a decision whose case is counted as decided. Then it is
 killed outright: while it paints or saves, right after the key of a decision, or while it closes;
-with a full or read-only disk since a random moment (every write under the data set fails), with a
-mask that somebody else changes meanwhile, and with the same reviewer opened a second time.
+with a full or read-only disk since a random moment (every write under the data set fails, or, as
+root, a disk of its own that is filled or mounted read-only), with a mask that somebody else changes
+meanwhile, and with the same reviewer opened a second time.
 
 The next session must then have every decision that was acknowledged, with its mask, and every
 stroke that was older than two seconds when the window died; images and masks of the annotators
@@ -22,10 +23,12 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,10 @@ from keras_robust.data import Dataset
 from keras_robust.review import ReviewSession, read_log
 
 KINDS = ("painting", "saving", "deciding", "closing", "full", "read-only", "changed", "twice")
+MOUNTED = ("filled disk", "read-only mount")  # of a disk of its own, which takes root
 OLD_S = 2.0  # a stroke of this age is on the disk
 CASES = 6
+DISK = "size=64m"
 SPOT = 6  # pixels between the places of strokes
 
 
@@ -132,6 +137,19 @@ class Victim:
 
         sys.addaudithook(hook)
 
+    def fill_disk(self) -> None:
+        """Write until the disk of the data set has no byte left."""
+        self.tell("full")
+        with suppress(OSError), filler(self.home).open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 12))
+
+    def forbid_writing(self) -> None:
+        """Mount the data set read-only where it is."""
+        self.tell("read-only")
+        subprocess.run(["mount", "--bind", self.home, self.home], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", self.home], check=True)
+
     def change_mask(self) -> None:
         """Somebody else writes the mask of the case in view, or of another, anew."""
         path = self.rng.choice(sorted((self.home / "masks" / "reader").iterdir()))
@@ -152,9 +170,38 @@ class Victim:
 DISTURB: dict[str, Callable[[Victim], None]] = {
     "full": lambda victim: victim.fail_writes(errno.ENOSPC),
     "read-only": lambda victim: victim.fail_writes(errno.EROFS),
+    "filled disk": Victim.fill_disk,
+    "read-only mount": Victim.forbid_writing,
     "changed": Victim.change_mask,
     "twice": Victim.open_again,
 }
+
+
+def filler(home: Path) -> Path:
+    """What fills the disk of a data set."""
+    return home.with_name("filler")
+
+
+@contextmanager
+def disk(folder: Path, kind: str) -> Iterator[Path]:
+    """Where a data set is to lie: on a small disk of its own where that is filled or locked."""
+    root = folder / "disk"
+    root.mkdir()
+    mounts = kind in MOUNTED
+    if mounts:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", root], check=True)
+    try:
+        yield root / "small"
+    finally:
+        if mounts:
+            subprocess.run(["umount", "--lazy", root], check=True)
+
+
+def writable_again(home: Path) -> None:
+    """Free the disk, and take away what was mounted over the data set."""
+    filler(home).unlink(missing_ok=True)
+    time.sleep(0.5)  # for a mount that was begun when the window died
+    subprocess.run(["umount", home], stderr=subprocess.DEVNULL)
 
 
 def start(home: Path, kind: str, seed: int) -> tuple[int, int]:
@@ -164,9 +211,10 @@ def start(home: Path, kind: str, seed: int) -> tuple[int, int]:
     if pid:
         os.close(writing)
         return pid, reading
-    os.environ["XDG_STATE_HOME"] = str(home.with_name("state"))
-    os.environ["XDG_CONFIG_HOME"] = str(home.with_name("config"))
-    log = os.open(home.with_name("window.log"), os.O_CREAT | os.O_WRONLY)
+    beside = home.parents[1]
+    os.environ["XDG_STATE_HOME"] = str(beside / "state")
+    os.environ["XDG_CONFIG_HOME"] = str(beside / "config")
+    log = os.open(beside / "window.log", os.O_CREAT | os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
 
@@ -226,8 +274,7 @@ def hashes(home: Path) -> dict[str, str]:
 def trial(template: Path, kind: str, seed: int) -> dict[str, Any]:
     """Kill one window, and look at what is left."""
     rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "small"
+    with tempfile.TemporaryDirectory() as folder, disk(Path(folder), kind) as home:
         shutil.copytree(template, home)
         before = hashes(home)
         pid, reading = start(home, kind, seed)
@@ -240,6 +287,8 @@ def trial(template: Path, kind: str, seed: int) -> dict[str, Any]:
         os.waitpid(pid, 0)
         words += more + told(reading, lambda w: False, 5)
         os.close(reading)
+        if kind in MOUNTED:
+            writable_again(home)
         problems = judge(home, words, before, killed)
     named = [word["what"] for word in words]
     return {
@@ -255,7 +304,7 @@ def judge(
     home: Path, words: list[dict[str, Any]], before: dict[str, str], killed: float
 ) -> list[str]:
     """What is wrong with what a killed window has left."""
-    os.environ["XDG_STATE_HOME"] = str(home.with_name("state"))
+    os.environ["XDG_STATE_HOME"] = str(home.parents[1] / "state")
     problems = [f"the window failed: {w['error']}" for w in words if w["what"] == "failed"]
     problems += ["opened twice" for w in words if w["what"] == "opened twice"]
     if not any(w["what"] == "ready" for w in words):
@@ -319,6 +368,8 @@ def page(figures: dict[str, Any]) -> str:
     lines += [
         "",
         "*full* and *read-only*: every write under the data set fails since a random moment; "
+        "*filled disk* and *read-only mount*: the data set lies on a disk of its own, which is "
+        "filled at a random moment, or is mounted read-only then; "
         "*changed*: somebody writes a mask anew meanwhile; *twice*: the same reviewer opens the "
         "data set again, which is refused.",
     ]
@@ -330,7 +381,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--only", nargs="+", choices=KINDS + MOUNTED, default=list(KINDS))
     parser.add_argument("--output", type=Path, default=Path("docs/results/campaign"))
     given = parser.parse_args()
     end, found = time.monotonic() + 60 * given.minutes, []

@@ -55,6 +55,17 @@ def test_rescued_painting_is_the_draft_of_the_next_session(home, full):
         assert np.array_equal(session.load(id).corrected, painted())
 
 
+def test_it_is_found_where_the_review_goes_on_in_another_folder(home, tmp_path):
+    with ReviewSession(home, "anna") as session:
+        id = session.items[3].id
+        path = session.rescue_draft(id, painted(), "rim")
+    with ReviewSession(home, "anna", output=tmp_path / "elsewhere") as session:
+        assert session.current == id and id in session.warnings[-1]
+        assert np.array_equal(session.load(id).corrected, painted())
+        session.decide(id, "repair", mask=painted())
+    assert not path.exists()
+
+
 def test_a_decision_ends_it(home):
     with ReviewSession(home, "anna") as session:
         id = session.current

@@ -275,7 +275,8 @@ def test_nothing_of_the_open_queue_is_cut(reviewing):
     widget.controls.back.setVisible(True)
     content = widget.findChild(QScrollArea).widget()
     assert content.minimumSizeHint().width() <= 345, "what a dock has on a screen of 1280"
-    assert not content.isAncestorOf(widget.message), "what is said is never scrolled away"
+    for part in (widget.message, widget.controls.decisions):
+        assert not content.isAncestorOf(part), "what is said and what decides never scrolls away"
 
 
 def test_filters_change_the_list_and_keep_the_case(reviewing, qtbot):

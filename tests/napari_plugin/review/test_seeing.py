@@ -67,6 +67,8 @@ def test_a_window_set_by_hand_stays(viewer_model):
     layers.show(case(32, 8, ct()), NOTES)
     image = layers._layers["image"]
     assert tuple(image.contrast_limits) == CT_WINDOWS["soft tissue"]
+    low, high = image.contrast_limits_range
+    assert (low, high) == (ct().min(), ct().max()), "napari's slider goes to all values"
     layers.show(case(32, 8, ct(top=1500)), NOTES)
     assert tuple(image.contrast_limits) == CT_WINDOWS["soft tissue"]
     assert layers.next_window() == "lung"
