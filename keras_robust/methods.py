@@ -1,6 +1,9 @@
 """Methods with two peers, selections and menus, without importing Keras."""
 
 import inspect
+import os
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -8,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from keras_robust.common.errors import invalid, options_of
-from keras_robust.common.registry import Registry, offered
+from keras_robust.common.registry import VARIABLE, Registry, offered
 
 __all__ = [
     "CORRECTED",
@@ -19,6 +22,7 @@ __all__ = [
     "NETWORK_NAMES",
     "PEER_NAMES",
     "SELECTIONS",
+    "check_names",
     "find_method",
     "loss_menu",
     "method_fields",
@@ -195,6 +199,48 @@ def stray_options(loss: str, options: Iterable[str]) -> list[str]:
         return []
     known = {*_OF_ALL, *(option for term in terms for option in LOSS_OPTIONS.get(term, ()))}
     return [option for option in options if option not in known]
+
+
+def check_names(loss: str, options: Iterable[str] = (), network: str | None = None) -> None:
+    """Refuse losses, options of these and networks that there are not, as far as is seen without
+    Keras.
+
+    Args:
+        loss: Of a single network, or of the peers of a method.
+        options: Of the loss, by name.
+        network: None for one that is known.
+
+    Raises:
+        ValueError: Nothing is called so.
+    """
+    unknown = set(re.split("[+-]", loss.strip().lower())) - LOSS_NAMES.keys()
+    if unknown and not _may_be_own("keras_robust.losses"):
+        raise invalid(
+            "loss",
+            f"{[*LOSS_NAMES]}, a sum of these, or 'svls-' and one of these",
+            loss,
+            f"A loss of your own is registered in a module that {VARIABLE} names.",
+        )
+    if stray := stray_options(loss, options):
+        raise invalid(
+            "loss_options",
+            f"options of the loss {loss!r}",
+            stray,
+            "The reference of the losses lists them.",
+        )
+    known = (None, *NETWORK_NAMES)
+    if network not in known and not _may_be_own("keras_robust.networks"):
+        raise invalid(
+            "model.name",
+            f"one of {[*NETWORK_NAMES]}",
+            network,
+            f"A network of your own is registered in a module that {VARIABLE} names.",
+        )
+
+
+def _may_be_own(group: str) -> bool:
+    """Whether there are modules or packages that may have registered a name."""
+    return bool("keras" in sys.modules or os.environ.get(VARIABLE) or offered(group))
 
 
 PEER_NAMES: Mapping[str, str] = MappingProxyType(

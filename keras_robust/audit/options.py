@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_robust.common.errors import invalid
 from keras_robust.data.parts import WHOLE, Part
+from keras_robust.methods import check_names
 from keras_robust.scheduling.processes import Crew, Processes
 
 __all__ = ["AuditOptions"]
@@ -92,6 +93,9 @@ class AuditOptions:
         for name, value in {**given, "repeats": self.repeats}.items():
             if not value > 0:
                 raise invalid(name, "a positive number", said=f"{name}={value}")
+        fields = self.fields
+        network = fields.get("model") or {}
+        check_names(fields["loss"], fields.get("loss_options") or (), network.get("name"))
 
     @property
     def trained_by(self) -> Crew:

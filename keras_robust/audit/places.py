@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_robust.common.tables import read_table, write_csv
 from keras_robust.data.cases import Case
 from keras_robust.data.files.volume_header import is_volume, read_header
-from keras_robust.suspicion.kinds.places import Place
+
+if TYPE_CHECKING:
+    from keras_robust.suspicion.kinds.places import Place
 
 __all__ = ["PLACES", "AuditPlace", "located", "read_places", "write_places"]
 
@@ -53,7 +55,7 @@ class AuditPlace:
         return tuple(round(value) for value in self.centroid)
 
 
-def located(place: Place, case: Case) -> AuditPlace:
+def located(place: "Place", case: Case) -> AuditPlace:
     """A place of a mask, with where it is in the world."""
     spacing = case.spacing
     middle: tuple[float, ...] = ()

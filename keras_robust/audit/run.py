@@ -93,10 +93,12 @@ def audit(
     output = Path(output)
     opened = Dataset.open(dataset)
     inputs = choose_inputs(opened, asked.annotators, asked.train_on, asked.split)
-    ranking = _checked_scores(asked.scores)
+    for name in asked.scores or ():
+        SCORES.find(name, "score")
     if asked.truth is not None:
         check_truth(opened, inputs.judged, asked.truth, asked.wrong_below)
     source = choose_source(asked, inputs)
+    ranking = _checked_scores(asked.scores)
     tell = progress or (lambda stage, done, total: None)
     with _claimed(output):
         info = _begin(output, inputs, asked.split, source, tell)

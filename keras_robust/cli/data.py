@@ -163,6 +163,7 @@ def simulate(
     from keras_robust.data.layouts.labels import class_title
     from keras_robust.data.layouts.manifest_writing import writable_home
     from keras_robust.noise import BoundaryNoise, LabelNoise, mean_dice_per_label, read_log
+    from keras_robust.scheduling.cluster_file import ClusterFile
 
     with friendly_errors(continues=True), progress_bar("Simulating") as progress:
         noise: LabelNoise | BoundaryNoise
@@ -182,6 +183,7 @@ def simulate(
             )
         mine = Part.parse(part)
         if cluster is not None:
+            ClusterFile.named(cluster)
             home = writable_home(Dataset.open(dataset), output)  # before many would make it
             done_on(cluster, part, home, [dataset], progress)
         folder = simulate_dataset(

@@ -1,5 +1,6 @@
 """Which masks are wrong: agreement, audit, review."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -178,21 +179,13 @@ def audit(
 ) -> None:
     """Say which masks are probably wrong, where and how; the same command continues."""
     look_for(dataset, *(predictions or ()))
-    from keras_robust.audit.folder import audit_folder
     from keras_robust.audit.options import AuditOptions
-    from keras_robust.audit.run import audit as run_audit
-    from keras_robust.audit.run import train_part
     from keras_robust.cli.run_config import set_fields
     from keras_robust.data import Part
     from keras_robust.scheduling.cluster import joined
 
-    output = output or audit_folder(dataset)
     training: dict[str, Any] = {}
-    with (
-        friendly_errors(continues=True),
-        progress_bars() as progress,
-        joined(cluster, output, [dataset], jobs=jobs, threads=threads) as crew,
-    ):
+    with friendly_errors():
         set_fields(training, {}, set_ or [])
         options = AuditOptions(
             annotator=annotator,
@@ -213,8 +206,18 @@ def audit(
             jobs=jobs,
             threads=threads,
             part=Part.parse(part),
-            crew=crew,
         )
+    from keras_robust.audit.folder import audit_folder
+    from keras_robust.audit.run import audit as run_audit
+    from keras_robust.audit.run import train_part
+
+    output = output or audit_folder(dataset)
+    with (
+        friendly_errors(continues=True),
+        progress_bars() as progress,
+        joined(cluster, output, [dataset], jobs=jobs, threads=threads) as crew,
+    ):
+        options = replace(options, crew=crew)
         watch: dict[str, Any] = {"progress": progress, "say": lambda text: hint(text, err=True)}
         if part is not None:
             trained = train_part(dataset, output, options, **watch)

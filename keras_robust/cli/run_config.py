@@ -1,17 +1,13 @@
 """The configuration of a run from a file, from options and from a run folder to continue."""
 
-import os
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_robust.cli.console import hint, progress_bar
 from keras_robust.common.errors import invalid
-from keras_robust.common.registry import VARIABLE, offered
 from keras_robust.common.yaml import parse_yaml, read_yaml
-from keras_robust.methods import LOSS_NAMES, NETWORK_NAMES, method_fields, stray_options
+from keras_robust.methods import check_names, method_fields
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.defaults import (
     HELD_OUT,
@@ -22,8 +18,6 @@ from keras_robust.training.defaults import (
 )
 from keras_robust.training.inputs import check_inputs
 from keras_robust.training.run import Run
-
-_GROUP = "keras_robust.losses"
 
 # Fields that a plan has of its own.
 OF_PLANS = {
@@ -161,54 +155,8 @@ def check_run(config: TrainConfig, folder: Path, resume: bool = False) -> None:
 
 
 def check_fields(config: TrainConfig) -> None:
-    """Refuse losses, options of these and networks that there are not, as far as is seen without
-    Keras.
-
-    Raises:
-        ValueError: Nothing is called so.
-    """
-    check_loss(config.loss)
-    if stray := stray_options(config.loss, config.loss_options):
-        raise invalid(
-            "loss_options",
-            f"options of the loss {config.loss!r}",
-            stray,
-            "The reference of the losses lists them.",
-        )
-    name = config.model.name
-    if name not in NETWORK_NAMES and not _may_be_own("keras_robust.networks"):
-        raise invalid(
-            "model.name",
-            f"one of {[*NETWORK_NAMES]}",
-            name,
-            f"A network of your own is registered in a module that {VARIABLE} names.",
-        )
-
-
-def _may_be_own(group: str) -> bool:
-    """Whether there are modules or packages that may have registered a name."""
-    return bool("keras" in sys.modules or os.environ.get(VARIABLE) or offered(group))
-
-
-def check_method(name: str) -> None:
-    """Refuse a loss or a method that there is not, as far as is seen without Keras.
-
-    Raises:
-        ValueError: Nothing is called so.
-    """
-    check_loss(method_fields(name, {})["loss"])
-
-
-def check_loss(name: str) -> None:
-    """Raise where no part of the project or of anybody else can know the loss."""
-    unknown = set(re.split("[+-]", name.strip().lower())) - LOSS_NAMES.keys()
-    if unknown and not _may_be_own(_GROUP):
-        raise invalid(
-            "loss",
-            f"{[*LOSS_NAMES]}, a sum of these, or 'svls-' and one of these",
-            name,
-            f"A loss of your own is registered in a module that {VARIABLE} names.",
-        )
+    """Refuse losses, options of these and networks that there are not, see `check_names`."""
+    check_names(config.loss, config.loss_options, config.model.name)
 
 
 def set_fields(

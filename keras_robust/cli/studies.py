@@ -86,11 +86,10 @@ def compare(
 ) -> None:
     """Tune, train and cross-validate methods, and report which is better; the same continues."""
     look_for(dataset, config)
-    from keras_robust.cli.run_config import check_fields, check_method, run_config
-    from keras_robust.cli.tuning import say
-    from keras_robust.scheduling.cluster import joined
-    from keras_robust.scheduling.live import StudyView
-    from keras_robust.studies.protocol import Protocol, ProtocolProgress, run_protocol
+    from keras_robust.cli.run_config import check_fields, run_config
+    from keras_robust.data import Dataset
+    from keras_robust.methods import check_names, method_fields
+    from keras_robust.training.choosing import choose_annotators
 
     options: dict[str, Any] = {
         "data.path": dataset,
@@ -105,11 +104,17 @@ def compare(
                 "--losses ce+dice t+dice t+dice-stocot. Received: none."
             )
         for method in losses:
-            check_method(method)
+            check_names(method_fields(method, {})["loss"])
         options["data.size"] = numbers_of_size(size)
-        protocol = Protocol(tuple(losses), folds, tuple(range(seeds)), tune, tune_epochs, per_fold)
         shared, _ = run_config(config, None, options, set_ or [])
         check_fields(shared)
+        choose_annotators(Dataset.open(shared.data.path), shared.data)
+        from keras_robust.cli.tuning import say
+        from keras_robust.scheduling.cluster import joined
+        from keras_robust.scheduling.live import StudyView
+        from keras_robust.studies.protocol import Protocol, ProtocolProgress, run_protocol
+
+        protocol = Protocol(tuple(losses), folds, tuple(range(seeds)), tune, tune_epochs, per_fold)
         folder = output or Path("runs") / f"{dataset.resolve().name}-compare"
         with progress_bar("Scoring") as scoring, unless_quiet(StudyView()) as view:
             progress = ProtocolProgress(

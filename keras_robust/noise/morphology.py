@@ -9,7 +9,7 @@ from bisect import bisect_left
 from math import ceil, factorial
 
 import numpy as np
-from scipy.ndimage import distance_transform_cdt
+import scipy  # whose parts are imported when they are needed
 
 from keras_robust.common.errors import invalid
 
@@ -171,7 +171,7 @@ def reach_of(
 
 def _distance_to(own: np.ndarray, allowed: np.ndarray | None, window: Window) -> np.ndarray:
     """Taxicab distance to the structure, which lies in the window; far where not allowed."""
-    distance = distance_transform_cdt(~own[window], metric="taxicab")
+    distance = scipy.ndimage.distance_transform_cdt(~own[window], metric="taxicab")
     if allowed is not None:
         distance[~allowed[window]] = np.iinfo(distance.dtype).max
     return distance
@@ -180,7 +180,7 @@ def _distance_to(own: np.ndarray, allowed: np.ndarray | None, window: Window) ->
 def depth_in(own: np.ndarray) -> tuple[Window, np.ndarray]:
     """Box of the structure and, in it, the taxicab distance to the outside of the structure."""
     window = bounding_box(own)
-    distance = distance_transform_cdt(np.pad(own[window], 1), metric="taxicab")
+    distance = scipy.ndimage.distance_transform_cdt(np.pad(own[window], 1), metric="taxicab")
     return window, distance[(slice(1, -1),) * own.ndim]
 
 

@@ -5,8 +5,8 @@ from itertools import product
 from math import prod
 
 import numpy as np
+import scipy  # whose parts are imported when they are needed
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.large_arrays import large_array, slabs
@@ -216,7 +216,7 @@ def _weights(old: int, new: int, order: int | None) -> NDArray[np.float32]:
     if order is None or old == new:
         return (_nearest(old, new)[:, np.newaxis] == np.arange(old)).astype(np.float32)
     options = {"order": order, "mode": "nearest", "grid_mode": True, "prefilter": order > 1}
-    rows = [ndimage.zoom(row, new / old, np.float32, **options) for row in np.eye(old)]
+    rows = [scipy.ndimage.zoom(row, new / old, np.float32, **options) for row in np.eye(old)]
     weights = np.stack(rows, axis=1)
     # Far from a voxel, a cubic spline's weights fall by a quarter with each step.
     return np.where(abs(weights) < SMALLEST_WEIGHT, np.float32(0), weights)

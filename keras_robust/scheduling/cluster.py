@@ -21,7 +21,7 @@ from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text, locked
 from keras_robust.common.interrupts import Interrupts
 from keras_robust.scheduling import cluster_worker
-from keras_robust.scheduling.cluster_file import ClusterFile
+from keras_robust.scheduling.cluster_file import LOCAL, ClusterFile
 from keras_robust.scheduling.processes import LOST, Crew, Piece, insist
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "ClusterPiece", "joined"]
 
-LOCAL = "local"
 GROUP = "keras-robust"
 LOOK_SECONDS = 0.3
 RENEW_SECONDS = 20.0
@@ -71,6 +70,7 @@ def joined(
     if cluster is None:
         yield None
         return
+    file = ClusterFile.named(cluster)
     try:
         import distributed  # noqa: F401
     except ImportError as error:
@@ -83,10 +83,9 @@ def joined(
     with ExitStack() as stack:
         if str(cluster) == LOCAL:
             made = Cluster(_local(stack, jobs), folder, threads=threads)
-        elif "://" in str(cluster):
+        elif file is None:
             made = Cluster(_connected(stack, str(cluster)), folder, threads=threads)
         else:
-            file = ClusterFile.load(cluster)
             renew, client = _queued(stack, file, folder)
             made = Cluster(client, folder, threads=threads or file.threads, renew=renew)
             made.asked_for = file.workers * max(1, file.gpus)

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from keras_robust.common.errors import invalid
 from keras_robust.common.yaml import read_yaml
 
-__all__ = ["ClusterFile"]
+__all__ = ["LOCAL", "ClusterFile"]
+
+LOCAL = "local"
 
 Queue = Literal["slurm", "pbs", "lsf", "sge"]
 
@@ -62,6 +64,16 @@ class ClusterFile(BaseModel):
                 `keras_robust.common.yaml.read_yaml`; or it holds something else.
         """
         return cls.model_validate(read_yaml(path, "the keys `scheduler`, `cores` and `memory`"))
+
+    @classmethod
+    def named(cls, cluster: str | Path) -> "ClusterFile | None":
+        """The file that `--cluster` names; None for `local` and the address of a scheduler.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, ValueError: See `load`.
+        """
+        is_file = str(cluster) != LOCAL and "://" not in str(cluster)
+        return cls.load(cluster) if is_file else None
 
     @property
     def threads(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import ceil, floor
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+import scipy  # whose parts are imported when they are needed
 
 from ..kinds import Draw, Drawn
 from ..structures import bounding_box
@@ -121,7 +121,7 @@ def _depths(own: np.ndarray) -> list[tuple[tuple, tuple[slice, ...], np.ndarray]
     found = []
     for index, one in _slices(own):
         window = bounding_box(one)
-        depth = distance_transform_edt(np.pad(one[window], 1))[1:-1, 1:-1]
+        depth = scipy.ndimage.distance_transform_edt(np.pad(one[window], 1))[1:-1, 1:-1]
         found.append((index, window, depth))
     return found
 
@@ -143,7 +143,7 @@ def _painted(
         around = tuple(slice(max(b.start - radius, 0), b.stop + radius) for b in window)
         clear = np.ones(own[index].shape, bool)
         clear[window] = ~centres
-        result[index][around] = distance_transform_edt(clear[around]) <= radius
+        result[index][around] = scipy.ndimage.distance_transform_edt(clear[around]) <= radius
     if allowed is not None:
         result &= allowed
     return result

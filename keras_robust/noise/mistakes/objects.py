@@ -5,7 +5,7 @@ from math import pi
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt, label
+import scipy  # whose parts are imported when they are needed
 
 from ..generators import unit_vector
 from ..kinds import Draw, Drawn, NotHere, Parameters
@@ -96,7 +96,8 @@ def _in_free_place(mask: np.ndarray, voxels: int, draw: Draw) -> Parameters | No
     if not searched.any():
         return None
     # Outside the image there is no room.
-    depth = distance_transform_edt(np.pad(searched, 1))[(slice(1, -1),) * mask.ndim] * step
+    padded = scipy.ndimage.distance_transform_edt(np.pad(searched, 1))
+    depth = padded[(slice(1, -1),) * mask.ndim] * step
     # Area of an ellipse or volume of an ellipsoid, of the axes r, (r,) STRETCH * r.
     unit = STRETCH * (pi if mask.ndim == 2 else 4 * pi / 3)
     radius = (voxels / unit) ** (1 / mask.ndim)
@@ -123,12 +124,12 @@ def _pieces(mask: np.ndarray, value: int) -> tuple[Window, np.ndarray, int]:
     if not own.any():
         return (slice(0, 0),) * mask.ndim, np.zeros((0,) * mask.ndim, int), 0
     window = bounding_box(own)
-    return window, *label(own[window], structure=np.ones((3,) * mask.ndim))
+    return window, *scipy.ndimage.label(own[window], structure=np.ones((3,) * mask.ndim))
 
 
 def _free(mask: np.ndarray) -> np.ndarray:
     """Background that touches no structure, not even over a corner."""
     drawn = mask != 0
     window = bounding_box(drawn, 1)
-    drawn[window] = binary_dilation(drawn[window], np.ones((3,) * mask.ndim))
+    drawn[window] = scipy.ndimage.binary_dilation(drawn[window], np.ones((3,) * mask.ndim))
     return ~drawn

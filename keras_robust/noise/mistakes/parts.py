@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import label
+import scipy  # whose parts are imported when they are needed
 
 from ..generators import unit_vector
 from ..kinds import Draw, Drawn, NotHere, Parameters
@@ -100,7 +100,7 @@ def draw_leak(own: np.ndarray, allowed: np.ndarray | None, draw: Draw) -> Drawn:
     structure is of several pieces as many as are needed for none to be larger than its piece."""
     window = bounding_box(own, 1)
     inside = own[window]
-    pieces, _ = label(inside, np.ones((3,) * own.ndim))
+    pieces, _ = scipy.ndimage.label(inside, np.ones((3,) * own.ndim))
     areas = np.bincount(pieces.ravel())
     places = np.argwhere(_beside(inside, allowed if allowed is None else allowed[window]))
     if not len(places):

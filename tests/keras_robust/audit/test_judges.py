@@ -105,9 +105,16 @@ def test_what_is_given_counts(tmp_path):
         ({"epochs": 0}, "`epochs`.*positive"),
         ({"budget": -1}, "`budget`.*positive"),
         ({"repeats": 0}, "`repeats`.*positive"),
+        ({"wrong_below": 0.5}, "none without a truth"),
+        ({"loss": "tt+dice"}, "`loss`.*tt"),
+        ({"training": {"loss": "x"}}, "`loss`.*x"),
+        ({"training": {"loss_options": {"q": 1}}}, "`loss_options`.*q"),
+        ({"training": {"model": {"name": "vnet"}}}, "`model.name`.*vnet"),
     ],
 )
-def test_lengths_that_contradict_each_other(options, message):
+def test_what_contradicts_itself_or_is_unknown_is_refused_before_a_dataset_is_opened(
+    options, message
+):
     with pytest.raises(ValueError, match=message):
         AuditOptions(**options)
 
