@@ -75,10 +75,11 @@ def _changed(demo: "Demo") -> list[str]:
         )
     tested = len(next(iter(demo.runs.values())).tested)
     text = (
-        f"The same network, trained on the masks as they are with the usual loss and with a robust "
-        f"one, and with the usual loss once the {len(demo.looked_at)} masks were looked at and the "
-        f"wrong ones among them repaired. Dice against clean masks, of {tested} test images and of "
-        "the training images; mean of the last epochs."
+        "The same network, trained on the masks as they are with the usual loss and with a robust "
+        "one; on soft targets, which the audit puts between mask and prediction where it is sure "
+        f"that a mask is wrong; and with the usual loss once the {len(demo.looked_at)} masks were "
+        "looked at and the wrong ones among them repaired. Dice against clean masks, of "
+        f"{tested} test images and of the training images; mean of the last epochs."
     )
     caution = (
         "One seed on few images shows how it works, not which is better: differences below about "

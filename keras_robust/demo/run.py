@@ -15,6 +15,7 @@ from keras_robust.common.tables import read_frame
 from keras_robust.data import Dataset, sample
 from keras_robust.data.layouts.manifest_writing import append_rows
 from keras_robust.noise import LabelNoise, read_log
+from keras_robust.refinement.refine import write_targets
 from keras_robust.scheduling.grid import PlannedRun
 from keras_robust.scheduling.records import RunRecord
 from keras_robust.scheduling.scheduler import run_planned
@@ -27,10 +28,12 @@ KINDS = (
     *("cut", "hole", "leak", "object_missing", "object_added"),
     *("polygon", "brush", "mirror", "rotate", "other_case"),
 )
-NOISY, REPAIRED, SETTINGS = "annotated", "repaired", "demo.json"
+NOISY, REFINED, REPAIRED = "annotated", "refined", "repaired"
+SETTINGS = "demo.json"
 RUNS = {
     "plain": ("ce+dice", NOISY, "CE + Dice on the masks as they are"),
     "robust": ("t+dice", NOISY, "T-Loss + Dice on the masks as they are"),
+    "refined": ("t+dice", REFINED, "T-Loss + Dice on soft targets, by the audit alone"),
     "repaired": ("ce+dice", REPAIRED, "CE + Dice after the review of the first {first}"),
 }
 """By the name of a run: its loss, whose masks it is trained on, and what the report calls it."""
@@ -98,7 +101,7 @@ class Demo:
 
     @property
     def dataset(self) -> Dataset:
-        """Images with the masks of all three annotators."""
+        """Images with the masks of all annotators."""
         return Dataset.open(self.folder / "data")
 
     def dice(self, name: str) -> float:
@@ -176,6 +179,9 @@ def run_demo(
         progress=progress,
     )
     kinds = {entry.id: entry.kind for entry in read_log(masks / "noise.jsonl")}
+    if REFINED not in Dataset.open(output / "data").annotators:
+        tell = progress or (lambda stage, done, total: None)
+        write_targets(Dataset.open(output / "data"), found, output / "data", REFINED, tell)
     _repair(output / "data", [case.id for case in found.cases[: asked.first]], clean)
     state = run_planned(
         [_run(output / "data", name, asked, clean) for name in RUNS],

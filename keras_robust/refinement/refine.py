@@ -34,7 +34,7 @@ from keras_robust.scheduling.records import RunRecord
 from keras_robust.scheduling.scheduler import run_planned
 from keras_robust.scheduling.state import StudyState
 
-__all__ = ["Refinement", "refine"]
+__all__ = ["Refinement", "refine", "write_targets"]
 
 TABLE, RUNS = "refined.csv", "runs"
 PLAIN, REFINED = "plain", "refined"
@@ -120,7 +120,7 @@ def refine(
     split = found.info["settings"].get("split")
     annotator = check_annotator(name or f"{source}-refined")
     into = writable_home(opened, home)
-    rows = _write_targets(opened, found, into, annotator, tell)
+    rows = write_targets(opened, found, into, annotator, tell)
     output.mkdir(parents=True, exist_ok=True)
     write_csv(output / TABLE, list(rows[0]), rows)
     runs = _runs(into, found, annotator, truth, output, compare, steps, split, training, tell)
@@ -157,10 +157,21 @@ def _usable(found: Audit) -> Audit:
     return found
 
 
-def _write_targets(
+def write_targets(
     dataset: Dataset, found: Audit, home: Path, annotator: str, tell: StageProgress
 ) -> list[dict[str, Any]]:
-    """Write the masks of the new annotator; a row on each, the most changed first."""
+    """Write the soft targets of an audit as a new annotator.
+
+    Args:
+        dataset: What was audited.
+        found: The audit, of one annotator.
+        home: Folder of the dataset that takes the targets.
+        annotator: Name of the new annotator.
+        tell: Called as `tell("targets", done, total)`.
+
+    Returns:
+        A row on each mask, the one that is most surely wrong first.
+    """
     own = {case.id: case for case in dataset.select(annotator=found.annotators[0])}
     folder = annotator_folder(home, annotator, REFINED_JOURNAL)
     suffix = partial(soft_mask_suffix, classes=dataset.classes)

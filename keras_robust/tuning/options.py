@@ -49,7 +49,7 @@ class TuningOptions:
             long; it says that it lives ten times as often.
 
     Raises:
-        ValueError: A number of trials, epochs or workers below 1.
+        ValueError: A number of trials, epochs or workers below 1, or no storage.
 
     >>> TuningOptions(trials=60).epochs
     50
@@ -81,6 +81,9 @@ class TuningOptions:
             number = getattr(self, name)
             if number < 1:
                 raise invalid(name, f"{name} >= 1", said=f"{name}={number}")
+        storage = self.storage
+        if isinstance(storage, str) and not ("://" in storage or storage.startswith("journal:")):
+            raise invalid("storage", "a URL, such as sqlite:///study.db, or journal:FILE", storage)
         if not self.heartbeat_seconds > 0:
             raise invalid(
                 "heartbeat_seconds",

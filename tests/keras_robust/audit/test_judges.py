@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from types import SimpleNamespace
 
 import nibabel
@@ -113,8 +114,10 @@ def test_what_is_given_counts(tmp_path):
     ],
 )
 def test_what_contradicts_itself_or_is_unknown_is_refused_before_a_dataset_is_opened(
-    options, message
+    options, message, monkeypatch
 ):
+    # Where Keras is imported, somebody may have registered a name of their own.
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(ValueError, match=message):
         AuditOptions(**options)
 

@@ -44,7 +44,7 @@ def test_three_in_ten_masks_are_wrong_in_several_ways_and_the_first_are_repaired
     folder, call, _ = demo
     found = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
     assert (found["masks"], found["first"]) == (80, 20) and 20 <= found["wrong"] <= 24
-    assert set(found["dice"]) == {"plain", "robust", "repaired"}
+    assert set(found["dice"]) == {"plain", "robust", "refined", "repaired"}
     dataset = Dataset.open(folder / "data")
     files = {a: {c.id: c.mask for c in dataset.select(annotator=a)} for a in (NOISY, REPAIRED)}
     assert sum(files[NOISY][id] != file for id, file in files[REPAIRED].items()) == 20
@@ -55,7 +55,7 @@ def test_three_in_ten_masks_are_wrong_in_several_ways_and_the_first_are_repaired
 def test_it_continues_and_refuses_other_settings(demo):
     folder, call, _ = demo
     histories = sorted(folder.glob("*/**/history.csv"))
-    assert len(histories) == 5  # two judges, three networks
+    assert len(histories) == 6  # two judges, four networks
     before = [path.stat().st_mtime_ns for path in histories]
     (folder / "report.html").unlink()
     assert CliRunner().invoke(app, call).exit_code == 0
