@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from keras_robust.scheduling.records import RunRecord
 from keras_robust.scheduling.scheduler import check_configs, run_planned
 from keras_robust.scheduling.state import StudyState
 from keras_robust.scheduling.worker import LOCK
+
+if TYPE_CHECKING:
+    from keras_robust.inference.ensemble import Predicts
 
 FOLDS = "folds"
 
@@ -144,9 +147,7 @@ def predict_folds(
         chosen = [case for case in waiting if fold_of[case.id] == number]
         if not chosen:
             continue
-        from keras_robust.inference.predict import Predictor
-
-        each = [Predictor.load(run, mirror=False).cases(chosen) for run in of_fold]
+        each = [_judge(run).cases(chosen) for run in of_fold]
         for predicted in zip(*each, strict=True):
             case = predicted[0][0]
             mean, apart = mean_and_spread([probabilities for _, probabilities in predicted])
@@ -157,6 +158,17 @@ def predict_folds(
             done += 1
             if progress is not None:
                 progress(done, len(by_id))
+
+
+def _judge(run: Path) -> "Predicts":
+    """A trained model, which looks at pictures mirrored too, as it was trained."""
+    from keras_robust.inference.predict import Predictor
+    from keras_robust.training import Run
+
+    judge = Predictor.load(run)
+    if isinstance(judge, Predictor) and len(judge.size) == 2 and Run(run).config.augment:
+        return judge.mirrored()
+    return judge
 
 
 def _held_out(inputs: AuditInputs, runs: Sequence[Path]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from keras_robust.inference.journal import Journal, model_hash
 from keras_robust.inference.masks import MaskRule, paths_of
 from keras_robust.inference.planned import PlannedPredictor
 from keras_robust.models.decoding import probabilities_of
+from keras_robust.planning.sliding_window import mirrored
 from keras_robust.training.devices import require_chosen
 from keras_robust.training.patches.previous import PreviousStage
 from keras_robust.training.run import Run
@@ -95,6 +97,13 @@ class Predictor:
         if not isinstance(other, Predictor) or self._looks_at != other._looks_at:
             return None
         return Predictor((*self.models, *other.models), self.normalize, self.size)
+
+    def mirrored(self) -> "Predictor":
+        """One whose probabilities are the means over an image mirrored along each of its axes and
+        all of them: 4 views, of a volume 8."""
+        made = copy(self)
+        made._predict = lambda images: mirrored(self._predict, images, range(len(self.size)))
+        return made
 
     @property
     def _looks_at(self) -> tuple[Any, ...]:

@@ -83,7 +83,7 @@ def sliding_window(
             for cut, corner in zip(patches, corners, strict=True):
                 _fill(cut, image, corner, before)
             for corner, values in zip(
-                corners, _mirrored(predict, patches, mirror_axes), strict=True
+                corners, mirrored(predict, patches, mirror_axes), strict=True
             ):
                 slab.add(corner, values)
             done += len(group)
@@ -208,8 +208,17 @@ def _fill(cut: NDArray[np.float32], image, corner, before) -> None:
     cut[tuple(target)] = image[tuple(source)]
 
 
-def _mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArray[np.float32]:
-    """Mean prediction over all subsets of mirrored axes."""
+def mirrored(predict: Predict, patches: NDArray, axes: Sequence[int]) -> NDArray[np.float32]:
+    """Mean prediction over all subsets of mirrored axes.
+
+    Args:
+        predict: From `(batch, *spatial, C)` to `(batch, *spatial, K)`.
+        patches: `(batch, *spatial, C)`.
+        axes: Spatial axes, from 0; none for the prediction as it is.
+
+    Raises:
+        ValueError: A prediction of another shape.
+    """
     subsets = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = np.zeros(0, np.float32)
     for subset in subsets:

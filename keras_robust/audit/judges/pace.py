@@ -95,11 +95,12 @@ def measure(config: Mapping[str, Any], folds: int, folder: Path, crew: Crew) -> 
     seconds = list(RunRecord.read(run.folder).history["seconds"])
     shutil.rmtree(folder, ignore_errors=True)
     step = max(seconds[1] / TRIED, 1e-4)
-    patches, batch = 1.0, config["batch_size"]
+    views = 4 if len(config["data"]["size"]) == 2 and config["augment"] else 1
+    patches, batch = 1.0 + views, config["batch_size"]
     if plan := config["plan"]:
-        # The run itself predicts with every mirror, the audit without.
+        # Once by the run itself and once by the audit, both with every mirror.
         mirrors = 2 ** len(plan["patch_size"]) if plan["mirror_axes"] is None else 1
-        patches, batch = _windows(plan) * (mirrors + 1) / PREDICTED, plan["batch_size"]
+        patches, batch = _windows(plan) * 2 * mirrors / PREDICTED, plan["batch_size"]
     return Pace(step, max(run.seconds - 2 * seconds[1], 0.0), FORWARD * step / batch * patches)
 
 

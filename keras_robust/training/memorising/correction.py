@@ -1,26 +1,14 @@
 """Masks put right by a network that has not yet learned their mistakes by heart."""
 
-from itertools import product
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFIDENT", "CORRECTED", "corrected", "views"]
+__all__ = ["CONFIDENT", "CORRECTED", "corrected"]
 
 CONFIDENT = 0.8
 """A prediction that is at least as probable takes the place of what was drawn."""
 CORRECTED = "corrected"
 """The column of the passes over corrected masks in the history of a run."""
-
-
-def views(axes: int) -> list[tuple[int, ...]]:
-    """The axes, of a batch `(n, *spatial, channels)`, along which each view of it is mirrored.
-
-    >>> views(2)
-    [(), (2,), (1,), (1, 2)]
-    """
-    choices = product((False, True), repeat=axes)
-    return [tuple(axis + 1 for axis, chosen in enumerate(one) if chosen) for one in choices]
 
 
 def corrected(

@@ -9,9 +9,10 @@ from keras import ops
 
 from keras_robust.data.files.images import mask_suffix, read_mask
 from keras_robust.data.files.maps import picture_path, save_labels
+from keras_robust.planning.sliding_window import mirrored
 from keras_robust.training.config import TrainConfig
 from keras_robust.training.evaluation import evaluation_batch_size
-from keras_robust.training.memorising.correction import corrected, views
+from keras_robust.training.memorising.correction import corrected
 from keras_robust.training.source import MemorySource, Relabelled, Source
 from keras_robust.training.state import weights_of
 from keras_robust.training.whole_images.batches import evaluation_batches
@@ -66,14 +67,15 @@ def averaged_over_views(
     Returns:
         `(n, *spatial, 1 or K)`.
     """
-    mirrored = views(images.ndim - 2)
-    total = 0.0
+
+    def predict(views: np.ndarray) -> np.ndarray:
+        return ops.convert_to_numpy(model(views, training=False))
+
+    found = []
     for one in weights:
         model.set_weights(one)
-        for axes in mirrored:
-            outputs = model(np.flip(images, axes), training=False)
-            total = total + np.flip(ops.convert_to_numpy(outputs), axes)
-    return np.asarray(total) / (len(weights) * len(mirrored))
+        found.append(mirrored(predict, images, range(images.ndim - 2)))
+    return np.mean(found, axis=0)
 
 
 def read_corrected(folder: Path, data: TrainingData) -> Source:

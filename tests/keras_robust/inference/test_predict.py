@@ -47,6 +47,14 @@ def test_predictions_of_the_run_are_those_of_the_predictor(trained_run, predicto
     assert abs(np.asarray(Image.open(path)) / 255 - small).max() < 0.003
 
 
+def test_means_over_mirrored_views_are_mirrored_with_the_image(predictor, few):
+    both, image = predictor.mirrored(), few.read_image(few.cases[0], (32, 32))
+    found = both.probabilities(image)
+    assert abs(found - predictor.probabilities(image)).max() > 1e-3
+    for view in (np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1]):
+        np.testing.assert_allclose(both.probabilities(image[view]), found[view], atol=1e-5)
+
+
 def test_one_image_is_predicted_as_in_a_batch(predictor, few):
     for case, probabilities in predictor.cases(few):
         alone = predictor.probabilities(few.read_image(case))

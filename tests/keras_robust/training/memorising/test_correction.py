@@ -1,12 +1,11 @@
 """Masks corrected by confident predictions."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from keras_robust.training.memorising.correction import corrected, views
+from keras_robust.training.memorising.correction import corrected
 
 
 def test_confident_predictions_replace_what_was_drawn_and_others_do_not():
@@ -31,10 +30,3 @@ def test_what_was_corrected_stays_and_only_sure_pixels_change(probabilities, mas
     np.testing.assert_array_equal(once[unsure], masks[unsure])
     swapped = corrected(1 - probabilities, 1 - masks)
     np.testing.assert_array_equal(swapped, 1 - once)
-
-
-@pytest.mark.parametrize("axes", [2, 3])
-def test_views_are_all_different(axes):
-    image = np.random.default_rng(0).normal(size=(1, *[3] * axes, 1))
-    seen = {np.flip(image, view).tobytes() for view in views(axes)}
-    assert len(seen) == 2**axes
