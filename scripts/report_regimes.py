@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from regime_rules import GUARD, LAST, RULES, Run, by_held_out
-from reproduce_regimes import DATA, METHODS, NOISES, PASSES
+from reproduce_regimes import CORRECTING, DATA, METHODS, NOISES, PASSES
 from scipy.stats import wilcoxon
 
 from keras_robust.common.files import atomic_write_text
@@ -33,6 +33,9 @@ LABELS = {
     "t+dice-stocot": "T-Loss+Dice StoCoT",
     "t-one": "T-Loss, λ = 1",
     "t-learned": "T-Loss, λ learned",
+    "ce+dice-corrected": "CE+Dice, corrected",
+    "t+dice-corrected": "T-Loss+Dice, corrected",
+    "t+dice-stocot-corrected": "T-Loss+Dice StoCoT, corrected",
 }
 TOLD = {
     "0.7": "α = β = 0.7",
@@ -71,6 +74,8 @@ def table_of_stops(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for rule, choose in RULES.items():
         for run in runs:
+            if run.setting.method in CORRECTING:
+                continue  # the guard has had its part in these
             images = run.averaged_images if rule == GUARD else run.test_images
             rows.append(
                 {

@@ -103,14 +103,13 @@ def settings() -> list[Setting]:
         (("dermoscopy",), ("0.7",), (100,), METHODS[:2], (0,)),
         (("cells",), ("0.7",), (100,), PRECISIONS, (0,)),
         (first, ("clean", "mistakes"), (100,), METHODS[:2], (0,)),
-        (first, ("0.7", "mistakes", "clean"), (100,), CORRECTING[:2], (0,)),
+        (DATA, ("0.7", "mistakes"), (100,), CORRECTING, (0,)),
         (first, ("0.7",), (100,), METHODS, seeds),
         (first, NOISES, (100,), METHODS, seeds),
         (("x-rays", "hippocampus"), NOISES, (100,), METHODS, seeds),
         (DATA, ("0.7",), (50,), METHODS, seeds),
         (("dermoscopy", "x-rays"), ("0.7",), (200, 400), METHODS, seeds),
         (DATA, NOISES, (100,), METHODS, range(5)),
-        (DATA, NOISES, (100,), CORRECTING, range(5)),
     ]
     return list(dict.fromkeys(setting for block in blocks for setting in _block(*block)))
 
