@@ -122,11 +122,15 @@ def read_folders(
         ids = {case.id for case in cases}
         listed = read_split_lists([root / folder for folder in LISTS], ids, problems)
         cases = [replace(case, split=listed.get(case.id, "")) for case in cases]
-    splits: dict[str, str] = {}
+    splits: dict[str, dict[str, None]] = {}
     for case in cases:
-        if splits.setdefault(case.id, case.split) != case.split:
-            message = f"is in the splits {splits[case.id]!r} and {case.split!r}; choose one"
-            problems.append(error("leak-id", message, id=case.id))
+        splits.setdefault(case.id, {})[case.split] = None
+    for id, several in splits.items():
+        if len(several) > 1:
+            where = ", ".join(map(repr, several))
+            message = f"is the name of an image in each of {where}; where these differ, give "
+            message += f"each a name of its own, as {next(iter(several))}_{id}, else keep one"
+            problems.append(error("leak-id", message, id=id))
     for id in dict.fromkeys(case.id for case in cases):
         if message := name_problem("id", id) or "":
             problems.append(error("name", message, id=id))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from keras_robust.data import Dataset, export_dataset, import_dataset, understand, verify
 from keras_robust.data.exchange import FORMATS, export_formats
@@ -55,6 +56,15 @@ def test_a_dataset_inside_its_source_must_be_a_copy(folder, tmp_path):
         import_dataset(source, source / "images/data")
     import_dataset(source, source / "images/data", copy=True)
     assert masks_of(source / "data").keys() == masks_of(source / "images/data").keys()
+
+
+def test_one_name_in_two_splits_is_said_once(tmp_path):
+    for split in ("train", "test"):
+        for folder in ("images", "masks"):
+            (tmp_path / "odd" / split / folder).mkdir(parents=True)
+            Image.new("L", (4, 4)).save(tmp_path / "odd" / split / folder / "0.png")
+    with pytest.raises(ValueError, match="with 1 error.*\n- leak-id: 0: is the name of an image"):
+        understand(tmp_path / "odd")
 
 
 def test_the_first_annotator_who_drew_a_mask_is_exported(folder, tmp_path):
