@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_robust.cli.chatter import without_chatter
-from keras_robust.cli.command import look_for, numbers_of_size
+from keras_robust.cli.command import done_on, look_for, numbers_of_size
 from keras_robust.cli.console import (
     friendly_errors,
     hint,
@@ -278,13 +278,17 @@ def crossval(
     ] = None,
     postprocess: Postprocess = True,
     data: Moved = None,
+    part: PartOf = None,
+    cluster: Cluster = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Dice, surfaces and calibration of runs on what each held out, per class, with tests."""
     with friendly_errors(continues=True), without_chatter():
+        from keras_robust.data import Part
         from keras_robust.scheduling.records import damaged, find_runs
 
+        mine, home = Part.parse(part), output or runs[0] / "crossval"
         _move(runs, data)
         from keras_robust.studies.crossval.report import (
             require_method,
@@ -294,8 +298,13 @@ def crossval(
 
         require_method(find_runs(runs), baseline)
         with progress_bar("Scoring") as progress:
-            score_runs(find_runs(runs), progress, postprocess=postprocess)
-        path = write_cross_validation_report(runs, output or runs[0] / "crossval", title, baseline)
+            done_on(cluster, part, home, runs, progress, gpu=True)
+            score_runs(mine.of(find_runs(runs)), progress, postprocess=postprocess)
+        if part is not None:
+            tell({"runs": runs}, f"Scored part {part} of the runs.")
+            hint("Once all parts are scored, the same command without --part reports.")
+            return
+        path = write_cross_validation_report(runs, home, title, baseline)
         told = damaged(find_runs(runs))
     tables = {name: rows_of(path.with_name(f"{name}.csv")) for name in ("table1", "paired")}
     facts = {"report": path, "table": tables["table1"], "paired": tables["paired"]}

@@ -18,6 +18,7 @@ __all__ = [
     "data_parallel",
     "device_scope",
     "join_machines",
+    "joined",
     "jit_compiles",
     "limit_threads",
     "machines_together",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 BACKENDS = ("tensorflow", "jax", "torch")
+OF_STEP = "SLURM_STEP_NUM_TASKS"
+FIRST_PORT = 12288  # up to those that Linux gives to connections
 VARIABLE = "KERAS_ROBUST_DEVICES"  # what was chosen, for this process and those that it starts
 
 _together: Any = None  # the strategy of several machines, of which a process can join one
@@ -146,24 +149,33 @@ def require_trainable(across_machines: bool = False) -> None:
             "imported.",
         )
     require_chosen()
-    machines = machines_together()
+    machines = machines_together() if across_machines else _machines(_tf_config())
     if machines > 1 and not (across_machines and backend == "tensorflow"):
+        by = "TF_CONFIG" if _machines(_tf_config()) else OF_STEP
         raise invalid(
-            "TF_CONFIG",
+            by,
             "one machine; several train one run by `keras-robust train`, on TensorFlow",
             said=f"a cluster of {machines}, each of which would train the whole run",
-            remedy="Unset the environment variable TF_CONFIG, and give each machine runs of its "
-            "own.",
+            remedy=f"Unset the environment variable {by}, and give each machine runs of its own.",
         )
 
 
 def machines_together() -> int:
-    """How many machines the environment describes that train together; 0 or 1 for this alone."""
-    return _machines(os.environ.get("TF_CONFIG", ""))
+    """How many machines the environment says that one run is for; 0 or 1 for this alone.
+
+    TF_CONFIG names them, or a step of SLURM (`srun`) has a task for each.
+    """
+    tasks = os.environ.get(OF_STEP, "")
+    return _machines(_tf_config()) or (int(tasks) if tasks.isdecimal() else 0)
+
+
+def joined() -> bool:
+    """Whether this process trains together with other machines, see `join_machines`."""
+    return _together is not None
 
 
 def join_machines() -> bool:
-    """Meet the other machines of TF_CONFIG, before TensorFlow computes anything.
+    """Meet the other machines of `machines_together`, before TensorFlow computes anything.
 
     Returns:
         Whether this machine is the one that writes.
@@ -175,10 +187,31 @@ def join_machines() -> bool:
     import tensorflow as tf
 
     if _together is None:
+        if not _machines(_tf_config()):
+            os.environ["TF_CONFIG"] = json.dumps(_of_slurm())
         _together = tf.distribute.MultiWorkerMirroredStrategy()
     resolver = _together.cluster_resolver
     first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return resolver.task_type == first and resolver.task_id == 0
+
+
+def _of_slurm() -> dict[str, Any]:
+    """TF_CONFIG of a task of a step of SLURM."""
+    import tensorflow as tf
+
+    # Steps that run on one node at the same time take ports of their own.
+    job, step = (int(os.environ.get(f"SLURM_{name}", 0)) for name in ("JOB_ID", "STEP_ID"))
+    port = FIRST_PORT + 64 * (job + step) % (32768 - FIRST_PORT)
+    # It is SLURM that gives each task its GPUs: those of the resolver merely number the tasks.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=port, gpus_per_node=machines_together(), gpus_per_task=1, auto_set_gpu=False
+    )
+    cluster = resolver.cluster_spec().as_dict()  # by which it learns which task this is
+    return {"cluster": cluster, "task": {"type": resolver.task_type, "index": resolver.task_id}}
+
+
+def _tf_config() -> str:
+    return os.environ.get("TF_CONFIG", "")
 
 
 def _machines(tf_config: str) -> int:

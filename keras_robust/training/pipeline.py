@@ -24,6 +24,7 @@ from keras_robust.training.devices import (
     data_parallel,
     device_scope,
     join_machines,
+    joined,
     limit_threads,
     machines_together,
     replicas,
@@ -71,8 +72,9 @@ def train(
             read and corrupted, `"step"` after each training step with its loss, `"epoch"` after
             each epoch with its row of the history, `"predict"` while the windows of a volume are
             predicted at the end.
-        across_machines: Train with all machines that the variable TF_CONFIG names, each in the same
-            call, with the same folder and data set before it. The first of them writes.
+        across_machines: Train with all machines that the variable TF_CONFIG names, or all tasks of
+            a step of SLURM, each in the same call, with the same folder and data set before it. The
+            first of them writes.
 
     Returns:
         The finished run.
@@ -89,7 +91,7 @@ def train(
     """
     require_trainable(across_machines)
     limit_threads(config.threads)  # before anything, as that of the loss, starts TensorFlow
-    several = machines_together() > 1
+    several = across_machines and machines_together() > 1
     if several:
         require_simple(config)
     writes = not several or join_machines()
@@ -98,7 +100,7 @@ def train(
     run = Run(folder)
     if not writes:
         with interrupts() as asked, reading_errors():
-            assist(config, run, asked)
+            assist(config, run, asked, _task)
         return run
     with interrupts() as asked, run.claimed(config, resume):
         damage = run.damage if run.status == "finished" else None
@@ -123,6 +125,8 @@ def _train(
     require_inputs(run.folder, dataset, config.data, run.has_checkpoint)
     set_paths(run.folder, config.model_dump())  # once the files are seen to be the same
     task = _task(dataset, config, run, progress)
+    if joined():
+        meet(config)  # the others prepare once this one has: cases lie where all see them
     note(**task.facts, devices=replicas())
 
     keras.utils.set_random_seed(config.seed)
@@ -136,9 +140,8 @@ def _train(
     best.tidy()
     watched.tidy()
     rows: list[dict[str, Any]] = []
-    several = machines_together() > 1
-    if several:
-        meet(model, config, checkpoints)
+    if joined():
+        meet(config, checkpoints)
     newest = checkpoints.newest()
     if newest is not None:
         load_state(model, newest[1]["state.npz"])
@@ -187,7 +190,7 @@ def _train(
             "steps_per_epoch": task.steps,
             "callbacks": callbacks,
         }
-        if several:
+        if joined():
             fit_together(model, task.stream(len(rows)), **options)
         else:
             model.fit(task.stream(len(rows)), shuffle=False, verbose=0, **options)
@@ -214,8 +217,8 @@ def _train(
             checkpoints.save(kept, files | {"state.npz": dump_state(model)})
             note(kept=kept, message=tell(kept, passes[-1], over, together))
     note(results=task.finish(rows))
-    if several:
-        meet(model, config)
+    if joined():
+        meet(config)
 
 
 def _average(model: keras.Model, kept: bytes, states: Sequence[bytes]) -> None:

@@ -1,16 +1,18 @@
 """Whether a step on two devices is a step on one: weights after some steps, side by side.
 
-    python scripts/bench/devices.py [--small] [--steps 20] [--output docs/results]
+    python scripts/bench/devices.py [--small] [--more] [--steps 20] [--output docs/results]
 
 A small U-Net trains on the same batches on one device, and on two that share each batch
 (`tf.distribute.MirroredStrategy` over two virtual CPUs), from the same initial weights: as whole
 images do, as patches by a plan do (deep supervision, batch Dice, clipped gradients, ignored
 voxels), and as two peers that choose voxels; in float32, bfloat16 and float16 with loss scaling,
-and with moving averages of weights. `--small` takes fewer of these and
-writes nothing. Exit 1 where weights, ν among them, differ by more than the tolerance.
+and with moving averages of weights. `--small` takes fewer of these and writes nothing; `--more`
+takes those that the page lacks. Exit 1 where weights, ν among them, differ by more than the
+tolerance.
 """
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -139,6 +141,7 @@ def page(report: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--more", action="store_true")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
@@ -152,7 +155,11 @@ def main() -> None:
     every = [(kind, precision, "") for kind in KINDS for precision in TOLERANCES]
     every += [("whole images", precision, "averaged") for precision in TOLERANCES]
     rows = []
-    for case in SMALL if arguments.small else every:
+    stored = arguments.output / "bench_devices.json"
+    if arguments.more and stored.is_file():
+        rows = json.loads(stored.read_text())["rows"]
+    known = {(row["trained"], row["precision"], row["option"]) for row in rows}
+    for case in SMALL if arguments.small else (case for case in every if case not in known):
         row = compare(*case, arguments.steps, strategy)
         figures = (f"{value:.1e}" if isinstance(value, float) else value for value in row.values())
         print(*figures, sep=", ", flush=True)

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_robust.models import CoTeaching
+
 __all__ = ["agree_on", "fit_across_machines"]
 
 
@@ -62,22 +64,29 @@ def fit_across_machines(
     told.on_train_begin()
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
+        if isinstance(model, CoTeaching):
+            model.epoch.assign(float(epoch))
         told.on_epoch_begin(epoch)
         logs: dict[str, float] = {}
         for number in range(steps_per_epoch):
             told.on_train_batch_begin(number)
             logs = {name: float(value) for name, value in _alive(step, iterator).items()}
             told.on_train_batch_end(number, logs)
+        # Of all machines, where those of a step are means over the devices.
+        logs = {name: float(value) for name, value in _alive(model.get_metrics_result).items()}
         told.on_epoch_end(epoch, logs)
     told.on_train_end(logs)
 
 
-def agree_on(number: int, strategy: tf.distribute.Strategy) -> bool:
+def agree_on(number: int) -> bool:
     """Wait for all machines, and say whether each came with the same number.
+
+    To be called in the scope of their strategy.
 
     Raises:
         ConnectionError: Another machine has stopped.
     """
+    strategy = tf.distribute.get_strategy()
 
     @tf.function
     def spread(own: tf.Tensor) -> tf.Tensor:

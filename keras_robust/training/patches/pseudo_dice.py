@@ -12,7 +12,7 @@ from keras_robust.data.regions import Regions
 from keras_robust.training.evaluation import overlap_counts
 from keras_robust.training.state import array_of
 
-__all__ = ["DECAY", "PseudoDice", "columns", "moving_average"]
+__all__ = ["DECAY", "PseudoDice", "columns", "dice_of_classes", "moving_average"]
 
 DECAY = 0.9
 
@@ -44,10 +44,7 @@ class PseudoDice(keras.metrics.Metric):
         self.total = self.add_weight(shape=shape, initializer="zeros", name="total")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        self.add(*overlap_counts(y_pred, y_true, self.ignore_label, self.regions))
-
-    def add(self, both: Any, total: Any) -> None:
-        """Take the counts of further patches in, see `overlap_counts`."""
+        both, total = overlap_counts(y_pred, y_true, self.ignore_label, self.regions)
         self.both.assign_add(ops.sum(both, axis=0))
         self.total.assign_add(ops.sum(total, axis=0))
 
@@ -57,9 +54,18 @@ class PseudoDice(keras.metrics.Metric):
         return ops.divide_no_nan(ops.sum(dice), ops.sum(ops.cast(present, "float32")))
 
     def of_classes(self) -> NDArray[np.float64]:
-        """Dice of each foreground class, NaN where it was neither there nor predicted."""
-        both, total = (array_of(v).astype(np.float64) for v in (self.both, self.total))
-        return np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan)
+        """See `dice_of_classes`."""
+        return dice_of_classes(array_of(self.both), array_of(self.total))
+
+
+def dice_of_classes(both: NDArray[Any], total: NDArray[Any]) -> NDArray[np.float64]:
+    """Dice of each class of the counts `(K,)`, NaN where it was neither there nor predicted.
+
+    >>> dice_of_classes(np.array([3, 0]), np.array([8, 0]))
+    array([0.75,  nan])
+    """
+    both, total = both.astype(np.float64), total.astype(np.float64)
+    return np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan)
 
 
 def columns(

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.ops import convert_to_numpy
 
 from keras_robust.common.errors import invalid
 from keras_robust.common.files import atomic_write_text
@@ -30,7 +31,7 @@ from keras_robust.training.patches.network import (
 from keras_robust.training.patches.optimizer import polynomial_decay
 from keras_robust.training.patches.patches import Patches
 from keras_robust.training.patches.previous import PreviousStage
-from keras_robust.training.patches.pseudo_dice import PseudoDice, columns
+from keras_robust.training.patches.pseudo_dice import columns, dice_of_classes
 from keras_robust.training.patches.recipe import planned
 from keras_robust.training.run import Run
 
@@ -109,9 +110,6 @@ class PlannedTask:
         ignore_label = self.dataset.ignore_label
         self.metric = compile_planned(self.model, self.config, self.plan, ignore_label)
         self.finest = finest(self.model)
-        self.validation_metric = PseudoDice(
-            self.finest.output_shape[-1], ignore_label, self.plan.regions
-        )
         self._overlap = compiled(
             lambda images, labels: overlap_counts(
                 self.finest(images, training=False), labels, ignore_label, self.plan.regions
@@ -132,17 +130,27 @@ class PlannedTask:
         return [
             keras.callbacks.LearningRateScheduler(
                 lambda epoch: polynomial_decay(rate, epoch, epochs)
-            )
+            ),
+            keras.callbacks.LambdaCallback(on_epoch_end=self._pool_training),
         ]
 
+    def _pool_training(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        """Keep the Dice of the epoch: machines that train together read it together."""
+        self.trained_dice = self.metric.of_classes()
+
     def columns(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        found = columns("pseudo_dice_train", self.metric.of_classes(), rows)
+        found = columns("pseudo_dice_train", self.trained_dice, rows)
         if self.validation is not None:
-            self.validation_metric.reset_state()
             batches = patch_batches(self.validation, epoch, threads=self.config.threads)
-            for images, labels in islice(batches, self.options.validation_steps):
-                self.validation_metric.add(*self._overlap(images, labels))
-            found |= columns("pseudo_dice_val", self.validation_metric.of_classes(), rows)
+            counts = [
+                self._overlap(images, labels)
+                for images, labels in islice(batches, self.options.validation_steps)
+            ]
+            both, total = (
+                sum(np.asarray(convert_to_numpy(of_patches)).sum(0) for of_patches in each)
+                for each in zip(*counts, strict=True)
+            )
+            found |= columns("pseudo_dice_val", dice_of_classes(both, total), rows)
         test = self.cases.test if self.config.evaluate_last else None
         if epoch + 1 == self.config.epochs and test is not None:
             found |= self._test(test)
