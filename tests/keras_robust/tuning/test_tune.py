@@ -297,6 +297,8 @@ def test_what_does_not_fit_is_refused(study):
         study(folder="c", pruner="best")
     with pytest.raises(ValueError, match="storage"):
         study(folder="d", storage="sqlite:////nowhere/at/all.db")
+    with pytest.raises(ValueError, match="`storage`.*a URL"):
+        TuningOptions(storage="study.db")
     # A field that a newer version fills in is none that differs.
     study(trials=1, complete=lambda config: {"new": 0, **config})
     # What another study left must not be continued as a trial of this one.
