@@ -96,8 +96,12 @@ def folds(
     """
     _check_ids(ids, group=group, stratify=stratify)
     units = _units(ids, group)
+    what = "groups" if group is not None else "ids"
+    if len(units) < 2 <= count:
+        raise invalid(
+            what, f"at least two {what} of images, one to leave out at a time", said=f"{len(units)}"
+        )
     if not 2 <= count <= len(units):
-        what = "groups" if group is not None else "ids"
         raise invalid(
             "count", f"2 to {len(units)} folds, the number of {what}", said=f"count={count}"
         )
