@@ -63,7 +63,7 @@ def test_a_comparison_goes_on_as_it_was_asked_for(study_data, tmp_path, monkeypa
     monkeypatch.setattr(protocol, "run_protocol", lambda *args, **options: done)
     rows = {"table1": [], "paired": []}
     monkeypatch.setattr("keras_robust.cli.studies.rows_of", lambda path: rows[path.stem])
-    words = ["--annotator", "noisy-0.5-0.5", "--size", "32x48", "--epochs", 4]
+    words = ["--annotator", "clean", "--size", "32x48", "--epochs", 4]
     call = ["compare", study_data, "--losses", "ce+dice", "t+dice", *words, "--set", "batch_size=4"]
     said = run(*call, "-o", tmp_path / "out").output
     expected = ["train", study_data, "--loss", "t+dice", *words]
