@@ -244,7 +244,11 @@ class Toolbox(QObject):
         count = 0 if after is None else int(np.count_nonzero(after != before))
         if name == "copy slice" and scene.axis is not None:
             self._viewer.dims.set_current_step(scene.axis, scene.index + 1)
-        self.said.emit(f"{name.capitalize()}: {self._amount(count, scene.spacing)}.")
+        told = self._amount(count, scene.spacing)
+        step = min(scene.spacing)
+        if not count and name in ("grow", "shrink") and scene.mm < step:
+            told += f", since {scene.mm:g} {self.unit} is less than one step of {step:g}"
+        self.said.emit(f"{name.capitalize()}: {told}.")
         self.changed.emit()
 
     def _amount(self, count: int, steps: Sequence[float]) -> str:

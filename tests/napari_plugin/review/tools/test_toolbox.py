@@ -158,6 +158,10 @@ def test_what_a_tool_lacks_is_said(desk, qtbot):
         toolbox.run(name)
         settle(qtbot, toolbox)
         assert words in said[-1]
+    toolbox.mm = 0.5
+    toolbox.run("grow")
+    settle(qtbot, toolbox)
+    assert "0.5 px is less than one step of 1" in said[-1]
     layers.guard.lock({1})
     toolbox.run("grow")
     assert "locked" in said[-1]
