@@ -41,7 +41,8 @@ def study(tmp_path, study_data, monkeypatch):
         return output / "report.html"
 
     monkeypatch.setattr(protocol, "score_runs", scored)
-    monkeypatch.setattr(protocol, "write_cross_validation_report", report)
+    written = "keras_robust.studies.crossval.report.write_cross_validation_report"
+    monkeypatch.setattr(written, report)
 
     def run(asked):
         config = TrainConfig(data={"path": study_data, "size": (16, 16)}, epochs=2, loss="mae")
