@@ -132,3 +132,18 @@ def test_commands_that_texts_name_can_be_typed():
 @pytest.mark.parametrize("line", ["train lesions --los t", "trane lesions", "verify a b"])
 def test_one_that_cannot_is_found(line):
     assert refused(line)
+
+
+def test_parts_of_a_cross_validation_score_each_run_once(study, monkeypatch):
+    from keras_robust.scheduling.records import find_runs
+    from keras_robust.studies.crossval import report, scores
+
+    scored = []
+    monkeypatch.setattr(scores, "score_runs", lambda runs, *_, **options: scored.append(runs))
+    monkeypatch.setattr(report, "write_cross_validation_report", None)  # parts do not report
+    for number in (1, 2, 3):
+        result = run("crossval", study, "--part", f"{number}/3")
+        assert result.exit_code == 0, result.output
+        assert f"Scored part {number}/3" in result.output
+    names = [one.name for part in scored for one in part]
+    assert len(scored) == 3 and sorted(names) == sorted(one.name for one in find_runs([study]))
