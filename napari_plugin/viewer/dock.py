@@ -105,10 +105,11 @@ class DockWidget(QWidget):
     def event(self, event: Any) -> bool:
         """napari takes a closed dock's widget out of the dock and drops it."""
         if event.type() == QEvent.Type.Show and self.window() is not self._window:
+            if self._window is None:  # a dock that was moved stays where it was put
+                self.make_room()
             # Held, since napari lets go of a window that it closes: Python would delete it unheard.
             self._window = self.window()
             self._window.installEventFilter(self)
-            self.make_room()
         elif event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
